@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make            build build/sonde
+#   make deps       install what a bare Debian 12 lacks (says first what and how much)
+#   make check      no root, under a minute: unit, golden, direction of includes, format
+#   make test       everything that this machine can
+#   make fuzz       10^7 executions a parser
+#   make bench      ratios, measured in one run
+#   make demo       nginx -> Node -> Python, traced
+#   make install    DESTDIR= PREFIX=/usr/local
+#
+# V=1 shows the commands.
+
+OUTPUT ?= build
+PREFIX ?= /usr/local
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PYTHON ?= /usr/bin/python3
+VERSION := 0.1.0
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+MAKEFLAGS += --no-print-directory
+endif
+
+ARCH := $(shell uname -m)
+BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu17 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -D_GNU_SOURCE \
+	-DSONDE_VERSION='"$(VERSION)"' -Iuser -I$(OUTPUT)/gen
+BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function \
+	-D__TARGET_ARCH_$(BPF_ARCH) -Ibpf -idirafter /usr/include/$(ARCH)-linux-gnu
+LIBS := -lbpf -lelf -lcurl -ljansson -lfyaml -lseccomp -lcap -lzstd -lz
+
+BPF_OBJS := $(patsubst bpf/%.bpf.c,$(OUTPUT)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELS := $(patsubst $(OUTPUT)/bpf/%.bpf.o,$(OUTPUT)/gen/%.skel.h,$(BPF_OBJS))
+
+# Everything of user/ but main.c; the pure part by itself, for tests, fuzzing and the linker.
+CORE_SRC := $(wildcard user/base/*.c user/core/*.c user/core/*/*.c)
+REST_SRC := $(filter-out user/main.c $(CORE_SRC),$(wildcard user/*/*.c user/*/*/*.c))
+CORE_OBJ := $(CORE_SRC:%.c=$(OUTPUT)/obj/%.o)
+REST_OBJ := $(REST_SRC:%.c=$(OUTPUT)/obj/%.o)
+
+all: $(OUTPUT)/sonde compile_commands.json
+
+$(OUTPUT)/sonde: $(OUTPUT)/obj/user/main.o $(REST_OBJ) $(OUTPUT)/libcore.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUTPUT)/libcore.a: $(CORE_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Generated before anything is compiled: the registry's header, the skeletons.
+$(CORE_OBJ): | $(OUTPUT)/gen/registry.h
+$(REST_OBJ) $(OUTPUT)/obj/user/main.o: | $(OUTPUT)/gen/registry.h $(SKELS)
+
+# A change of flags rebuilds everything.
+$(OUTPUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(CLANG) $(BPF_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(CLANG) $(BPF_CFLAGS)' > $@
+
+$(OUTPUT)/obj/%.o: %.c $(OUTPUT)/flags Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUTPUT)/bpf/%.bpf.o: bpf/%.bpf.c $(OUTPUT)/flags Makefile
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUTPUT)/gen/%.skel.h: $(OUTPUT)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst .,_,$*)_bpf > $@.tmp && mv $@.tmp $@
+
+$(OUTPUT)/gen/registry.h: registry/registry.txt registry/generate.py
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) registry/generate.py header registry/registry.txt > $@.tmp && mv $@.tmp $@
+
+compile_commands.json: Makefile $(wildcard user/*/*.c user/*/*/*.c)
+	$(Q)$(PYTHON) tests/compile_commands.py '$(CC) $(subst ",\",$(ALL_CFLAGS))' user/main.c $(CORE_SRC) $(REST_SRC) > $@.tmp && mv $@.tmp $@
+
+# Unit tests: one program a file of tests/unit, on libcore and on what of the rest needs no BPF.
+UNIT := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/*_test.c))
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SAN_OBJ := $(CORE_SRC:%.c=$(OUTPUT)/san/%.o)
+TEXT_SRC := $(filter-out user/inspect/role.c,$(wildcard user/inspect/*.c user/probe/identity*.c \
+	user/probe/procfs*.c user/probe/container*.c user/probe/service_name*.c user/probe/sdk_detect*.c \
+	user/ship/export/*.c user/ship/console/*.c user/ship/stream.c user/ship/config*.c user/ship/yaml.c))
+SAN_TEXT := $(OUTPUT)/san/libtext.a
+$(SAN_TEXT): $(TEXT_SRC:%.c=$(OUTPUT)/san/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(SAN_OBJ): | $(OUTPUT)/gen/registry.h
+$(OUTPUT)/san/%.o: %.c $(OUTPUT)/flags Makefile
+	$(call say,CC-SAN,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -MMD -MP -c -o $@ $<
+$(OUTPUT)/unit/%: tests/unit/%.c $(SAN_OBJ) $(SAN_TEXT) $(OUTPUT)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(SAN_TEXT) $(SAN_OBJ) -lcmocka -lz -lzstd -ljansson -lcurl -lfyaml
+
+include tests/tests.mk
+include tests/bench/bench.mk
+include tests/fuzz/fuzz.mk
+include tests/tools/tools.mk
+
+unit: $(UNIT)
+	$(Q)set -e; for t in $^; do echo "== $$t"; $$t; done
+
+install: all
+	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
+	$(Q)install -D -m 0755 $(OUTPUT)/sonde $(DESTDIR)$(PREFIX)/bin/sonde
+	$(Q)install -D -m 0644 deploy/sonde.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sonde
+	$(Q)install -D -m 0644 deploy/sonde.service $(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service
+	$(Q)sed -i 's|@BIN@|$(PREFIX)/bin|' $(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service
+	$(Q)install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/sonde/LICENSE
+	$(Q)install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/sonde/README.md
+
+uninstall:
+	$(call say,REMOVE,$(DESTDIR)$(PREFIX))
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/sonde $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sonde \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/sonde
+
+clean:
+	rm -rf $(OUTPUT) compile_commands.json
+
+FORCE:
+.PHONY: all unit install uninstall clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+-include $(wildcard $(OUTPUT)/obj/user/*.d $(OUTPUT)/obj/user/*/*.d $(OUTPUT)/obj/user/*/*/*.d \
+	$(OUTPUT)/san/user/*/*.d $(OUTPUT)/san/user/*/*/*.d $(OUTPUT)/bpf/*.d $(OUTPUT)/unit/*.d)
