@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The kernel side's counters: one BPF_F_MMAPABLE array of struct sonde_kcounters, one element a
+ * possible processor, summed by whoever reads. X(name, comment); names are what the account prints.
+ */
+#ifndef SONDE_COUNTERS_H
+#define SONDE_COUNTERS_H
+
+#include <linux/types.h>
+
+/* clang-format off */
+#define SONDE_KCOUNTERS(X) \
+	/* line "records" */ \
+	X(records_attempted,     "records that a program set out to write") \
+	X(records_delivered,     "records submitted to the ring") \
+	X(lost_ring_full,        "no room in the ring") \
+	X(lost_ring_busy,        "reserve refused though the ring had room") \
+	X(lost_life_reserve,     "payload gave way to records of life") \
+	X(lost_fault,            "not one byte of the head could be read from the program's memory") \
+	/* line "bytes", TCP only */ \
+	X(bytes_sequence,        "sequence numbers that passed on connections in scope, as hooks saw them") \
+	X(bytes_captured,        "copied into delivered records") \
+	X(bytes_counted,         "seen and deliberately not copied") \
+	X(gap_missed,            "passed with no hook seeing them") \
+	X(gap_splice,            "left by splice or zero-copy receive") \
+	X(gap_lost,              "in records that there was no room for") \
+	/* line "exchanges": each count of the first two is one record with SONDE_F_BEGUN, delivered or lost */ \
+	X(turns_begun,           "turns whose first bytes look like the start of a request") \
+	X(starts_begun,          "further starts of a request inside a turn, each at a record of its own") \
+	X(begun_lost,            "of these, those whose record was lost") \
+	/* line "unseen": calls that carried bytes where this tier cannot look */ \
+	X(unseen_io_uring,       "io_uring") \
+	X(unseen_compat,         "32-bit system call") \
+	X(unseen_kernel_thread,  "kernel thread or io worker") \
+	X(unseen_no_user_buffer, "sendfile, splice: no user buffer") \
+	X(unseen_ktls,           "kernel TLS") \
+	X(unseen_sockmap,        "sockmap") \
+	X(unseen_mptcp,          "multipath TCP") \
+	X(unseen_unknown_call,   "a system call that is not in the table") \
+	X(unseen_fd_mismatch,    "the file descriptor is not this socket") \
+	X(unseen_trunc,          "MSG_TRUNC: counted by the kernel, never copied to the program") \
+	X(unseen_iter_type,      "neither iovec nor user buffer") \
+	X(unseen_segments,       "more segments than are gathered") \
+	/* state that could not be kept */ \
+	X(state_conn_full,       "no room for a connection's state") \
+	X(state_conn_stale,      "a socket address was met with another connection's state") \
+	X(state_thread_full,     "no room for a thread's state") \
+	X(state_proc_full,       "no room for a process") \
+	X(state_no_slot,         "a connection without a slot") \
+	X(state_proc_ring_full,  "no room in the process ring") \
+	/* for doctor and bench */ \
+	X(hits_send,             "send hook ran in scope") \
+	X(hits_recv,             "receive hook ran in scope") \
+	X(conns_seen,            "connections in scope") \
+	X(conns_http1,           "of these, HTTP/1") \
+	X(conns_other,           "of these, none of ours") \
+	X(unix_calls,            "Unix socket calls whose entry was seen (tiers that hook returns)") \
+	X(unix_returns,          "of these, those whose return was seen; the rest is in flight or missed")
+/* clang-format on */
+
+struct sonde_kcounters {
+#define X(name, comment) __u64 name;
+	SONDE_KCOUNTERS(X)
+#undef X
+} __attribute__((aligned(64)));
+
+#endif

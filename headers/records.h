@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What the kernel side writes into the ring. Fixed layouts, native byte order, 8-byte aligned, no
+ * implicit padding. SONDE_ABI must change when any of these does; a record file carries it.
+ *
+ * Times are CLOCK_BOOTTIME nanoseconds. Offsets count the bytes of one direction of one
+ * connection from its first payload byte (TCP: sequence number minus the base, extended to 64
+ * bits; Unix: bytes seen). "rx" is what this end reads, "tx" is what this end writes.
+ */
+#ifndef SONDE_RECORDS_H
+#define SONDE_RECORDS_H
+
+#include <linux/types.h>
+#include "limits.h"
+
+#define SONDE_ABI 1
+
+enum sonde_record_type {
+	SONDE_REC_CONN = 1, /* a connection, before its first DATA; or one that is not decoded */
+	SONDE_REC_DATA = 2, /* bytes of a message head (or of a body that user space asked for) */
+	SONDE_REC_END = 3,  /* a watermark was crossed, or a last chunk went by */
+	SONDE_REC_SHUT = 4, /* this end will write no more (FIN sent), or read end of file */
+	SONDE_REC_GONE = 5, /* the socket is destroyed; final offsets */
+	SONDE_REC_EXIT = 6, /* a process that was seen has ended (last thread) */
+	SONDE_REC_EXEC = 7, /* a process that was seen replaced its program */
+	/* on the process ring, for probe: */
+	SONDE_REC_PROC = 8, /* a process did its first decoded input or output */
+};
+
+/* Flags of struct sonde_rec. */
+enum {
+	SONDE_F_LOST_BEFORE = 1 << 0, /* a record of this connection was lost before this one */
+	SONDE_F_TURN_START = 1 << 1,  /* DATA: payload[0] is the first byte of turn `turn` */
+	SONDE_F_START = 1 << 2,	      /* DATA: payload[0] looks like the start of a message */
+	SONDE_F_TX = 1 << 3,	      /* DATA, END, SHUT: written by this end; else read */
+	SONDE_F_UNSURE = 1 << 4,      /* DATA: call_bytes was asked for; less may have been taken */
+	SONDE_F_HEAD_END = 1 << 5,    /* DATA: an end of head (empty line) lies inside the payload */
+	SONDE_F_FAULT = 1 << 6,	      /* DATA: bytes after `copied` could not be read */
+	SONDE_F_RESET = 1 << 7,	      /* GONE, SHUT: by reset or error, not by FIN */
+	SONDE_F_LAST_CHUNK = 1 << 8,  /* END: the call ended in CRLF 0 CRLF CRLF, no watermark */
+	SONDE_F_BODY = 1 << 9,	      /* DATA: body bytes of a captured telemetry export */
+	SONDE_F_GAP_BEFORE = 1 << 10, /* DATA: bytes before `offset` passed with no hook seeing them */
+	SONDE_F_SEEN = 1 << 12,       /* EXEC on the process ring: the process did decoded I/O before */
+	SONDE_F_BEGUN = 1 << 11,      /* DATA: this record was counted in turns_begun or starts_begun */
+};
+
+struct sonde_rec {
+	__u16 type;	/* enum sonde_record_type */
+	__u16 flags;	/* SONDE_F_* */
+	__u32 bytes;	/* whole record, this header included */
+	__u64 ns;	/* CLOCK_BOOTTIME; tx: at the call, rx: when the bytes had been copied out */
+	__u64 conn;	/* connection id (the socket's cookie, or processor << 48 | counter): never 0, never reused in a boot */
+};
+
+/* One turn of one connection; {0, 0} is none. */
+struct sonde_turn_ref {
+	__u64 conn;
+	__u32 turn;
+	__u32 tid; /* the thread that read it */
+};
+
+/* Which request was in hand, by kind of evidence, when an outbound turn began. */
+enum sonde_evidence_kind {
+	SONDE_EV_WRITE = 0,   /* the last request head that this thread read, at this write */
+	SONDE_EV_CONNECT = 1, /* the same, when this connection's connect(2) was called */
+	SONDE_EV_KINDS = 2,
+};
+
+struct sonde_evidence {
+	struct sonde_turn_ref at[SONDE_EV_KINDS];
+};
+
+/* Values of sonde_rec_conn.role: who opened the connection. */
+enum sonde_role { SONDE_ROLE_UNKNOWN = 0, SONDE_ROLE_ACTIVE = 1, SONDE_ROLE_PASSIVE = 2 };
+
+/* Values of sonde_rec_conn.family: as in <sys/socket.h>. */
+enum { SONDE_AF_UNIX = 1, SONDE_AF_INET = 2, SONDE_AF_INET6 = 10 };
+
+/* Values of sonde_rec_conn.verdict. */
+enum sonde_verdict {
+	SONDE_VERDICT_NONE = 0,	   /* nothing seen yet */
+	SONDE_VERDICT_HTTP1 = 1,   /* first bytes are HTTP/1 */
+	SONDE_VERDICT_OTHER = 2,   /* none of ours; first[] says what it began with */
+	SONDE_VERDICT_UNSEEN = 3,  /* bytes pass where this tier cannot look (counters say why) */
+};
+
+struct sonde_rec_conn {
+	struct sonde_rec h;
+	__u32 tgid;	     /* in the initial pid namespace */
+	__u32 slot;	     /* index in the slot array, or ~0 */
+	__u64 tgid_start_ns; /* group leader's start, CLOCK_BOOTTIME */
+	__u32 netns;	     /* inode number of the socket's network namespace */
+	__u16 family;
+	__u8 role;	     /* enum sonde_role */
+	__u8 verdict;	     /* enum sonde_verdict */
+	__u16 local_port, remote_port; /* host byte order */
+	__u8 from_start;     /* 1: seen from its first byte; 0: older than the agent */
+	__u8 first_bytes;    /* bytes in first[] */
+	__u8 pad[2];
+	__u8 local[16], remote[16]; /* network byte order; IPv4 in the first 4; Unix: all 0 */
+	/*
+	 * TCP: sequence number of the first payload byte (ISN + 1) in each direction. The tx one is
+	 * one too high for an active opener that was met in mid-life (snd_una - bytes_acked counts
+	 * its SYN); then role is UNKNOWN and tx offsets are one too low, which user space mends once
+	 * it knows who opened. Unix: an id of the socket pair, equal on both ends, in pair[].
+	 */
+	__u32 tx_base, rx_base;
+	__u64 pair[2];
+	__u64 tx_offset, rx_offset; /* where this agent began to look */
+	__u8 first[16];
+};
+
+struct sonde_rec_data {
+	struct sonde_rec h;
+	__u32 tgid, tid;
+	__u64 tgid_start_ns;
+	__u32 turn;	   /* number of the turn in this connection, from 1; odd or even says nothing */
+	__u32 call_bytes;  /* bytes this call moved from `offset` on (SONDE_F_UNSURE: asked for) */
+	__u64 offset;	   /* stream offset of payload[0] in its direction */
+	__u32 copied;	   /* bytes of payload that are valid */
+	__u32 piece;	   /* 0 for the first record of a call, then 1, 2, … */
+	__u64 other_ns;	   /* when the last byte in the other direction passed; 0: none */
+	__u64 other_offset; /* the offset after it */
+	struct sonde_evidence evidence; /* on outbound turns; else 0 */
+	__u8 payload[];	   /* size class; bytes past `copied` are undefined: never look */
+};
+
+struct sonde_rec_end {
+	struct sonde_rec h;
+	__u32 turn;
+	__u32 pad;
+	__u64 offset; /* after the call that crossed it */
+};
+
+/* SHUT and GONE. */
+struct sonde_rec_gone {
+	struct sonde_rec h;
+	__u64 tx_offset, rx_offset; /* final, from the kernel's own sequence numbers */
+	__u64 tx_ns, rx_ns;	    /* when the last byte passed each way; 0: none */
+};
+
+/* EXIT, EXEC, PROC; conn is 0. */
+struct sonde_rec_proc {
+	struct sonde_rec h;
+	__u32 tgid;    /* initial pid namespace */
+	__u32 ns_tgid; /* as the process itself sees it */
+	__u64 tgid_start_ns;
+	__u8 comm[SONDE_COMM_BYTES];
+};
+
+/*
+ * One slot a decoded connection, in a BPF_F_MMAPABLE array. The kernel writes the first part,
+ * user space the second; what user space writes is hostile input to the kernel and only compared.
+ */
+struct sonde_slot {
+	__u64 conn;			/* generation: 0 is free */
+	__u64 tx_offset, rx_offset;	/* after the last call */
+	__u64 tx_ns, rx_ns;
+	__u64 watermark_tx, watermark_rx; /* user: emit END when this offset is reached; 0: none */
+	__u64 wish;			/* user: SONDE_WISH_* */
+};
+enum { SONDE_WISH_IGNORE = 1 /* capture nothing more on this connection (upgrade, CONNECT) */ };
+
+/*
+ * One page of shared switches, in a BPF_F_MMAPABLE array of one element. The consumer publishes
+ * that it sleeps; the kernel wakes it then and only then.
+ */
+struct sonde_switches {
+	__u32 consumer_sleeps; /* user: 1 before epoll_wait, 0 after */
+	__u32 wake_bytes;      /* user: wake when this many bytes wait, 0: on the first record */
+	__u32 generation;      /* user: another number: a new consumer, that knows no connection yet */
+	__u8 pad[52];
+};
+
+#endif
