@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tier fentry: cheapest where trampolines are and preemption is none or voluntary. Typed pointers
+ * are loaded directly; connections live in socket storage (5.11 and newer).
+ */
+#define SONDE_DIRECT 1
+
+#include "lib/entry.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("fentry/tcp_sendmsg_locked")
+int BPF_PROG(on_sendmsg, struct sock *sk, struct msghdr *msg, unsigned long size)
+{
+	entry_send(sk, msg, size);
+	return 0;
+}
+
+SEC("fentry/do_tcp_sendpages")
+int BPF_PROG(on_sendpages, struct sock *sk, void *page, int offset, unsigned long size)
+{
+	entry_sendpage(sk, size);
+	return 0;
+}
+
+SEC("fentry/tcp_recvmsg")
+int BPF_PROG(on_recvmsg, struct sock *sk, struct msghdr *msg)
+{
+	entry_recv(sk, msg);
+	return 0;
+}
+
+SEC("fentry/tcp_cleanup_rbuf")
+int BPF_PROG(on_cleanup_rbuf, struct sock *sk, int copied)
+{
+	entry_recv_done(sk, copied);
+	return 0;
+}
+
+SEC("fentry/unix_stream_sendmsg")
+int BPF_PROG(on_unix_send, struct socket *socket, struct msghdr *msg)
+{
+	unix_enter(socket, msg, 0);
+	return 0;
+}
+
+SEC("fexit/unix_stream_sendmsg")
+int BPF_PROG(on_unix_sent, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
+{
+	unix_leave_on(socket->sk, ret, true);
+	return 0;
+}
+
+SEC("fentry/unix_stream_recvmsg")
+int BPF_PROG(on_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size, int flags)
+{
+	unix_enter(socket, msg, flags);
+	return 0;
+}
+
+SEC("fexit/unix_stream_recvmsg")
+int BPF_PROG(on_unix_received, struct socket *socket, struct msghdr *msg, unsigned long size,
+	     int flags, int ret)
+{
+	unix_leave_on(socket->sk, ret, false);
+	return 0;
+}
+
+SEC("fentry/unix_release")
+int BPF_PROG(on_unix_release, struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+
+	if (sk)
+		unix_gone(sk);
+	return 0;
+}

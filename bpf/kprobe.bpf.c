@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tier kprobe: every distribution kernel from 5.10 on. Kprobe programs are not preempted and miss
+ * nothing; they know no socket storage, so connections are kept in a hash by socket address.
+ */
+#include "lib/entry.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("kprobe/tcp_sendmsg_locked")
+int BPF_KPROBE(on_sendmsg, struct sock *sk, struct msghdr *msg, unsigned long size)
+{
+	entry_send(sk, msg, size);
+	return 0;
+}
+
+SEC("kprobe/do_tcp_sendpages")
+int BPF_KPROBE(on_sendpages, struct sock *sk, void *page, int offset, unsigned long size)
+{
+	entry_sendpage(sk, size);
+	return 0;
+}
+
+SEC("kprobe/tcp_recvmsg")
+int BPF_KPROBE(on_recvmsg, struct sock *sk, struct msghdr *msg)
+{
+	entry_recv(sk, msg);
+	return 0;
+}
+
+SEC("kprobe/tcp_cleanup_rbuf")
+int BPF_KPROBE(on_cleanup_rbuf, struct sock *sk, int copied)
+{
+	entry_recv_done(sk, copied);
+	return 0;
+}
+
+SEC("kprobe/unix_stream_sendmsg")
+int BPF_KPROBE(on_unix_send, struct socket *socket, struct msghdr *msg)
+{
+	unix_enter(socket, msg, 0);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_sendmsg")
+int BPF_KRETPROBE(on_unix_sent, long ret)
+{
+	unix_leave(ret, true);
+	return 0;
+}
+
+SEC("kprobe/unix_stream_recvmsg")
+int BPF_KPROBE(on_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size,
+	       int flags)
+{
+	unix_enter(socket, msg, flags);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_recvmsg")
+int BPF_KRETPROBE(on_unix_received, long ret)
+{
+	unix_leave(ret, false);
+	return 0;
+}
+
+SEC("kprobe/unix_release")
+int BPF_KPROBE(on_unix_release, struct socket *socket)
+{
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+
+	if (sk)
+		unix_gone(sk);
+	return 0;
+}
+
+/*
+ * Lives by kprobes, too, where the functions are there: raw tracepoints miss hits on preemptible
+ * kernels. probe loads either these or the tracepoints of life.h, each by itself.
+ */
+SEC("kprobe/tcp_set_state")
+int BPF_KPROBE(kp_set_state, struct sock *sk, int to)
+{
+	life_set_state(sk, BPF_CORE_READ(sk, __sk_common.skc_state), to);
+	return 0;
+}
+
+SEC("kprobe/tcp_v4_destroy_sock")
+int BPF_KPROBE(kp_destroy_sock, struct sock *sk)
+{
+	life_destroy_sock(sk);
+	return 0;
+}
+
+SEC("kprobe/wake_up_new_task")
+int BPF_KPROBE(kp_fork, struct task_struct *child)
+{
+	life_fork(this_task(), child);
+	return 0;
+}
+
+SEC("kprobe/exit_files")
+int BPF_KPROBE(kp_exit, struct task_struct *task)
+{
+	life_exit(task);
+	return 0;
+}
+
+SEC("kprobe/finalize_exec")
+int BPF_KPROBE(kp_exec)
+{
+	life_exec(this_task());
+	return 0;
+}

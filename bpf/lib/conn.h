@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A connection: its state, what the kernel's own sequence numbers say, its slot. */
+#ifndef SONDE_BPF_CONN_H
+#define SONDE_BPF_CONN_H
+
+#include "task.h"
+
+/* What TCP knows, read once a hit. */
+struct tcp_now {
+	__u32 write_seq, copied_seq, snd_una, rcv_nxt;
+	__u64 acked, received;
+	bool fin_received;
+	bool layered; /* another protocol sits on top: kernel TLS */
+};
+
+static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *now)
+{
+#ifdef SONDE_DIRECT
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+
+	if (!tp)
+		return false;
+#else
+	const struct tcp_sock *tp = (const void *)sk;
+#endif
+	now->write_seq = FIELD(tp, write_seq);
+	now->copied_seq = FIELD(tp, copied_seq);
+	now->snd_una = FIELD(tp, snd_una);
+	now->acked = FIELD(tp, bytes_acked);
+	now->rcv_nxt = FIELD(tp, rcv_nxt);
+	now->received = FIELD(tp, bytes_received);
+	now->layered = FIELD(tp, inet_conn.icsk_ulp_ops) != NULL;
+	now->fin_received = FIELD(sk, __sk_common.skc_flags) & (1ul << SOCK_FLAG_DONE);
+	return true;
+}
+
+/* Sequence number of the next byte to be read: a FIN that was read counts as one and is no byte. */
+static __always_inline __u32 rx_seq_of(const struct tcp_now *now)
+{
+	return now->copied_seq - (now->fin_received && now->copied_seq == now->rcv_nxt);
+}
+
+static __always_inline __u32 tx_seq_of(const struct conn *conn, const struct tcp_now *now)
+{
+	return now->write_seq - !!(conn->flags & CONN_FIN_SENT);
+}
+
+static __always_inline __u64 conn_pair(const struct sock *sk)
+{
+	__u32 ports = FIELD(sk, __sk_common.skc_num) | (__u32)FIELD(sk, __sk_common.skc_dport) << 16;
+	__u32 peer = FIELD(sk, __sk_common.skc_daddr);
+
+	return (__u64)ports << 32 | peer;
+}
+
+/* A number that no other connection of this boot has. */
+static __always_inline __u64 conn_number(const struct sock *sk)
+{
+#ifdef SONDE_DIRECT
+	/* The kernel's socket cookie: unique, and safe where programs may be preempted. */
+	if (settings.conn_cookie)
+		return bpf_get_socket_cookie((void *)sk);
+#endif
+	__u32 zero = 0;
+	__u64 *n = bpf_map_lookup_elem(&conn_numbers, &zero);
+
+	if (!n)
+		return 0;
+	*n += 1;
+	return (__u64)(bpf_get_smp_processor_id() + 1) << 48 | *n;
+}
+
+static __always_inline struct conn *conn_find(const struct sock *sk)
+{
+#ifdef SONDE_DIRECT
+	if (settings.conn_in_storage)
+		return bpf_sk_storage_get(&conn_storage, (void *)sk, 0, 0);
+#endif
+	__u64 key = (__u64)sk;
+
+	return bpf_map_lookup_elem(&conn_hash, &key);
+}
+
+static __always_inline void conn_init(struct sonde_kcounters *k, struct conn *conn,
+				      const struct sock *sk)
+{
+	conn->id = conn_number(sk);
+	conn->slot = ~0u;
+	conn->family = FIELD(sk, __sk_common.skc_family);
+	count(k, conns_seen, 1);
+}
+
+/* What a new entry begins as: too large for the stack. */
+const volatile __u64 conn_none[sizeof(struct conn) / sizeof(__u64)] SEC(".rodata.none") = {};
+
+static __always_inline struct conn *conn_make(struct sonde_kcounters *k, const struct sock *sk)
+{
+	struct conn *conn;
+
+#ifdef SONDE_DIRECT
+	if (settings.conn_in_storage) {
+		conn = bpf_sk_storage_get(&conn_storage, (void *)sk, 0,
+					  BPF_SK_STORAGE_GET_F_CREATE);
+		if (conn && !conn->id)
+			conn_init(k, conn, sk);
+		if (!conn)
+			count(k, state_conn_full, 1);
+		return conn;
+	}
+#endif
+	__u64 key = (__u64)sk;
+
+	conn = bpf_map_lookup_elem(&conn_hash, &key);
+	if (conn && conn->id)
+		return conn;
+	bpf_map_update_elem(&conn_hash, &key, (const void *)conn_none, BPF_NOEXIST);
+	conn = bpf_map_lookup_elem(&conn_hash, &key);
+	if (!conn) {
+		count(k, state_conn_full, 1);
+		return NULL;
+	}
+	conn_init(k, conn, sk);
+	return conn;
+}
+
+static __always_inline void conn_remove(const struct sock *sk)
+{
+#ifdef SONDE_DIRECT
+	if (settings.conn_in_storage) {
+		bpf_sk_storage_delete(&conn_storage, (void *)sk);
+		return;
+	}
+#endif
+	__u64 key = (__u64)sk;
+
+	bpf_map_delete_elem(&conn_hash, &key);
+}
+
+static __always_inline bool state_sent_fin(__u8 state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
+	       state == TCP_LAST_ACK || state == TCP_TIME_WAIT;
+}
+
+/*
+ * First input or output: where the streams stand. rx and tx are the bytes that the call in
+ * progress has moved already. Offsets from bytes_acked and bytes_received: 64 bits, exact.
+ */
+static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
+				       const struct tcp_now *now, __u32 rx, __u32 tx)
+{
+	__u64 rx_offset = now->received - (__u32)(now->rcv_nxt - rx_seq_of(now)) - rx;
+	__u64 tx_offset;
+
+	if (state_sent_fin(FIELD(sk, __sk_common.skc_state)))
+		conn->flags |= CONN_FIN_SENT;
+	tx_offset = now->acked + (__u32)(tx_seq_of(conn, now) - now->snd_una) - tx;
+	if (conn->role == SONDE_ROLE_ACTIVE)
+		tx_offset -= 1; /* its SYN */
+	else if (tx_offset == 0)
+		conn->role = SONDE_ROLE_PASSIVE;
+
+	conn->rx.seq = rx_seq_of(now) - rx;
+	conn->tx.seq = tx_seq_of(conn, now) - tx;
+	conn->rx.offset = conn->rx_start = rx_offset;
+	conn->tx.offset = conn->tx_start = tx_offset;
+	conn->rx_base = conn->rx.seq - (__u32)rx_offset;
+	conn->tx_base = conn->tx.seq - (__u32)tx_offset;
+	conn->pair = conn_pair(sk);
+	if (rx_offset == 0 && tx_offset == 0)
+		conn->flags |= CONN_FROM_START;
+	conn->flags |= CONN_KNOWN;
+}
+
+/* The connection's slot, or NULL: none, or it was taken over. */
+static __always_inline struct sonde_slot *slot_of(const struct conn *conn)
+{
+	__u32 index = conn->slot;
+	struct sonde_slot *slot;
+
+	if (index == ~0u)
+		return NULL;
+	slot = bpf_map_lookup_elem(&slots, &index);
+	return slot && slot->conn == conn->id ? slot : NULL;
+}
+
+static __always_inline void slot_claim(struct sonde_kcounters *k, struct conn *conn)
+{
+	__u32 first = conn->id * 0x9e3779b97f4a7c15ull >> 40;
+
+#pragma unroll
+	for (int i = 0; i < SONDE_SLOT_TRIES; i++) {
+		__u32 index = (first + i) & settings.slot_mask;
+		struct sonde_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+		if (slot && !slot->conn) {
+			slot->watermark_rx = slot->watermark_tx = slot->wish = 0;
+			slot->rx_offset = conn->rx.offset;
+			slot->tx_offset = conn->tx.offset;
+			slot->rx_ns = conn->rx.ns;
+			slot->tx_ns = conn->tx.ns;
+			slot->conn = conn->id;
+			conn->slot = index;
+			return;
+		}
+	}
+	count(k, state_no_slot, 1);
+}
+
+static __always_inline void slot_free(struct conn *conn)
+{
+	struct sonde_slot *slot = slot_of(conn);
+
+	if (slot) {
+		slot->watermark_rx = slot->watermark_tx = slot->wish = 0;
+		slot->conn = 0;
+	}
+	conn->slot = ~0u;
+}
+
+/* Whether the state belongs to this very connection (socket addresses are used again). */
+static __always_inline bool conn_matches(const struct conn *conn, const struct sock *sk,
+					 const struct tcp_now *now)
+{
+	__u32 tx_base = now->snd_una - (__u32)now->acked + (conn->role == SONDE_ROLE_ACTIVE);
+
+	return conn->pair == conn_pair(sk) && conn->rx_base == now->rcv_nxt - (__u32)now->received &&
+	       conn->tx_base == tx_base;
+}
+
+/*
+ * The connection's state at a call that has moved rx or tx bytes already; what is new is learned,
+ * what is another connection's is dropped. NULL: no room (counted).
+ */
+static __always_inline struct conn *conn_enter(struct sonde_kcounters *k, const struct sock *sk,
+					  const struct tcp_now *now, __u32 rx, __u32 tx)
+{
+	struct conn *conn = conn_make(k, sk);
+
+	if (conn && !settings.conn_in_storage && (conn->flags & CONN_KNOWN) &&
+	    !conn_matches(conn, sk, now)) {
+		count(k, state_conn_stale, 1);
+		slot_free(conn);
+		conn_remove(sk);
+		conn = conn_make(k, sk);
+	}
+	if (conn && !(conn->flags & CONN_KNOWN))
+		conn_learn(conn, sk, now, rx, tx);
+	return conn;
+}
+
+#endif

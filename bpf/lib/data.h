@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* DATA records: payload straight from the program's memory into the reserved record. */
+#ifndef SONDE_BPF_DATA_H
+#define SONDE_BPF_DATA_H
+
+#include "detect.h"
+#include "emit.h"
+
+static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hit,
+				      const struct piece *piece, __u32 bytes)
+{
+	struct conn *conn = hit->conn;
+
+	rec->h.type = SONDE_REC_DATA;
+	rec->h.flags = hit->w->flags | (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
+	rec->h.bytes = bytes;
+	rec->h.ns = hit->w->ns;
+	rec->h.conn = conn->id;
+	rec->tgid = hit->w->tgid;
+	rec->tid = hit->w->tid;
+	rec->tgid_start_ns = process_start_ns(this_task());
+	rec->turn = conn->turn;
+	rec->call_bytes = hit->w->bytes - piece->at;
+	rec->offset = hit->w->offset + piece->at;
+	rec->piece = hit->w->piece;
+	rec->other_ns = hit->other->ns;
+	rec->other_offset = hit->other->offset;
+	__builtin_memset(&rec->evidence, 0, sizeof(rec->evidence));
+	if (hit->tx && (hit->w->flags & SONDE_F_START)) {
+		struct thread *thread = thread_get(hit->k, false);
+
+		if (thread)
+			rec->evidence.at[SONDE_EV_WRITE] = thread->turn;
+		rec->evidence.at[SONDE_EV_CONNECT] = conn->connect;
+	}
+}
+
+#define SCAN_GROUP_BYTES 64
+
+/*
+ * The offset after the first end of head (LF LF, LF CR LF) in the first `copied` of `room` bytes;
+ * 0: none. tail: the three bytes before. What looks like one but has another byte than CR between
+ * its line feeds gives 0: then more is captured than is needed, never less.
+ */
+static __always_inline __u32 head_end(const __u8 *at, __u32 room, __u32 copied, const __u8 *tail)
+{
+	__u64 before = (__u64)(tail[1] == '\n') << 62 | (__u64)(tail[2] == '\n') << 63;
+	__u64 ends = 0, end, group;
+
+#pragma clang loop unroll(disable)
+	for (group = 0; group < room; group += SCAN_GROUP_BYTES) {
+		__u64 feeds;
+
+		if (group >= copied)
+			break;
+		feeds = line_feeds((const __u64 *)(at + group));
+		ends = feeds & (feeds << 1 | before >> 63 | feeds << 2 | before >> 62);
+		before = feeds;
+		if (ends)
+			break;
+	}
+	end = group + lowest_bit(ends) + 1;
+	/* bytes past `copied` are somebody else's: no end, and no other behind it */
+	if (!ends || end > copied)
+		return 0;
+	if (end >= 2) {
+		__u64 i = end - 2;
+
+		barrier_var(i);
+		return at[i & (room - 1)] == '\r' || at[i & (room - 1)] == '\n' ? end : 0;
+	}
+	return tail[2] == '\r' || tail[2] == '\n' ? end : 0;
+}
+
+static __always_inline void tail_keep(struct direction *dir, const __u8 *at, __u32 room,
+				      __u32 copied)
+{
+	__u64 n = copied;
+
+	if (n >= 3) {
+		n -= 3;
+		barrier_var(n);
+		if (n > room - 3)
+			return;
+		dir->tail[0] = at[n];
+		dir->tail[1] = at[n + 1];
+		dir->tail[2] = at[n + 2];
+	} else if (n == 2) {
+		dir->tail[0] = dir->tail[2];
+		dir->tail[1] = at[0];
+		dir->tail[2] = at[1];
+	} else if (n == 1) {
+		dir->tail[0] = dir->tail[1];
+		dir->tail[1] = dir->tail[2];
+		dir->tail[2] = at[0];
+	}
+}
+
+/*
+ * Reads, scans and submits one record whose payload area is `room` bytes (twice that where
+ * segments are gathered: the oldest verifier bounds offset and length apart from each other).
+ */
+static __always_inline void data_write(struct hit *hit, struct piece *piece,
+				       struct sonde_rec_data *rec, __u32 room,
+				       const struct area *area, const struct segment *segments,
+				       bool scan)
+{
+	const bool gathers = !area;
+	__u64 n = piece->want;
+
+	if (gathers) {
+		n = smaller(gather(segments, rec->payload, room), piece->want);
+		barrier_var(n);
+		n &= room - 1;
+	} else {
+		if (n > room)
+			n = room;
+		barrier_var(n);
+		if (n > room || bpf_probe_read_user(rec->payload, n, (const void *)area->base))
+			n = 0;
+	}
+	if (n == 0) {
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+		count(hit->k, lost_fault, 1);
+		hit->conn->flags |= CONN_LOST;
+		piece->lost = 1;
+		return;
+	}
+	piece->copied = n;
+	if (scan) {
+		piece->end = head_end(rec->payload, room, n, hit->dir->tail);
+		tail_keep(hit->dir, rec->payload, room, n);
+	}
+	data_fill(rec, hit, piece, sizeof(*rec) + (gathers ? 2 * room : room));
+	rec->copied = n;
+	if (piece->end)
+		rec->h.flags |= SONDE_F_HEAD_END;
+	hit->conn->flags &= ~CONN_LOST;
+	hit->w->piece++;
+	ring_submit(hit->k, rec);
+}
+
+/*
+ * Reserves and writes one record of one size class, from one area or (area NULL, a constant to
+ * the compiler) gathered from segments.
+ */
+static __always_inline void data_one(struct hit *hit, struct piece *piece, __u32 room,
+				     const struct area *area, const struct segment *segments,
+				     bool scan)
+{
+	const __u64 bytes = sizeof(struct sonde_rec_data) + (area ? room : 2 * room);
+	struct sonde_rec_data *rec = NULL;
+
+	count(hit->k, records_attempted, 1);
+	if (ring_has_room(hit->k, bytes)) {
+		rec = bpf_ringbuf_reserve(&ring, bytes, 0);
+		if (!rec)
+			ring_refused(hit->k, bytes);
+	}
+	if (!rec) {
+		hit->conn->flags |= CONN_LOST;
+		piece->lost = 1;
+		return;
+	}
+	data_write(hit, piece, rec, room, area, segments, scan);
+}
+
+/* The first record of a head in a call, from one area of memory: at most 1 KiB. */
+static __noinline int data_first(struct hit *hit)
+{
+	struct piece *piece = &hit->w->p;
+	struct area area = piece->area;
+
+	if (piece->want <= SONDE_CLASS_0_BYTES)
+		data_one(hit, piece, SONDE_CLASS_0_BYTES, &area, NULL, true);
+	else if (piece->want <= SONDE_CLASS_1_BYTES)
+		data_one(hit, piece, SONDE_CLASS_1_BYTES, &area, NULL, true);
+	else if (piece->want <= SONDE_CLASS_2_BYTES)
+		data_one(hit, piece, SONDE_CLASS_2_BYTES, &area, NULL, true);
+	else
+		data_one(hit, piece, SONDE_CLASS_3_BYTES, &area, NULL, true);
+	return 0;
+}
+
+/* The same for what follows in a call whose head did not end within 1 KiB. */
+static __noinline int data_more(struct hit *hit)
+{
+	struct piece *piece = &hit->w->p;
+	struct area area = piece->area;
+
+	if (piece->want <= SONDE_CLASS_2_BYTES)
+		data_one(hit, piece, SONDE_CLASS_2_BYTES, &area, NULL, true);
+	else
+		data_one(hit, piece, SONDE_CLASS_4_BYTES, &area, NULL, true);
+	return 0;
+}
+
+/* One record gathered from several areas, of less than 1 KiB. */
+static __noinline int data_gathered(struct hit *hit)
+{
+	struct piece *piece = &hit->w->p;
+	const struct segment *segments = hit->w->segments;
+
+	if (piece->want < SONDE_CLASS_1_BYTES)
+		data_one(hit, piece, SONDE_CLASS_1_BYTES, NULL, segments, true);
+	else if (piece->want < SONDE_CLASS_2_BYTES)
+		data_one(hit, piece, SONDE_CLASS_2_BYTES, NULL, segments, true);
+	else
+		data_one(hit, piece, SONDE_CLASS_3_BYTES, NULL, segments, true);
+	return 0;
+}
+
+/* One record in which no end of a head is looked for. */
+static __noinline int data_plain(struct hit *hit)
+{
+	struct piece *piece = &hit->w->p;
+	struct area area = piece->area;
+
+	if (piece->want <= SONDE_CLASS_2_BYTES)
+		data_one(hit, piece, SONDE_CLASS_2_BYTES, &area, NULL, false);
+	else
+		data_one(hit, piece, SONDE_CLASS_4_BYTES, &area, NULL, false);
+	return 0;
+}
+
+static __always_inline void data_unreadable(struct hit *hit, struct piece *piece)
+{
+	count(hit->k, records_attempted, 1);
+	count(hit->k, lost_fault, 1);
+	hit->conn->flags |= CONN_LOST;
+	piece->lost = 1;
+}
+
+/* Where byte piece->at of the call lies. False: unreadable. */
+static __always_inline bool piece_locate(struct hit *hit, struct piece *piece)
+{
+	piece->copied = piece->end = 0;
+	piece->lost = 0;
+	if (hit->w->source.kind == SOURCE_USER) {
+		piece->area.base = hit->w->source.at + hit->w->source.skip + piece->at;
+		piece->area.len = piece->want;
+		return true;
+	}
+	if (!segments_load(hit->w, piece->at)) {
+		data_unreadable(hit, piece);
+		return false;
+	}
+	piece->area = area_of(hit->w->segments);
+	return true;
+}
+
+/* One piece of a head, from byte piece->at of the call on. */
+static __always_inline void data_head(struct hit *hit, bool first)
+{
+	struct piece *piece = &hit->w->p;
+
+	if (!piece_locate(hit, piece))
+		return;
+	if (piece->area.len < piece->want && piece->area.len < SONDE_CLASS_3_BYTES) {
+		data_gathered(hit);
+		return;
+	}
+	piece->want = smaller(piece->want, piece->area.len);
+	if (first)
+		data_first(hit);
+	else
+		data_more(hit);
+}
+
+/* One piece of something else: of a body, or the first bytes of a turn that are no head. */
+static __noinline int data_body(struct hit *hit)
+{
+	struct piece *piece = &hit->w->p;
+
+	if (!piece_locate(hit, piece))
+		return 0;
+	piece->want = smaller(piece->want, piece->area.len);
+	data_plain(hit);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Records about connections: CONN, END, SHUT, GONE. */
+#ifndef SONDE_BPF_EMIT_H
+#define SONDE_BPF_EMIT_H
+
+#include "conn.h"
+#include "hit.h"
+#include "iov.h"
+
+static __always_inline void address_read(__u8 *to, const struct sock *sk, bool remote)
+{
+	__u32 offset = remote ?
+			       bpf_core_field_offset(struct sock_common___v6, skc_v6_daddr) :
+			       bpf_core_field_offset(struct sock_common___v6, skc_v6_rcv_saddr);
+
+	bpf_probe_read_kernel(to, 16, (const char *)sk + offset);
+}
+
+static __always_inline void conn_addresses(struct sonde_rec_conn *rec, const struct sock *sk,
+					   __u16 family)
+{
+	__builtin_memset(rec->local, 0, sizeof(rec->local));
+	__builtin_memset(rec->remote, 0, sizeof(rec->remote));
+	rec->local_port = rec->remote_port = 0;
+	if (family == SONDE_AF_UNIX)
+		return;
+	rec->local_port = FIELD(sk, __sk_common.skc_num);
+	rec->remote_port = __builtin_bswap16(FIELD(sk, __sk_common.skc_dport));
+	if (family == SONDE_AF_INET6 && bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
+		address_read(rec->local, sk, false);
+		address_read(rec->remote, sk, true);
+	} else {
+		*(__u32 *)rec->local = FIELD(sk, __sk_common.skc_rcv_saddr);
+		*(__u32 *)rec->remote = FIELD(sk, __sk_common.skc_daddr);
+	}
+}
+
+static __always_inline __u64 mix(__u64 x, __u64 seed)
+{
+	x ^= seed;
+	x ^= x >> 33;
+	x *= 0xff51afd7ed558ccdull;
+	x ^= x >> 33;
+	x *= 0xc4ceb9fe1a85ec53ull;
+	x ^= x >> 33;
+	return x;
+}
+
+/* The same on both ends of a Unix socket pair, and no address is told. */
+static __always_inline void unix_pair(struct sonde_rec_conn *rec, const struct sock *sk)
+{
+	__u64 a, b, low, high;
+
+	/* through the record: the verifier does arithmetic on numbers, not on typed pointers */
+	*(volatile __u64 *)&rec->pair[0] = (__u64)sk;
+	a = *(volatile __u64 *)&rec->pair[0];
+	b = (__u64)BPF_CORE_READ((const struct unix_sock *)sk, peer);
+	low = a < b ? a : b;
+	high = a < b ? b : a;
+	rec->pair[0] = mix(low, settings.seed[0]);
+	rec->pair[1] = mix(high, settings.seed[1]);
+}
+
+/* Says that this connection exists and what it is. False: there was no room, tried again later. */
+static __noinline bool conn_emit(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+	struct sonde_kcounters *k = hit->k;
+	struct sonde_rec_conn *rec;
+
+	count(k, records_attempted, 1);
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		ring_refused(k, sizeof(*rec));
+		conn->flags |= CONN_LOST;
+		return false;
+	}
+	rec->h.type = SONDE_REC_CONN;
+	rec->h.flags = conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0;
+	rec->h.bytes = sizeof(*rec);
+	rec->h.ns = hit->w->ns;
+	rec->h.conn = conn->id;
+	rec->tgid = hit->w->tgid;
+	rec->slot = conn->slot;
+	rec->tgid_start_ns = process_start_ns(this_task());
+	rec->netns = sock_netns(hit->sk);
+	rec->family = conn->family;
+	rec->role = conn->role;
+	rec->verdict = conn->verdict;
+	rec->from_start = !!(conn->flags & CONN_FROM_START);
+	rec->first_bytes = hit->dir->first_bytes;
+	rec->pad[0] = rec->pad[1] = 0;
+	conn_addresses(rec, hit->sk, conn->family);
+	rec->tx_base = conn->tx_base;
+	rec->rx_base = conn->rx_base;
+	rec->pair[0] = rec->pair[1] = 0;
+	if (conn->family == SONDE_AF_UNIX)
+		unix_pair(rec, hit->sk);
+	rec->tx_offset = conn->tx_start;
+	rec->rx_offset = conn->rx_start;
+	((__u64 *)rec->first)[0] = hit->dir->first[0];
+	((__u64 *)rec->first)[1] = hit->dir->first[1];
+	conn->flags &= ~CONN_LOST;
+	ring_submit(k, rec);
+	return true;
+}
+
+static __always_inline __u8 consumer_generation(void)
+{
+	__u32 zero = 0;
+	struct sonde_switches *sw = bpf_map_lookup_elem(&switches, &zero);
+
+	return sw ? *(volatile __u32 *)&sw->generation : 0;
+}
+
+/*
+ * The connection is decoded: once, before its first DATA; and again where another consumer reads
+ * the ring, who meets it in mid-life.
+ */
+static __always_inline bool conn_announce(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+	__u8 generation = consumer_generation();
+
+	if (conn->flags & CONN_SENT) {
+		if (conn->generation == generation)
+			return true;
+		conn->flags &= ~CONN_FROM_START;
+		conn->rx_start = conn->rx.offset;
+		conn->tx_start = conn->tx.offset;
+	}
+	conn->generation = generation;
+	if (conn->slot == ~0u)
+		slot_claim(hit->k, conn);
+	proc_seen(hit->k, hit->w->tgid);
+	if (!conn_emit(hit))
+		return false;
+	conn->flags |= CONN_SENT;
+	return true;
+}
+
+static __always_inline void end_emit(struct sonde_kcounters *k, struct conn *conn, bool tx,
+				     __u64 ns, __u64 offset, __u16 flags)
+{
+	struct sonde_rec_end *rec;
+
+	count(k, records_attempted, 1);
+	if (!ring_has_room(k, sizeof(*rec))) {
+		conn->flags |= CONN_LOST;
+		return;
+	}
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		ring_refused(k, sizeof(*rec));
+		conn->flags |= CONN_LOST;
+		return;
+	}
+	rec->h.type = SONDE_REC_END;
+	rec->h.flags = flags | (tx ? SONDE_F_TX : 0) |
+		       (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
+	rec->h.bytes = sizeof(*rec);
+	rec->h.ns = ns;
+	rec->h.conn = conn->id;
+	rec->turn = conn->turn;
+	rec->pad = 0;
+	rec->offset = offset;
+	conn->flags &= ~CONN_LOST;
+	ring_submit(k, rec);
+}
+
+/* SHUT or GONE, at final offsets tx and rx. */
+static __always_inline void gone_emit(struct sonde_kcounters *k, struct conn *conn, __u16 type,
+				      __u16 flags)
+{
+	struct sonde_rec_gone *rec;
+
+	count(k, records_attempted, 1);
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		ring_refused(k, sizeof(*rec));
+		conn->flags |= CONN_LOST;
+		return;
+	}
+	rec->h.type = type;
+	rec->h.flags = flags | (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
+	rec->h.bytes = sizeof(*rec);
+	rec->h.ns = bpf_ktime_get_boot_ns();
+	rec->h.conn = conn->id;
+	rec->tx_offset = conn->tx.offset;
+	rec->rx_offset = conn->rx.offset;
+	rec->tx_ns = conn->tx.ns;
+	rec->rx_ns = conn->rx.ns;
+	conn->flags &= ~CONN_LOST;
+	ring_submit(k, rec);
+}
+
+#endif

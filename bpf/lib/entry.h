@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The tiers that hook TCP's own functions (kprobe, fentry), under the socket's lock:
+ *
+ *   tcp_sendmsg_locked, entry     what is offered; what was taken shows in the next write_seq
+ *   tcp_recvmsg, entry            where the program wants its bytes
+ *   tcp_cleanup_rbuf, entry       how far copied_seq got; also before a reader sleeps, so by
+ *                                 sequence number, never by call
+ *   do_tcp_sendpages              sendfile and splice up to 6.4: counted
+ *
+ * No return is hooked: a reader that sleeps holds a return probe's instance, and with enough of
+ * them receives are lost. Unix stream sockets have no sequence numbers, there returns have to do.
+ */
+#ifndef SONDE_BPF_ENTRY_H
+#define SONDE_BPF_ENTRY_H
+
+#include "life.h"
+
+/* A watermark inside a call of which less might have been taken: now it is known. */
+static __always_inline void hold_resolve(struct sonde_kcounters *k, struct conn *conn)
+{
+	struct sonde_slot *slot;
+	__u64 watermark;
+
+	if (!(conn->tx.flags & DIR_HOLD_END))
+		return;
+	conn->tx.flags &= ~DIR_HOLD_END;
+	slot = slot_of(conn);
+	if (!slot)
+		return;
+	slot->tx_offset = conn->tx.offset;
+	watermark = *(volatile __u64 *)&slot->watermark_tx;
+	if (watermark && conn->tx.offset >= watermark)
+		end_emit(k, conn, true, conn->tx.ns, conn->tx.offset, 0);
+}
+
+/* Fills the hit but for its bytes and their source. False: not ours. */
+static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct thread *thread;
+	struct tcp_now now;
+
+	if (!scope_has(sk, id >> 32))
+		return false;
+	hit->k = counters();
+	if (!hit->k || !is_tcp(sk) || !tcp_now_read(sk, &now))
+		return false;
+	thread = thread_get(hit->k, true);
+	if (!thread)
+		return false;
+	hit->w = &thread->work;
+	hit->conn = conn_enter(hit->k, sk, &now, 0, 0);
+	if (!hit->conn)
+		return false;
+	hit->dir = tx ? &hit->conn->tx : &hit->conn->rx;
+	hit->other = tx ? &hit->conn->rx : &hit->conn->tx;
+	hit->sk = sk;
+	hit->tx = tx;
+	hit->w->ns = bpf_ktime_get_boot_ns();
+	hit->w->tgid = id >> 32;
+	hit->w->tid = id;
+	hit->w->flags = 0;
+	if (layered_counted(hit, &now))
+		return false;
+	if (!(hit->conn->flags & CONN_TX_DONE)) {
+		hit->w->flags = settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now)) && tx ?
+				     SONDE_F_GAP_BEFORE :
+				     0;
+		hold_resolve(hit->k, hit->conn);
+	}
+	hit->w->source = (struct source){ .kind = SOURCE_NONE };
+	hit->w->unsure = false;
+	hit->w->rx_seq = rx_seq_of(&now);
+	hit->w->rx_end = now.fin_received && now.copied_seq == now.rcv_nxt;
+	return true;
+}
+
+/* Where an iterator points, as it stands. */
+static __always_inline void call_save(struct call *call, const void *sk, struct msghdr *msg)
+{
+	const void *iter = (const char *)msg + bpf_core_field_offset(struct msghdr, msg_iter);
+
+	call->sk = (__u64)sk;
+	call->msg = (__u64)msg;
+	call->kind = iter_kind(iter);
+	call->count = BPF_CORE_READ((const struct iov_iter *)iter, count);
+	call->skip = BPF_CORE_READ((const struct iov_iter *)iter, iov_offset);
+	call->segments = 0;
+	if (call->kind == ITER_KIND_UBUF) {
+		call->at = iter_ubuf(iter);
+	} else if (call->kind == ITER_KIND_IOVEC) {
+		call->at = iter_segments(iter);
+		call->segments = BPF_CORE_READ((const struct iov_iter *)iter, nr_segs);
+	}
+}
+
+static __always_inline void source_of_call(struct source *source, const struct call *call,
+					   __u64 at)
+{
+	source->at = call->at;
+	source->skip = call->skip + at;
+	source->segments = call->segments;
+	source->kind = call->kind == ITER_KIND_UBUF  ? SOURCE_USER :
+		       call->kind == ITER_KIND_IOVEC ? SOURCE_SEGMENTS :
+						       SOURCE_NONE;
+	if (source->kind == SOURCE_SEGMENTS && source->segments == 1) {
+		struct segment only;
+
+		if (segments_read(&only, sizeof(only), source->at)) {
+			source->kind = SOURCE_NONE;
+			return;
+		}
+		source->kind = SOURCE_USER;
+		source->at = only.base;
+	}
+}
+
+static __always_inline bool is_kernel_thread(struct sonde_kcounters *k)
+{
+	if (!(task_flags() & (PF_KTHREAD | PF_IO_WORKER)))
+		return false;
+	count(k, unseen_kernel_thread, 1);
+	return true;
+}
+
+/* Afterwards, what the call came to waits to be settled by the next sequence number. */
+static __always_inline void hit_capture(struct hit *hit, __u64 bytes)
+{
+	hit->w->bytes = bytes;
+	turn_advance(hit);
+	capture(hit);
+	hit->dir->seq += hit->w->bytes;
+	hit->dir->asked = hit->w->bytes;
+	hit->dir->copied = hit->w->captured;
+	hit->dir->lost = hit->w->lost;
+}
+
+/* A send that will fail, or wait for its connection to fail, moves nothing. */
+static __always_inline bool send_fails(const struct sock *sk)
+{
+	__u8 state = FIELD(sk, __sk_common.skc_state);
+
+	return FIELD(sk, sk_err) || (FIELD(sk, sk_shutdown) & SEND_SHUTDOWN) ||
+	       (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT && state != TCP_SYN_SENT &&
+		state != TCP_SYN_RECV);
+}
+
+/* Where the offered bytes lie, and whether all of them will surely be taken. */
+static __noinline int send_source(struct hit *hit, struct msghdr *msg)
+{
+	const struct sock *sk = hit->sk;
+	struct call call;
+	int room;
+
+	if (is_kernel_thread(hit->k))
+		return 0;
+	call_save(&call, sk, msg);
+	source_of_call(&hit->w->source, &call, 0);
+	if (hit->w->source.kind == SOURCE_NONE)
+		count(hit->k, unseen_no_user_buffer, 1);
+	/* overhead is charged to the same account, so half of what is free is surely enough */
+	room = FIELD(sk, sk_sndbuf) - FIELD(sk, sk_wmem_queued);
+	if ((BPF_CORE_READ(msg, msg_flags) & KMSG_DONTWAIT) && (__s64)call.count * 2 > room)
+		hit->w->unsure = true;
+	return 0;
+}
+
+static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u64 size)
+{
+	struct hit hit;
+
+	if (!size || !hit_begin(&hit, sk, true))
+		return;
+	count(hit.k, hits_send, 1);
+	if (send_fails(sk))
+		return;
+	send_source(&hit, msg);
+	hit_capture(&hit, size > 0x7fffffff ? 0x7fffffff : size);
+}
+
+static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
+{
+	struct hit hit;
+
+	if (!size || !hit_begin(&hit, sk, true))
+		return;
+	count(hit.k, hits_send, 1);
+	if (send_fails(sk))
+		return;
+	count(hit.k, unseen_no_user_buffer, 1);
+	hit.w->unsure = true;
+	hit_capture(&hit, size > 0x7fffffff ? 0x7fffffff : size);
+}
+
+static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct sonde_kcounters *k;
+	struct thread *thread;
+	struct tcp_now now;
+	struct conn *conn;
+
+	if (!scope_has(sk, id >> 32))
+		return;
+	k = counters();
+	if (!k)
+		return;
+	thread = thread_get(k, true);
+	if (thread)
+		call_save(&thread->recv, sk, msg);
+	/*
+	 * A connection that is met here is learned here: at tcp_cleanup_rbuf() it is too late to
+	 * tell bytes that were taken from bytes that were only peeked at.
+	 */
+	conn = conn_find(sk);
+	if ((!conn || !(conn->flags & CONN_KNOWN)) && is_tcp(sk) && tcp_now_read(sk, &now))
+		conn_enter(k, sk, &now, 0, 0);
+}
+
+/*
+ * Where the last `bytes` of the `copied` that this call has moved lie. The iterator that was saved
+ * at entry counts only while it is alive: what is left in it and what was copied must add up, else
+ * this is another call (splice, read_sock, zero copy) or one that throws bytes away (MSG_TRUNC).
+ */
+static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
+{
+	struct thread *thread;
+	struct msghdr *msg;
+	__u64 left;
+
+	if (is_kernel_thread(hit->k))
+		return 0;
+	thread = thread_get(hit->k, false);
+	if (!thread || thread->recv.sk != (__u64)hit->sk) {
+		count(hit->k, unseen_no_user_buffer, 1);
+		return 0;
+	}
+	msg = (struct msghdr *)thread->recv.msg;
+	left = BPF_CORE_READ(msg, msg_iter.count);
+	if (left + copied != thread->recv.count) {
+		if (left == thread->recv.count)
+			count(hit->k, unseen_trunc, 1);
+		else
+			count(hit->k, unseen_no_user_buffer, 1);
+		return 0;
+	}
+	source_of_call(&hit->w->source, &thread->recv, copied - bytes);
+	if (hit->w->source.kind == SOURCE_NONE)
+		count(hit->k, unseen_iter_type, 1);
+	return 0;
+}
+
+static __always_inline void recv_end(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (!hit->w->rx_end || (conn->rx.flags & DIR_SHUT) || !(conn->flags & CONN_SENT))
+		return;
+	conn->rx.flags |= DIR_SHUT;
+	gone_emit(hit->k, conn, SONDE_REC_SHUT, 0);
+}
+
+static __always_inline void entry_recv_done(struct sock *sk, int copied)
+{
+	struct hit hit;
+	__s32 bytes;
+
+	if (copied < 0)
+		copied = 0;
+	if (!hit_begin(&hit, sk, false))
+		return;
+	bytes = hit.w->rx_seq - hit.dir->seq;
+	if (bytes > 0 && copied > 0) {
+		count(hit.k, hits_recv, 1);
+		if (bytes > copied) {
+			if (settle(hit.k, hit.dir, hit.w->rx_seq - copied))
+				hit.w->flags |= SONDE_F_GAP_BEFORE;
+			bytes = copied;
+		}
+		recv_source(&hit, copied, bytes);
+		hit_capture(&hit, bytes);
+		settle(hit.k, hit.dir, hit.dir->seq);
+	}
+	recv_end(&hit);
+}
+
+/* Unix stream sockets: the call is remembered at its entry and captured at its return. */
+static __always_inline void unix_enter(struct socket *socket, struct msghdr *msg, __u32 flags)
+{
+	struct sock *sk = FIELD(socket, sk);
+	__u64 id = bpf_get_current_pid_tgid();
+	struct sonde_kcounters *k;
+	struct thread *thread;
+
+	if (!scope_has(sk, id >> 32))
+		return;
+	k = counters();
+	if (!k)
+		return;
+	thread = thread_get(k, true);
+	if (!thread)
+		return;
+	if (flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB)) {
+		thread->recv.sk = 0;
+		return;
+	}
+	count(k, unix_calls, 1);
+	call_save(&thread->recv, sk, msg);
+}
+
+static __always_inline void unix_end(struct sonde_kcounters *k, struct sock *sk)
+{
+	struct conn *conn = conn_find(sk);
+
+	if (!conn || !(conn->flags & CONN_SENT) || (conn->rx.flags & DIR_SHUT))
+		return;
+	conn->rx.flags |= DIR_SHUT;
+	gone_emit(k, conn, SONDE_REC_SHUT, 0);
+}
+
+static __always_inline void unix_return(struct sock *sk, struct thread *thread, int ret, bool tx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct hit hit;
+
+	hit.k = counters();
+	if (!hit.k)
+		return;
+	hit.w = &thread->work;
+	count(hit.k, unix_returns, 1);
+	if (ret <= 0) {
+		if (ret == 0 && !tx && thread->recv.count)
+			unix_end(hit.k, sk);
+		return;
+	}
+	if (tx)
+		count(hit.k, hits_send, 1);
+	else
+		count(hit.k, hits_recv, 1);
+	hit.conn = conn_make(hit.k, sk);
+	if (!hit.conn)
+		return;
+	hit.dir = tx ? &hit.conn->tx : &hit.conn->rx;
+	hit.other = tx ? &hit.conn->rx : &hit.conn->tx;
+	hit.sk = sk;
+	hit.w->ns = bpf_ktime_get_boot_ns();
+	hit.w->source = (struct source){ .kind = SOURCE_NONE };
+	hit.w->tgid = id >> 32;
+	hit.w->tid = id;
+	hit.tx = tx;
+	hit.w->unsure = hit.w->rx_end = 0;
+	hit.w->rx_seq = 0;
+	hit.w->flags = 0;
+	if (!is_kernel_thread(hit.k))
+		source_of_call(&hit.w->source, &thread->recv, 0);
+	hit.w->bytes = ret;
+	turn_advance(&hit);
+	capture(&hit);
+}
+
+/* The thread's call in progress on sk is over. */
+static __always_inline void unix_leave_on(struct sock *sk, int ret, bool tx)
+{
+	struct sonde_kcounters *k = counters();
+	struct thread *thread;
+
+	if (!k)
+		return;
+	thread = thread_get(k, false);
+	if (!thread || thread->recv.sk != (__u64)sk)
+		return;
+	thread->recv.sk = 0;
+	unix_return(sk, thread, ret, tx);
+}
+
+#ifndef SONDE_DIRECT
+/* The same where the return does not say on which socket: it was remembered at the entry. */
+static __always_inline void unix_leave(int ret, bool tx)
+{
+	struct sonde_kcounters *k = counters();
+	struct thread *thread;
+
+	if (!k)
+		return;
+	thread = thread_get(k, false);
+	if (thread && thread->recv.sk)
+		unix_leave_on((struct sock *)thread->recv.sk, ret, tx);
+}
+#endif
+
+static __always_inline void unix_gone(struct sock *sk)
+{
+	struct conn *conn = conn_find(sk);
+	struct sonde_kcounters *k;
+
+	if (!conn || !conn->id)
+		return;
+	k = counters();
+	if (k)
+		conn_ends(k, sk, conn);
+	conn_remove(sk);
+}
+
+#endif

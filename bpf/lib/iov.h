@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Reading the bytes of a call from the program's memory. */
+#ifndef SONDE_BPF_IOV_H
+#define SONDE_BPF_IOV_H
+
+#include "hit.h"
+
+/* The smaller, without a branch: each branch on a length doubles what the verifier has to walk. */
+static __always_inline __u64 smaller(__u64 a, __u64 b)
+{
+	__s64 less = a - b;
+
+	__s64 negative = less >> 63;
+
+	barrier_var(negative);
+	return b + (less & negative);
+}
+
+/* The array of segments: in user memory where it was found by registers, else in the kernel's. */
+static __always_inline long segments_read(void *to, __u32 bytes, __u64 from)
+{
+#ifdef SONDE_SEGMENTS_IN_USER_MEMORY
+	return bpf_probe_read_user(to, bytes, (const void *)from);
+#else
+	return bpf_probe_read_kernel(to, bytes, (const void *)from);
+#endif
+}
+
+/*
+ * Fills w->segments from the source, from byte `at` of the call on; areas past the last are empty.
+ * False: unreadable.
+ */
+static __noinline int segments_load(struct work *w, __u32 at)
+{
+	struct segment *to = w->segments;
+	__u64 bytes = smaller(w->source.segments, SONDE_SEGMENTS_MAX) * sizeof(struct segment);
+	__u64 skip = w->source.skip + at;
+
+	__builtin_memset(to, 0, sizeof(w->segments));
+	barrier_var(bytes);
+	if (bytes == 0 || bytes > sizeof(w->segments))
+		return false;
+	if (segments_read(to, bytes, w->source.at))
+		return false;
+#pragma unroll
+	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+		__u64 cut = smaller(skip, to[i].len);
+
+		to[i].base += cut;
+		to[i].len -= cut;
+		skip -= cut;
+	}
+	return true;
+}
+
+/* The first segment that is not empty. */
+static __always_inline struct area area_of(const struct segment *segments)
+{
+	struct area area = { 0, 0 };
+	__u64 done = 0; /* all ones once one was found */
+
+#pragma unroll
+	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+		__u64 len = segments[i].len;
+		__u64 take = len | -len; /* the highest bit: not 0 */
+
+		barrier_var(take);
+		take = -(take >> 63);
+		barrier_var(take);
+		take &= ~done;
+		area.base |= segments[i].base & take;
+		area.len |= len & take;
+		done |= take;
+	}
+	return area;
+}
+
+/* Puts n bytes, of which low and high are the first 16, behind the `have` bytes of to. How many. */
+static __always_inline __u32 extend(__u64 *to, __u32 have, __u64 low, __u64 high, __u32 n)
+{
+	if (have >= 16)
+		return 16;
+	if (have >= 8) {
+		to[1] |= low << ((have - 8) * 8 & 63);
+	} else if (have) {
+		to[0] |= low << (have * 8 & 63);
+		to[1] |= low >> (64 - have * 8 & 63) | high << (have * 8 & 63);
+	} else {
+		to[0] = low;
+		to[1] = high;
+	}
+	have += n;
+	return have > 16 ? 16 : have;
+}
+
+/*
+ * Gathers less than `room` bytes (a power of two) from segments to `to`, an area of 2 * room
+ * bytes. How many. Without a branch: bounds by masks, a segment that cannot be read ends it.
+ */
+static __always_inline __u64 gather(const struct segment *segments, __u8 *to, __u32 room)
+{
+	__u64 filled = 0, open = ~0ull;
+
+#pragma unroll
+	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+		__u64 at = filled, n = smaller(segments[i].len, room - 1 - filled) & open;
+		__s64 err;
+
+		barrier_var(at);
+		at &= room - 1;
+		barrier_var(n);
+		n &= room - 1;
+		err = bpf_probe_read_user(to + at, n, (const void *)segments[i].base);
+		barrier_var(err);
+		err >>= 63;
+		barrier_var(err);
+		open &= ~err;
+		filled += n & open;
+		barrier_var(filled);
+	}
+	return filled;
+}
+
+/* Only the first n of 16 bytes; the others zero. */
+static __always_inline void words_cut(__u64 *words, __u32 n)
+{
+	if (n < 8) {
+		words[0] &= (1ull << (n * 8 & 63)) - 1;
+		words[1] = 0;
+	} else if (n < 16) {
+		words[1] &= (1ull << (n * 8 & 63)) - 1;
+	}
+}
+
+/* Up to 16 bytes from byte `at` of the call, zero-filled, to w->first; 0 where unreadable. */
+static __noinline int peek(struct hit *hit, __u32 at)
+{
+	struct work *w = hit->w;
+	__u64 left = w->bytes - at;
+
+	w->first[0] = w->first[1] = w->n_first = 0;
+	if (at >= w->bytes)
+		return 0;
+	left = smaller(left, 16);
+	barrier_var(left);
+	if (left > 16)
+		return 0;
+	if (w->source.kind == SOURCE_USER) {
+		if (!bpf_probe_read_user(w->first, left,
+					 (const void *)(w->source.at + w->source.skip + at)))
+			w->n_first = left;
+	} else if (w->source.kind == SOURCE_SEGMENTS) {
+		if (!segments_load(w, at))
+			return 0;
+		w->n_first = smaller(gather(w->segments, (__u8 *)w->words, 32), left);
+		words_cut(w->words, w->n_first);
+		w->first[0] = w->words[0];
+		w->first[1] = w->words[1];
+	}
+	return w->n_first;
+}
+
+#endif

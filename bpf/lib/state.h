@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the kernel side remembers of a connection and of a thread. */
+#ifndef SONDE_BPF_STATE_H
+#define SONDE_BPF_STATE_H
+
+#include "../../headers/records.h"
+#include "kernel.h"
+
+/* What one direction of a connection is in. */
+enum dir_state {
+	DIR_BODY = 0, /* bytes are counted */
+	DIR_HEAD,     /* a head is being captured, its end has not been seen */
+	DIR_EXPORT,   /* the body of a telemetry export is being captured */
+};
+
+/* Flags of struct direction. */
+enum {
+	DIR_MAYBE = 1 << 0,	 /* first[] may still become the start of a message */
+	DIR_START_LOST = 1 << 1, /* the record of the head that is open was lost */
+	DIR_EXPORTS = 1 << 2,	 /* the head that is open is a telemetry export's */
+	DIR_SHUT = 1 << 3,	 /* SHUT was written */
+	DIR_HOLD_END = 1 << 4,	 /* a watermark lies inside a call of which less may have been taken */
+	DIR_IN_TURN = 1 << 5,	 /* the head that is open began inside a turn */
+};
+
+struct direction {
+	__u64 offset;	/* of the next byte */
+	__u64 ns;	/* when the last byte passed */
+	__u64 first[2]; /* the first bytes of the message that is open */
+	__u32 seq;	/* TCP: sequence number of the byte at offset */
+	__u32 asked;	/* tx, where a hook sees the call's entry: what the last call offered */
+	__u32 copied;	/* and how much of that was captured */
+	__u16 head;	/* bytes of the open head that were captured */
+	__u16 body_kib;	/* KiB of the open export's body that were captured */
+	__u8 first_bytes;
+	__u8 state; /* enum dir_state */
+	__u8 flags; /* DIR_* */
+	__u8 tail[3]; /* the last bytes captured, for an end of head that lies across records */
+	__u32 lost; /* bytes of the last call that were in records that were lost */
+};
+
+/* Flags of struct conn. */
+enum {
+	CONN_KNOWN = 1 << 0,	/* tuple and sequence bases are filled in */
+	CONN_SENT = 1 << 1,	/* a CONN record was delivered and stands */
+	CONN_LOST = 1 << 2,	/* a record was lost since the last one delivered */
+	CONN_FROM_START = 1 << 3,
+	CONN_FIN_SENT = 1 << 4,
+	CONN_RESET = 1 << 5,
+	CONN_OTHER_SENT = 1 << 6, /* a CONN record with another verdict than HTTP/1 was delivered */
+	CONN_UNSEEN = 1 << 7,	/* bytes pass where this tier cannot look */
+	CONN_TX_DONE = 1 << 8,	/* what was written is accounted for good */
+};
+
+/* Values of conn.last: which direction the last byte went. */
+enum { LAST_NONE = 0, LAST_RX = 1, LAST_TX = 2 };
+
+struct conn {
+	__u64 id;
+	struct direction rx, tx;
+	struct sonde_turn_ref connect; /* what this thread had in hand at connect(2) */
+	__u32 turn;
+	__u32 slot; /* ~0: none */
+	__u32 tx_base, rx_base;
+	__u64 pair; /* hash tiers: both ports and the peer's address, to know the socket again */
+	__u64 rx_start, tx_start; /* offsets where this agent began to look */
+	__u16 flags; /* CONN_* */
+	__u8 role, verdict, last;
+	__u8 checks; /* how often first bytes were looked at in vain */
+	__u8 family;
+	__u8 generation; /* of the consumer that the CONN record was written for */
+};
+
+/* A thread's call in progress, as its entry hook saw it. */
+struct call {
+	__u64 sk;  /* address of the socket; 0: none */
+	__u64 msg; /* address of the kernel's msghdr */
+	__u64 at;
+	__u64 count;
+	__u64 skip;
+	__u32 segments;
+	__u32 kind;
+};
+
+/* Where the bytes of a call lie. */
+enum source_kind {
+	SOURCE_NONE = 0, /* nowhere that may be looked at: count only */
+	SOURCE_USER,	 /* one area of user memory, at `at` */
+	SOURCE_SEGMENTS, /* an array of struct segment at `at` */
+};
+
+struct source {
+	__u64 at;
+	__u64 skip; /* bytes of the source before the call's first byte */
+	__u32 segments;
+	__u32 kind; /* enum source_kind */
+};
+
+/* An area of user memory. */
+struct area {
+	__u64 base, len;
+};
+
+/* What one piece of a call came to. */
+struct piece {
+	struct area area;
+	__u32 at;     /* in: offset in the call */
+	__u32 want;   /* in: bytes wanted */
+	__u32 copied; /* out */
+	__u32 end;    /* out: offset in the piece after the end of a head; 0: none in it */
+	__u32 lost;   /* out */
+	__u32 whole;  /* messages follow each other: the whole call is heads */
+};
+
+/* The call that a program is looking at right now. */
+struct work {
+	__u64 ns;
+	__u64 offset;	/* of the call's first byte */
+	__u64 lost;	/* bytes of this call that were in records that were lost */
+	__u64 captured; /* bytes of this call in delivered records */
+	__u64 first[2]; /* the bytes that were looked at last, and how many and what they begin */
+	__u32 n_first, kind;
+	__u32 bytes;	/* moved (or offered: unsure) */
+	__u32 piece;	/* records written */
+	__u32 flags;	/* SONDE_F_* that every record of the call carries */
+	__u32 rx_seq;	/* TCP: the next byte to be read, after this call */
+	__u32 tgid, tid;
+	__u32 unsure;	/* less than `bytes` may have been taken */
+	__u32 rx_end;	/* the peer's FIN was read */
+	__u32 begins;	/* the call is the first of its turn */
+	__u32 head;	/* a head is to be captured */
+	struct source source;
+	struct piece p;
+	struct segment segments[SONDE_SEGMENTS_MAX];
+	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
+};
+
+struct thread {
+	struct sonde_turn_ref turn; /* the last request head that this thread read */
+	struct call recv;
+	struct work work;
+	/* sendmmsg, recvmmsg: which message of which call comes next */
+	__u64 vector;
+	__u32 call_number, index;
+};
+
+struct thread_key {
+	__u64 start_ns;
+	__u32 tid;
+	__u32 pad;
+};
+
+#endif

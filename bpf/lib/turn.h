@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The capture body that every tier shares: turns, what is captured of a call and what is counted,
+ * and the end of what was begun.
+ *
+ * The caller has learned the connection, checked sequence numbers (hit->w->offset is dir->offset)
+ * and filled in every field of the hit.
+ */
+#ifndef SONDE_BPF_TURN_H
+#define SONDE_BPF_TURN_H
+
+#include "data.h"
+
+/* How many calls of a connection that is none of ours are looked at again. */
+#define CHECKS_EACH_CALL 8
+#define CHECKS_EACH_TURN 64
+/* Records of one call. */
+#define PIECES_MAX 5
+#define EXPORT_PIECES_MAX 16
+
+/* A request's head was read: it is what this thread has in hand from now on. */
+static __always_inline void thread_take(struct hit *hit)
+{
+	struct thread *thread = thread_get(hit->k, true);
+
+	if (!thread)
+		return;
+	thread->turn.conn = hit->conn->id;
+	thread->turn.turn = hit->conn->turn;
+	thread->turn.tid = hit->w->tid;
+}
+
+/* The first bytes are none of ours. Not for ever: see CHECKS_*. */
+static __always_inline void verdict_other(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->verdict != SONDE_VERDICT_OTHER) {
+		conn->verdict = SONDE_VERDICT_OTHER;
+		count(hit->k, conns_other, 1);
+	}
+	if (conn->checks < 255)
+		conn->checks++;
+	if (conn->flags & (CONN_OTHER_SENT | CONN_SENT))
+		return;
+	/* one that was met in mid-life may only be in the middle of a body */
+	if (!(conn->flags & CONN_FROM_START) && conn->checks < CHECKS_EACH_CALL)
+		return;
+	if (conn_emit(hit))
+		conn->flags |= CONN_OTHER_SENT;
+}
+
+/* Bytes pass on this connection where they cannot be looked at: said once, revocable too. */
+static __always_inline void conn_unseen(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->verdict != SONDE_VERDICT_NONE || (conn->flags & (CONN_OTHER_SENT | CONN_SENT)))
+		return;
+	conn->verdict = SONDE_VERDICT_UNSEEN;
+	if (conn_emit(hit))
+		conn->flags |= CONN_OTHER_SENT;
+}
+
+static __always_inline void verdict_http1(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->verdict == SONDE_VERDICT_HTTP1)
+		return;
+	conn->verdict = SONDE_VERDICT_HTTP1;
+	count(hit->k, conns_http1, 1);
+}
+
+/* A request begins here: at the start of a turn, or inside one. */
+static __always_inline void request_begun(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+
+	if (dir->flags & DIR_IN_TURN)
+		count(hit->k, starts_begun, 1);
+	else
+		count(hit->k, turns_begun, 1);
+	if (dir->flags & DIR_START_LOST)
+		count(hit->k, begun_lost, 1);
+	else
+		hit->w->flags |= SONDE_F_BEGUN;
+}
+
+static __always_inline void head_closed(struct direction *dir)
+{
+	dir->state = dir->flags & DIR_EXPORTS ? DIR_EXPORT : DIR_BODY;
+	dir->flags &= ~DIR_EXPORTS;
+}
+
+/* Opens a head at the call's first byte, which looks like the start of a message. */
+static __always_inline void head_open(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+
+	dir->state = DIR_HEAD;
+	dir->head = 0;
+	dir->body_kib = 0;
+	dir->flags &= ~(DIR_MAYBE | DIR_START_LOST | DIR_EXPORTS | DIR_IN_TURN);
+	if (!hit->w->begins)
+		dir->flags |= DIR_IN_TURN;
+	dir->tail[0] = dir->tail[1] = dir->tail[2] = 0;
+	hit->w->flags |= SONDE_F_START;
+}
+
+static __always_inline bool is_response(const struct direction *dir)
+{
+	return (dir->first[0] & 0x00ffffffffffffffull) == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
+}
+
+/* The first bytes as far as they are known now. False: they begin none of ours. */
+static __noinline int head_resolve(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	__u32 kind = kind_of(dir->first[0], dir->first[1], dir->first_bytes);
+
+	hit->w->kind = kind;
+	if (kind == KIND_MAYBE) {
+		dir->flags |= DIR_MAYBE;
+		return true;
+	}
+	dir->flags &= ~DIR_MAYBE;
+	if (kind == KIND_NO) {
+		dir->state = DIR_BODY;
+		if (hit->conn->turn <= 1)
+			verdict_other(hit);
+		return false;
+	}
+	if (kind == KIND_REQUEST) {
+		request_begun(hit);
+		if (is_export(dir->first[0], dir->first[1]))
+			dir->flags |= DIR_EXPORTS;
+	}
+	return true;
+}
+
+/*
+ * After an end of head at byte `at` of the call: does another message begin right there? Behind
+ * a request, that is pipelining; behind a response, one that has no body (1xx, 204, 304).
+ */
+static __always_inline bool another_follows(struct hit *hit, __u32 at)
+{
+	struct work *w = hit->w;
+	enum kind kind;
+
+	if (at >= w->bytes || !peek(hit, at))
+		return false;
+	kind = kind_of(w->first[0], w->first[1], w->n_first);
+	if (is_response(hit->dir))
+		return kind == KIND_RESPONSE || (kind == KIND_MAYBE && (w->first[0] & 0xff) == 'H');
+	return kind == KIND_REQUEST || kind == KIND_MAYBE;
+}
+
+static __always_inline bool tail_is_end(const struct direction *dir)
+{
+	return dir->tail[2] == '\n' &&
+	       (dir->tail[1] == '\n' || (dir->tail[1] == '\r' && dir->tail[0] == '\n'));
+}
+
+static __always_inline void head_lost(struct hit *hit, __u32 at)
+{
+	struct direction *dir = hit->dir;
+
+	hit->w->lost = hit->w->bytes - at;
+	if (hit->w->flags & SONDE_F_BEGUN)
+		count(hit->k, begun_lost, 1);
+	if (!(hit->w->flags & SONDE_F_START))
+		return;
+	if (dir->flags & DIR_MAYBE)
+		dir->flags |= DIR_START_LOST;
+	/* without its start the rest of this head is of no use */
+	if (!(dir->flags & DIR_MAYBE))
+		dir->state = DIR_BODY;
+}
+
+/* What a piece has brought: true where the head that is open goes on in this call. */
+static __noinline int head_piece_done(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+	struct piece *p = &w->p;
+
+	if (p->lost) {
+		head_lost(hit, p->at);
+		return 0;
+	}
+	w->flags &= ~(SONDE_F_START | SONDE_F_TURN_START | SONDE_F_GAP_BEFORE | SONDE_F_BEGUN);
+	dir->head += p->copied;
+	p->at += p->copied;
+	w->captured += p->copied;
+	if (p->end && !p->whole) {
+		if (!another_follows(hit, p->at - p->copied + p->end)) {
+			head_closed(dir);
+			return 0;
+		}
+		p->whole = 1;
+	}
+	if (p->at >= w->bytes) {
+		if (p->whole && tail_is_end(dir))
+			head_closed(dir);
+		return 0;
+	}
+	return 1;
+}
+
+/* Captures the call's bytes until the open head ends, or a bound is reached. */
+static __noinline int head_capture(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+	struct piece *p = &w->p;
+
+	p->at = p->whole = 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < PIECES_MAX; i++) {
+		__u32 left = w->bytes - p->at, budget = SONDE_HEAD_MAX_BYTES - dir->head;
+		__u32 room = i ? SONDE_CLASS_4_BYTES : SONDE_CLASS_3_BYTES;
+
+		if (dir->head >= SONDE_HEAD_MAX_BYTES) {
+			head_closed(dir);
+			break;
+		}
+		if (left > budget)
+			left = budget;
+		p->want = left < room ? left : room;
+		data_head(hit, i == 0);
+		if (!head_piece_done(hit))
+			break;
+	}
+	return 0;
+}
+
+/* Captures the body of a telemetry export, from where the call's captured bytes end. */
+static __noinline int export_capture(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+	struct piece *p = &w->p;
+
+	p->at = w->captured;
+	w->flags |= SONDE_F_BODY;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < EXPORT_PIECES_MAX; i++) {
+		if (p->at >= w->bytes || w->lost)
+			break;
+		if (dir->body_kib >= SONDE_EXPORT_BODY_MAX_BYTES / 1024) {
+			dir->state = DIR_BODY;
+			break;
+		}
+		p->want = w->bytes - p->at;
+		if (p->want > SONDE_CLASS_4_BYTES)
+			p->want = SONDE_CLASS_4_BYTES;
+		data_body(hit);
+		if (p->lost) {
+			w->lost = w->bytes - p->at;
+			dir->state = DIR_BODY;
+			break;
+		}
+		w->flags &= ~(SONDE_F_TURN_START | SONDE_F_GAP_BEFORE);
+		dir->body_kib += (p->copied + 1023) / 1024;
+		p->at += p->copied;
+		w->captured += p->copied;
+	}
+	w->flags &= ~SONDE_F_BODY;
+	return 0;
+}
+
+/* The first bytes of a turn that do not look like a message: one small record that says so. */
+static __always_inline void turn_note(struct hit *hit)
+{
+	struct work *w = hit->w;
+	struct piece *p = &w->p;
+
+	p->at = 0;
+	p->want = w->bytes < SONDE_CLASS_0_BYTES ? w->bytes : SONDE_CLASS_0_BYTES;
+	data_body(hit);
+	if (p->lost)
+		w->lost = w->bytes;
+	else
+		w->captured += p->copied;
+}
+
+/*
+ * A call whose first bytes may begin a message, at the start of a turn or inside one. True where
+ * a head is to be captured.
+ */
+static __noinline int head_starts(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct conn *conn = hit->conn;
+	struct work *w = hit->w;
+	enum kind kind;
+
+	if (!peek(hit, 0)) {
+		dir->state = DIR_BODY;
+		if (conn->verdict == SONDE_VERDICT_OTHER)
+			return 0;
+		data_unreadable(hit, &w->p);
+		w->lost = w->bytes;
+		return 0;
+	}
+	kind = kind_of(w->first[0], w->first[1], w->n_first);
+	if (w->begins || kind != KIND_NO) {
+		dir->first[0] = w->first[0];
+		dir->first[1] = w->first[1];
+		dir->first_bytes = w->n_first;
+	}
+	if (w->begins)
+		w->flags |= SONDE_F_TURN_START;
+	if (kind == KIND_NO) {
+		dir->state = DIR_BODY;
+		if (conn->verdict != SONDE_VERDICT_HTTP1)
+			verdict_other(hit);
+		else if (w->begins && conn_announce(hit))
+			turn_note(hit);
+		return 0;
+	}
+	verdict_http1(hit);
+	head_open(hit);
+	head_resolve(hit);
+	if (!hit->tx && w->kind != KIND_RESPONSE)
+		thread_take(hit);
+	if (!conn_announce(hit)) {
+		head_lost(hit, 0);
+		return 0;
+	}
+	return 1;
+}
+
+/* A call inside a head that is open. True where it goes on. */
+static __noinline int head_continues(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+
+	if (!(dir->flags & DIR_MAYBE))
+		return 1;
+	peek(hit, 0);
+	dir->first_bytes = extend(dir->first, dir->first_bytes, w->first[0], w->first[1],
+				  w->n_first);
+	if (!head_resolve(hit))
+		return 0;
+	if (!(dir->flags & DIR_START_LOST))
+		return 1;
+	dir->state = DIR_BODY;
+	return 0;
+}
+
+/* Whether the call ends in the last chunk of a chunked body that has no trailers. */
+static __always_inline bool is_last_chunk(struct hit *hit)
+{
+	struct work *w = hit->w;
+	__u32 n = w->bytes == 5 ? 5 : 7;
+
+	if (w->bytes < n || !peek(hit, w->bytes - n))
+		return false;
+	return w->first[0] == (n == 5 ? WORD('0', '\r', '\n', '\r', '\n', 0, 0, 0) :
+					WORD('\r', '\n', '0', '\r', '\n', '\r', '\n', 0));
+}
+
+/* The slot says how far the stream is; a watermark that was crossed, or a last chunk, is told. */
+static __noinline int slot_advance(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct conn *conn = hit->conn;
+	struct sonde_slot *slot = slot_of(conn);
+	__u64 after = hit->w->offset + hit->w->bytes, watermark = 0;
+
+	if (slot) {
+		if (hit->tx) {
+			slot->tx_ns = hit->w->ns;
+			slot->tx_offset = after;
+			watermark = *(volatile __u64 *)&slot->watermark_tx;
+		} else {
+			slot->rx_ns = hit->w->ns;
+			slot->rx_offset = after;
+			watermark = *(volatile __u64 *)&slot->watermark_rx;
+		}
+	}
+	if (watermark) {
+		if (hit->w->offset >= watermark || watermark > after)
+			return 0;
+		if (hit->w->unsure)
+			dir->flags |= DIR_HOLD_END;
+		else
+			end_emit(hit->k, conn, hit->tx, hit->w->ns, after, 0);
+		return 0;
+	}
+	if (dir->state == DIR_BODY && hit->w->captured < hit->w->bytes && is_last_chunk(hit))
+		end_emit(hit->k, conn, hit->tx, hit->w->ns, after, SONDE_F_LAST_CHUNK);
+	return 0;
+}
+
+static __always_inline bool is_ignored(const struct conn *conn)
+{
+	struct sonde_slot *slot = slot_of(conn);
+
+	return slot && (*(volatile __u64 *)&slot->wish & SONDE_WISH_IGNORE);
+}
+
+/* Whether the call's bytes may matter at all: most calls of connections that are not ours end here. */
+static __always_inline bool worth_looking(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->verdict == SONDE_VERDICT_OTHER)
+		return conn->checks < (hit->w->begins ? CHECKS_EACH_TURN : CHECKS_EACH_CALL);
+	return !is_ignored(conn);
+}
+
+/* Before capture(), and before the adapter looks for the call's bytes: whose turn it is. */
+static __always_inline void turn_advance(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+	__u8 side = hit->tx ? LAST_TX : LAST_RX;
+
+	hit->w->begins = conn->last != side;
+	if (hit->w->begins) {
+		conn->last = side;
+		conn->turn++;
+	}
+}
+
+/*
+ * One call. Afterwards w->captured and w->lost say what became of its bytes; the rest is to be
+ * counted. dir->offset has moved on by w->bytes.
+ */
+static __noinline int capture(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+
+	w->offset = dir->offset;
+	w->piece = w->head = 0;
+	w->captured = w->lost = 0;
+	if (hit->tx)
+		w->flags |= SONDE_F_TX;
+	if (w->unsure)
+		w->flags |= SONDE_F_UNSURE;
+
+	if (!worth_looking(hit) || w->source.kind == SOURCE_NONE) {
+		dir->state = DIR_BODY;
+		conn_unseen(hit);
+	} else if (w->begins || dir->state == DIR_BODY)
+		w->head = head_starts(hit);
+	else if (dir->state == DIR_HEAD)
+		w->head = head_continues(hit);
+	if (w->head)
+		head_capture(hit);
+	if (dir->state == DIR_EXPORT)
+		export_capture(hit);
+	dir->offset += w->bytes;
+	dir->ns = w->ns;
+	if (hit->conn->flags & CONN_SENT)
+		slot_advance(hit);
+	return 0;
+}
+
+/*
+ * What became of the bytes since the last call: `real` is the sequence number where the direction
+ * now stands. Returns how many bytes passed that no hook saw.
+ */
+static __always_inline __u32 settle(struct sonde_kcounters *k, struct direction *dir, __u32 real)
+{
+	__s32 moved = real - (dir->seq - dir->asked);
+	__u32 taken, captured, lost, gap = 0;
+
+	if (moved <= 0 && !dir->asked)
+		return 0; /* another thread's call was accounted as a gap already */
+	if (moved < 0)
+		moved = 0;
+	taken = moved;
+	if (taken > dir->asked) {
+		gap = taken - dir->asked;
+		taken = dir->asked;
+	}
+	captured = dir->copied < taken ? dir->copied : taken;
+	lost = dir->lost < taken - captured ? dir->lost : taken - captured;
+	count(k, bytes_sequence, taken + gap);
+	if (captured)
+		count(k, bytes_captured, captured);
+	if (lost)
+		count(k, gap_lost, lost);
+	if (taken > captured + lost)
+		count(k, bytes_counted, taken - captured - lost);
+	if (gap)
+		count(k, gap_missed, gap);
+	dir->offset += (__s64)(__s32)(real - dir->seq);
+	dir->seq = real;
+	dir->asked = dir->copied = dir->lost = 0;
+	return gap;
+}
+
+/* What passed since is counted, whatever it was: its numbers are not those of the program's bytes. */
+static __always_inline void settle_counted(struct sonde_kcounters *k, struct direction *dir,
+					   __u32 real)
+{
+	__s32 more = real - dir->seq;
+
+	if (more > 0) {
+		dir->asked += more;
+		dir->seq += more;
+		dir->offset += more;
+	}
+	settle(k, dir, real);
+}
+
+/* Kernel TLS: sockets carry ciphertext. True where the call is dealt with. */
+static __always_inline bool layered_counted(struct hit *hit, const struct tcp_now *now)
+{
+	if (!now->layered)
+		return false;
+	count(hit->k, unseen_ktls, 1);
+	settle_counted(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, now));
+	settle_counted(hit->k, &hit->conn->rx, rx_seq_of(now));
+	conn_unseen(hit);
+	return true;
+}
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tier socktp: the tracepoints sock_send_length and sock_recv_length (6.3 and newer), which fire
+ * after a call has moved its bytes. The program's buffer is found by the registers of the system
+ * call in progress, and only where everything agrees that this firing belongs to it; else bytes
+ * are counted and the reason with them.
+ */
+#define SONDE_DIRECT 1
+#define SONDE_SEGMENTS_IN_USER_MEMORY 1
+/* A reset may close the socket between a call's copying and its firing. */
+#define SONDE_FIRES_AFTERWARDS 1
+
+#include "lib/calls.h"
+#include "lib/life.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Is the file at this descriptor of the current process this very socket? */
+static __always_inline bool fd_is(struct task_struct *task, __u32 fd, const struct sock *sk)
+{
+	struct file *file = NULL;
+	struct file **table;
+	struct socket *socket;
+
+	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
+		return false;
+	table = BPF_CORE_READ(task, files, fdt, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), table + fd) || !file)
+		return false;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk) == sk;
+}
+
+/*
+ * Which message of a sendmmsg or recvmmsg call this is. The registers are the same for all of
+ * them, so the thread counts. A call ends early only after an error or a short message, which are
+ * seen here; recvmmsg with a timeout may end unseen, so is not followed.
+ */
+static __always_inline bool message_index(struct hit *hit, const struct call_regs *regs, int ret,
+					  __u32 *index)
+{
+	struct thread *thread = thread_get(hit->k, true);
+
+	if (!thread || (!hit->tx && regs->arg4))
+		return false;
+	if (thread->vector != regs->arg1 || thread->call_number != (__u32)regs->number ||
+	    thread->index >= (__u32)regs->arg2)
+		thread->index = 0;
+	thread->vector = regs->arg1;
+	thread->call_number = regs->number;
+	*index = thread->index;
+	thread->index = ret <= 0 ? 0 : thread->index + 1;
+	return *index < 1024;
+}
+
+static __always_inline void message_ends(struct hit *hit)
+{
+	struct thread *thread = thread_get(hit->k, false);
+
+	if (thread)
+		thread->index = 0;
+}
+
+static __always_inline bool source_message(struct hit *hit, __u64 at)
+{
+	struct user_msghdr64 header;
+
+	if (bpf_probe_read_user(&header, sizeof(header), (const void *)at))
+		return false;
+	hit->w->source.kind = SOURCE_SEGMENTS;
+	hit->w->source.at = header.segments;
+	hit->w->source.segments = header.n_segments;
+	return true;
+}
+
+/* A message of which less was sent than it holds is the last of its call. */
+static __always_inline void message_short(struct hit *hit)
+{
+	__u64 whole = 0;
+
+	if (hit->w->source.segments > SONDE_SEGMENTS_MAX) {
+		hit->w->source.kind = SOURCE_NONE;
+		message_ends(hit);
+		return;
+	}
+	if (!segments_load(hit->w, 0))
+		return;
+	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++)
+		whole += hit->w->segments[i].len;
+	if (hit->tx && whole != hit->w->bytes)
+		message_ends(hit);
+}
+
+/* Where the bytes of this firing lie, or why they cannot be looked at. */
+static __noinline int source_find(struct hit *hit, int ret, int flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct sonde_kcounters *k = hit->k;
+	struct call_regs regs;
+	enum call_shape shape;
+	__u32 index;
+
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER)) {
+		count(k, unseen_kernel_thread, 1);
+		return 0;
+	}
+	if (task_compat(task)) {
+		count(k, unseen_compat, 1);
+		return 0;
+	}
+	if (!call_regs_read((struct pt_regs *)bpf_task_pt_regs(task), &regs)) {
+		count(k, unseen_unknown_call, 1);
+		return 0;
+	}
+	shape = hit->tx ? call_shape_send(regs.number) : call_shape_recv(regs.number);
+	switch (shape) {
+	case CALL_OTHER:
+		count(k, unseen_unknown_call, 1);
+		return 0;
+	case CALL_IO_URING:
+		count(k, unseen_io_uring, 1);
+		return 0;
+	case CALL_NO_BUFFER:
+		count(k, unseen_no_user_buffer, 1);
+		return 0;
+	default:
+		break;
+	}
+	if (flags & KMSG_TRUNC) {
+		count(k, unseen_trunc, 1);
+		return 0;
+	}
+	if (!fd_is(task, regs.fd, hit->sk)) {
+		count(k, unseen_fd_mismatch, 1);
+		return 0;
+	}
+	switch (shape) {
+	case CALL_BUFFER:
+		hit->w->source.kind = SOURCE_USER;
+		hit->w->source.at = regs.arg1;
+		break;
+	case CALL_VECTOR:
+		hit->w->source.kind = SOURCE_SEGMENTS;
+		hit->w->source.at = regs.arg1;
+		hit->w->source.segments = regs.arg2;
+		break;
+	case CALL_MESSAGE:
+		source_message(hit, regs.arg1);
+		break;
+	case CALL_MESSAGES:
+		if (!message_index(hit, &regs, ret, &index)) {
+			count(k, unseen_unknown_call, 1);
+			return 0;
+		}
+		if (source_message(hit, regs.arg1 + index * sizeof(struct user_mmsghdr64)))
+			message_short(hit);
+		break;
+	default:
+		break;
+	}
+	if (hit->w->source.kind == SOURCE_SEGMENTS && hit->w->source.segments == 1) {
+		struct segment only;
+
+		if (bpf_probe_read_user(&only, sizeof(only), (const void *)hit->w->source.at)) {
+			hit->w->source.kind = SOURCE_NONE;
+			return 0;
+		}
+		hit->w->source.kind = SOURCE_USER;
+		hit->w->source.at = only.base;
+	}
+	return 0;
+}
+
+/* The connection, and (TCP) where its sequence numbers place the call. False: not to be looked at. */
+static __noinline int hit_place(struct hit *hit)
+{
+	bool is_unix = hit->sk->__sk_common.skc_family == SONDE_AF_UNIX;
+	__u32 bytes = hit->w->bytes, start;
+	struct tcp_now now = {};
+
+	if (is_unix) {
+		hit->conn = conn_make(hit->k, hit->sk);
+	} else {
+		if (!tcp_now_read(hit->sk, &now))
+			return false;
+		hit->conn = conn_enter(hit->k, hit->sk, &now, hit->tx ? 0 : bytes,
+				       hit->tx ? bytes : 0);
+	}
+	if (!hit->conn)
+		return false;
+	hit->dir = hit->tx ? &hit->conn->tx : &hit->conn->rx;
+	hit->other = hit->tx ? &hit->conn->rx : &hit->conn->tx;
+	if (is_unix)
+		return true;
+	if (layered_counted(hit, &now))
+		return false;
+	start = (hit->tx ? tx_seq_of(hit->conn, &now) : rx_seq_of(&now)) - bytes;
+	if (settle(hit->k, hit->dir, start))
+		hit->w->flags |= SONDE_F_GAP_BEFORE;
+	/* otherwise another thread's call came between, and this one was accounted as a gap */
+	return hit->dir->seq == start;
+}
+
+/* The read that returns nothing: the peer has sent its FIN. */
+static __always_inline void read_end(struct sonde_kcounters *k, const struct sock *sk)
+{
+	struct conn *conn = conn_find(sk);
+	struct tcp_now now;
+
+	if (!conn || !(conn->flags & CONN_SENT) || (conn->rx.flags & DIR_SHUT))
+		return;
+	if (conn->family != SONDE_AF_UNIX &&
+	    (!tcp_now_read(sk, &now) || !now.fin_received || now.copied_seq != now.rcv_nxt))
+		return;
+	conn->rx.flags |= DIR_SHUT;
+	gone_emit(k, conn, SONDE_REC_SHUT, 0);
+}
+
+static __always_inline bool is_stream(struct sonde_kcounters *k, struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	if (sk->sk_type != KSOCK_STREAM)
+		return false;
+	if (family == SONDE_AF_UNIX)
+		return true;
+	if (family != SONDE_AF_INET && family != SONDE_AF_INET6)
+		return false;
+	if (sk->sk_protocol == KIPPROTO_MPTCP) {
+		count(k, unseen_mptcp, 1);
+		return false;
+	}
+	return sk->sk_protocol == KIPPROTO_TCP;
+}
+
+static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct thread *thread;
+	struct hit hit;
+
+	if (!scope_has(sk, id >> 32))
+		return;
+	hit.k = counters();
+	if (!hit.k)
+		return;
+	if (ret <= 0) {
+		/* also ends a sendmmsg or recvmmsg */
+		message_ends(&hit);
+		if (ret == 0 && !tx && !(flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB)))
+			read_end(hit.k, sk);
+		return;
+	}
+	if (flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB))
+		return;
+	if (!is_stream(hit.k, sk))
+		return;
+	if (tx)
+		count(hit.k, hits_send, 1);
+	else
+		count(hit.k, hits_recv, 1);
+	thread = thread_get(hit.k, true);
+	if (!thread)
+		return;
+	hit.w = &thread->work;
+	hit.sk = sk;
+	hit.tx = tx;
+	hit.w->bytes = ret;
+	hit.w->flags = 0;
+	hit.w->tgid = id >> 32;
+	hit.w->tid = id;
+	hit.w->unsure = hit.w->rx_end = 0;
+	hit.w->rx_seq = 0;
+	hit.w->ns = bpf_ktime_get_boot_ns();
+	if (!hit_place(&hit))
+		return;
+	hit.w->source = (struct source){ .kind = SOURCE_NONE };
+	turn_advance(&hit);
+	if (worth_looking(&hit))
+		source_find(&hit, ret, flags);
+	capture(&hit);
+	if (hit.conn->family == SONDE_AF_UNIX)
+		return;
+	hit.dir->seq += hit.w->bytes;
+	hit.dir->asked = hit.w->bytes;
+	hit.dir->copied = hit.w->captured;
+	hit.dir->lost = hit.w->lost;
+	settle(hit.k, hit.dir, hit.dir->seq);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(on_sock_send, struct sock *sk, int ret, int flags)
+{
+	on_call(sk, ret, flags, true);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_sock_recv, struct sock *sk, int ret, int flags)
+{
+	on_call(sk, ret, flags, false);
+	return 0;
+}
