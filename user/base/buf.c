@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct view view_of(const char *s)
+{
+	return (struct view){ s, s ? strlen(s) : 0 };
+}
+
+bool view_eq(struct view a, struct view b)
+{
+	return a.len == b.len && (!a.len || !memcmp(a.at, b.at, a.len));
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c + 32 : c;
+}
+
+bool view_eq_nocase(struct view a, struct view b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		if (lower(a.at[i]) != lower(b.at[i]))
+			return false;
+	return true;
+}
+
+uint8_t *buf__reserve(struct buf *b, size_t n)
+{
+	size_t want, cap;
+	uint8_t *at;
+
+	if (b->err)
+		return NULL;
+	if (n > SIZE_MAX / 2 - b->len || (b->max && b->len + n > b->max)) {
+		b->err = -EMSGSIZE;
+		return NULL;
+	}
+	want = b->len + n;
+	if (want <= b->cap)
+		return b->at + b->len;
+	cap = b->cap ? b->cap : 256;
+	while (cap < want)
+		cap *= 2;
+	if (b->max && cap > b->max)
+		cap = b->max;
+	at = realloc(b->at, cap);
+	if (!at) {
+		b->err = -ENOMEM;
+		return NULL;
+	}
+	b->at = at;
+	b->cap = cap;
+	return b->at + b->len;
+}
+
+void buf__add(struct buf *b, const void *bytes, size_t n)
+{
+	uint8_t *to = n ? buf__reserve(b, n) : NULL;
+
+	if (!to)
+		return;
+	memcpy(to, bytes, n);
+	b->len += n;
+}
+
+void buf__add_str(struct buf *b, const char *s)
+{
+	buf__add(b, s, strlen(s));
+}
+
+void buf__add_view(struct buf *b, struct view v)
+{
+	buf__add(b, v.at, v.len);
+}
+
+void buf__printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap, again;
+	uint8_t *to;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	to = n < 0 ? NULL : buf__reserve(b, (size_t)n + 1);
+	if (to) {
+		vsnprintf((char *)to, (size_t)n + 1, fmt, again);
+		b->len += (size_t)n;
+	}
+	va_end(again);
+}
+
+void buf__clear(struct buf *b)
+{
+	b->len = 0;
+	b->err = 0;
+}
+
+void buf__consume(struct buf *b, size_t n)
+{
+	if (n >= b->len) {
+		b->len = 0;
+		return;
+	}
+	memmove(b->at, b->at + n, b->len - n);
+	b->len -= n;
+}
+
+void buf__free(struct buf *b)
+{
+	if (!b)
+		return;
+	free(b->at);
+	*b = (struct buf){ .max = b->max };
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes: a view that owns nothing, and a growable buffer with a limit. */
+#ifndef SONDE_BASE_BUF_H
+#define SONDE_BASE_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Borrowed bytes, not NUL-terminated. */
+struct view {
+	const char *at;
+	size_t len;
+};
+
+#define VIEW(literal) ((struct view){ (literal), sizeof(literal) - 1 })
+struct view view_of(const char *s);
+bool view_eq(struct view a, struct view b);
+/* ASCII only, no locale. */
+bool view_eq_nocase(struct view a, struct view b);
+
+/*
+ * Growable bytes. Zero-initialised is empty. `max` 0 means no limit. Once an append fails, `err`
+ * holds the negative errno and further appends do nothing: check once, at the end.
+ */
+struct buf {
+	uint8_t *at;
+	size_t len, cap, max;
+	int err;
+};
+
+/* Room for n more bytes; NULL and err = -ENOMEM or -EMSGSIZE where there is none. Does not change len. */
+uint8_t *buf__reserve(struct buf *b, size_t n);
+void buf__add(struct buf *b, const void *bytes, size_t n);
+void buf__add_str(struct buf *b, const char *s);
+void buf__add_view(struct buf *b, struct view v);
+void buf__printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Forget the content and the error, keep the memory. */
+void buf__clear(struct buf *b);
+/* Take n bytes away from the front. */
+void buf__consume(struct buf *b, size_t n);
+void buf__free(struct buf *b);
+
+#endif

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/cgroup_path.h"
+#include "cmd/command.h"
+
+enum {
+	OPT_CGROUP = 256, OPT_UNIT, OPT_CONTAINER, OPT_NETNS, OPT_PORT, OPT_EXE, OPT_OTLP, OPT_LEDGER,
+	OPT_TREE, OPT_WHERE, OPT_DURATION, OPT_HEADERS, OPT_TIER, OPT_RING_SIZE, OPT_CONFIG, OPT_JSON,
+	OPT_REPLACE, OPT_LOCK,
+};
+
+struct option_rule {
+	const char *name;
+	int code;
+	bool has_argument;
+	unsigned int takes;
+};
+
+static const struct option_rule rules[] = {
+	{ "pid", 'p', true, TAKES_SCOPE },
+	{ "cgroup", OPT_CGROUP, true, TAKES_SCOPE },
+	{ "unit", OPT_UNIT, true, TAKES_SCOPE },
+	{ "container", OPT_CONTAINER, true, TAKES_SCOPE },
+	{ "netns", OPT_NETNS, true, TAKES_SCOPE },
+	{ "port", OPT_PORT, true, TAKES_SCOPE },
+	{ "exe", OPT_EXE, true, TAKES_SCOPE },
+	{ "user", 'u', true, TAKES_COMMAND },
+	{ "output", 'o', true, TAKES_OUTPUT },
+	{ "otlp", OPT_OTLP, true, TAKES_OUTPUT },
+	{ "ledger", OPT_LEDGER, true, TAKES_OUTPUT },
+	{ "tree", OPT_TREE, false, TAKES_OUTPUT },
+	{ "summary", 'c', false, TAKES_OUTPUT },
+	{ "json", OPT_JSON, false, TAKES_OUTPUT },
+	{ "where", OPT_WHERE, true, TAKES_OUTPUT },
+	{ "limit", 'n', true, TAKES_OUTPUT },
+	{ "duration", OPT_DURATION, true, TAKES_OUTPUT },
+	{ "headers", OPT_HEADERS, false, TAKES_OUTPUT },
+	{ "tier", OPT_TIER, true, TAKES_CAPTURE },
+	{ "ring-size", OPT_RING_SIZE, true, TAKES_CAPTURE },
+	{ "config", OPT_CONFIG, true, TAKES_OUTPUT },
+	{ "replace", OPT_REPLACE, false, TAKES_AGENT },
+	{ "lock", OPT_LOCK, true, TAKES_AGENT },
+	{ "verbose", 'v', false, ~0u },
+	{ "quiet", 'q', false, ~0u },
+	{ "help", 'h', false, ~0u },
+};
+#define RULES (sizeof(rules) / sizeof(rules[0]))
+
+static int __attribute__((format(printf, 2, 3))) bad(const struct run_options *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "sonde %s: ", o->command_name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\n");
+	return EXIT_USAGE;
+}
+
+/* A whole number in [low, high], nothing behind it but an optional k, m or g (1024) where `units`. */
+static bool parse_number(const char *s, uint64_t low, uint64_t high, bool units, uint64_t *ret)
+{
+	unsigned long long n;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	n = strtoull(s, &end, 10);
+	if (errno || end == s)
+		return false;
+	if (units && *end) {
+		static const char letters[] = "kmg";
+		const char *unit = strchr(letters, *end | 0x20);
+
+		if (!unit)
+			return false;
+		for (long i = 0; i <= unit - letters && n <= high; i++)
+			n *= 1024;
+		end++;
+	}
+	if (*end || n < low || n > high)
+		return false;
+	*ret = n;
+	return true;
+}
+
+static int add_pids(struct run_options *o, const char *list)
+{
+	char copy[1024], *save = NULL;
+	uint64_t pid;
+
+	if (strlen(list) >= sizeof(copy))
+		return bad(o, "-p: the list is too long");
+	strcpy(copy, list);
+	for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save)) {
+		if (!parse_number(s, 1, 1u << 22, false, &pid))
+			return bad(o, "-p: '%s' is not a process id; write -p 1234 or -p 1234,1235", s);
+		if (o->scope.n_pids == OPTION_LIST_MAX)
+			return bad(o, "-p: more than %d processes; use --cgroup", OPTION_LIST_MAX);
+		if (kill((pid_t)pid, 0) && errno == ESRCH)
+			return bad(o, "-p: there is no process %s; `ps` lists those that run", s);
+		o->scope.pids[o->scope.n_pids++] = (pid_t)pid;
+	}
+	return o->scope.n_pids ? 0 : bad(o, "-p: no process id in '%s'", list);
+}
+
+static int add_string(struct run_options *o, const char **list, unsigned int *n, const char *value,
+		      const char *name)
+{
+	if (!*value)
+		return bad(o, "%s: it needs a value", name);
+	if (*n == OPTION_LIST_MAX)
+		return bad(o, "%s: given more than %d times", name, OPTION_LIST_MAX);
+	list[(*n)++] = value;
+	return 0;
+}
+
+static int add_cgroup(struct run_options *o, int code, const char *value)
+{
+	const char *name = code == OPT_UNIT ? "--unit" : code == OPT_CONTAINER ? "--container" : "--cgroup";
+	enum cgroup_kind kind = code == OPT_UNIT ? CGROUP_UNIT :
+				code == OPT_CONTAINER ? CGROUP_CONTAINER : CGROUP_PATH;
+	struct err err = { "" };
+	char *path;
+
+	if (cgroup_path__find(kind, value, &path, &err))
+		return bad(o, "%s: %s", name, err.text);
+	return add_string(o, o->scope.cgroups, &o->scope.n_cgroups, path, name);
+}
+
+static int add_netns(struct run_options *o, const char *value)
+{
+	if (access(value, F_OK))
+		return bad(o, "--netns: %s: %s; give a path such as /run/netns/NAME or /proc/PID/ns/net",
+			   value, strerror(errno));
+	return add_string(o, o->scope.netns, &o->scope.n_netns, value, "--netns");
+}
+
+static int add_port(struct run_options *o, const char *value)
+{
+	uint64_t port;
+
+	if (!parse_number(value, 1, 65535, false, &port))
+		return bad(o, "--port: '%s' is not a port; write a number from 1 to 65535", value);
+	if (o->scope.n_ports == OPTION_LIST_MAX)
+		return bad(o, "--port: given more than %d times", OPTION_LIST_MAX);
+	o->scope.ports[o->scope.n_ports++] = (uint16_t)port;
+	return 0;
+}
+
+static int set_scope(struct run_options *o, int code, const char *value)
+{
+	switch (code) {
+	case 'p':
+		return add_pids(o, value);
+	case OPT_NETNS:
+		return add_netns(o, value);
+	case OPT_PORT:
+		return add_port(o, value);
+	case OPT_EXE:
+		return add_string(o, o->scope.exes, &o->scope.n_exes, value, "--exe");
+	default:
+		return add_cgroup(o, code, value);
+	}
+}
+
+static int set_duration(struct run_options *o, const char *value)
+{
+	char *end;
+	double n = strtod(value, &end);
+
+	if (end == value || n <= 0 || n > 1e9)
+		return bad(o, "--duration: '%s' is not a time; write 10, 10s, 5m or 2h", value);
+	if (*end == 'm')
+		n *= 60;
+	else if (*end == 'h')
+		n *= 3600;
+	else if (*end && *end != 's')
+		return bad(o, "--duration: '%s' is not a time; write 10, 10s, 5m or 2h", value);
+	if (*end && end[1])
+		return bad(o, "--duration: '%s' is not a time; write 10, 10s, 5m or 2h", value);
+	o->duration_s = n;
+	return 0;
+}
+
+static int set_tier(struct run_options *o, const char *value)
+{
+	if (strcmp(value, "fentry") && strcmp(value, "kprobe") && strcmp(value, "socktp"))
+		return bad(o, "--tier: there is no tier '%s'; there are fentry, kprobe and socktp; `sonde doctor` says which work here",
+			   value);
+	o->tier = value;
+	return 0;
+}
+
+static int set_ring(struct run_options *o, const char *value)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (!parse_number(value, page, 1u << 30, true, &o->ring_bytes) ||
+	    (o->ring_bytes & (o->ring_bytes - 1)))
+		return bad(o, "--ring-size: '%s' is not a power of two from %llu bytes to 1g; write 262144 or 256k",
+			   value, (unsigned long long)page);
+	return 0;
+}
+
+static int set_option(struct run_options *o, int code, const char *value)
+{
+	switch (code) {
+	case 'u': o->user = value; return 0;
+	case 'o': o->file = value; return 0;
+	case 'c': o->summary = true; return 0;
+	case 'v': o->verbose++; return 0;
+	case 'q': o->quiet = true; return 0;
+	case 'h': o->help = true; return 0;
+	case OPT_OTLP: o->otlp = value; return 0;
+	case OPT_LEDGER: o->ledger = value; return 0;
+	case OPT_TREE: o->tree = true; return 0;
+	case OPT_JSON: o->json = true; return 0;
+	case OPT_WHERE: o->where = value; return 0;
+	case OPT_HEADERS: o->headers = true; return 0;
+	case OPT_CONFIG: o->config = value; return 0;
+	case OPT_REPLACE: o->replace = true; return 0;
+	case OPT_LOCK: o->lock = value; return 0;
+	case OPT_DURATION: return set_duration(o, value);
+	case OPT_TIER: return set_tier(o, value);
+	case OPT_RING_SIZE: return set_ring(o, value);
+	case 'n':
+		if (!parse_number(value, 1, UINT64_MAX / 2, false, &o->limit))
+			return bad(o, "-n: '%s' is not a number of spans; write 1 or more", value);
+		return 0;
+	default:
+		return set_scope(o, code, value);
+	}
+}
+
+/* The tables of getopt, from the rules that this command takes. '+': stop at CMD. */
+static void make_tables(unsigned int takes, struct option *longs, char *shorts)
+{
+	unsigned int n = 0;
+
+	*shorts++ = '+';
+	*shorts++ = ':';
+	for (unsigned int i = 0; i < RULES; i++) {
+		if (!(rules[i].takes & takes))
+			continue;
+		longs[n++] = (struct option){ rules[i].name, rules[i].has_argument, NULL, rules[i].code };
+		if (rules[i].code < 256) {
+			*shorts++ = (char)rules[i].code;
+			if (rules[i].has_argument)
+				*shorts++ = ':';
+		}
+	}
+	longs[n] = (struct option){ 0 };
+	*shorts = 0;
+}
+
+int options__parse(int argc, char **argv, unsigned int takes, struct run_options *ret)
+{
+	struct option longs[RULES + 1];
+	char shorts[2 * RULES + 3];
+	int code, status;
+
+	*ret = (struct run_options){ .command_name = argv[0] };
+	make_tables(takes, longs, shorts);
+	optind = 1;
+	opterr = 0;
+	while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (code == '?')
+			return bad(ret, "unknown option '%s'; `sonde %s --help` lists them",
+				   argv[optind - 1], argv[0]);
+		if (code == ':')
+			return bad(ret, "%s: it needs a value", argv[optind - 1]);
+		status = set_option(ret, code, optarg);
+		if (status)
+			return status;
+		if (ret->help)
+			return 0;
+	}
+	if (optind < argc && !(takes & TAKES_COMMAND))
+		return bad(ret, "'%s' is one argument too many; `sonde %s --help` shows how it is used",
+			   argv[optind], argv[0]);
+	if (optind < argc)
+		ret->command = argv + optind;
+	if (ret->user && !ret->command)
+		return bad(ret, "-u: it names the user to run a command as, but there is no command; add -- CMD ARG…");
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options that trace, record and agent share, parsed and checked. */
+#ifndef SONDE_CMD_OPTIONS_H
+#define SONDE_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define OPTION_LIST_MAX 64
+
+/* Which processes: a union. Strings are borrowed from argv. */
+struct scope_options {
+	pid_t pids[OPTION_LIST_MAX];
+	unsigned int n_pids;
+	const char *cgroups[OPTION_LIST_MAX]; /* --cgroup, --unit and --container, as paths */
+	unsigned int n_cgroups;
+	const char *netns[OPTION_LIST_MAX];
+	unsigned int n_netns;
+	uint16_t ports[OPTION_LIST_MAX];
+	unsigned int n_ports;
+	const char *exes[OPTION_LIST_MAX];
+	unsigned int n_exes;
+};
+
+struct run_options {
+	const char *command_name; /* "trace", …, for messages */
+	struct scope_options scope;
+	char **command; /* CMD ARG…, NULL: none */
+	const char *user;
+	/* output */
+	const char *file;     /* -o */
+	const char *otlp;     /* --otlp */
+	const char *ledger;   /* --ledger */
+	bool tree, summary, json, headers;
+	const char *where;
+	uint64_t limit;	      /* -n */
+	double duration_s;    /* --duration, 0: none */
+	/* capture */
+	const char *tier;
+	uint64_t ring_bytes;
+	const char *config;
+	const char *lock;     /* agent: --lock */
+	bool replace;
+	int verbose;
+	bool quiet;
+	bool help;
+};
+
+/* Which options a command takes. */
+enum {
+	TAKES_SCOPE = 1 << 0,
+	TAKES_COMMAND = 1 << 1,
+	TAKES_OUTPUT = 1 << 2,
+	TAKES_CAPTURE = 1 << 3,
+	TAKES_AGENT = 1 << 4,
+};
+
+/*
+ * Fills options. Returns 0, or EXIT_USAGE after a message on standard error that says what is
+ * wrong and what to write instead. For --help options->help is set and nothing else is checked.
+ */
+int options__parse(int argc, char **argv, unsigned int takes, struct run_options *ret);
+
+#endif

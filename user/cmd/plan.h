@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From options and environment to what the probe role runs. */
+#ifndef SONDE_CMD_PLAN_H
+#define SONDE_CMD_PLAN_H
+
+#include "probe/run.h"
+
+/* The configuration says that there is nothing to do: no error. */
+#define PLAN_NOTHING (-1)
+
+/*
+ * Keys, sampler, host attributes, sinks (console, -o, --otlp; for an agent what OTEL_* or the
+ * configuration file say), the ledger's descriptor. Warnings are logged. Returns 0, PLAN_NOTHING, or an
+ * exit status after a message on standard error.
+ */
+int plan__make(struct run_plan *plan, const struct run_options *options, bool agent);
+void plan__free(struct run_plan *plan);
+
+/* Opens a file for writing, created with mode; -1 after a message that names the option. */
+int plan__open_output(const char *command, const char *option, const char *path, unsigned int mode);
+
+#endif

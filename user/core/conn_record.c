@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What each kind of record and message means to a connection. */
+#include "core/conn.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static void set_known(struct conn *conn, const struct sonde_rec_conn *rec)
+{
+	conn->known = true;
+	conn->from_start = rec->from_start;
+	conn->role = rec->role;
+	conn->slot = rec->slot;
+	conn->process = (struct process_key){ rec->tgid, rec->tgid_start_ns };
+	conn->endpoints.family = rec->family;
+	conn->endpoints.local_port = rec->local_port;
+	conn->endpoints.remote_port = rec->remote_port;
+	conn->endpoints.netns = rec->netns;
+	memcpy(conn->endpoints.local, rec->local, sizeof(rec->local));
+	memcpy(conn->endpoints.remote, rec->remote, sizeof(rec->remote));
+	conn->base[DIR_TX] = rec->tx_base;
+	conn->base[DIR_RX] = rec->rx_base;
+	memcpy(conn->pair, rec->pair, sizeof(conn->pair));
+}
+
+void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec)
+{
+	const struct proto *proto = proto__by_verdict(rec->verdict);
+	struct conn *conn = conn__find(core, rec->h.conn);
+
+	if (!proto) {
+		if (rec->verdict != SONDE_VERDICT_NONE)
+			core->account->conns_other++;
+		return;
+	}
+	if (conn && conn->known)
+		return;
+	if (!conn) {
+		conn = conn__add(core, rec->h.conn);
+		if (!conn)
+			return;
+		conn->proto = proto;
+		set_known(conn, rec);
+		proto->met(conn, rec->tx_offset, rec->rx_offset);
+	} else {
+		set_known(conn, rec);
+	}
+	core->account->conns_decoded++;
+}
+
+/*
+ * A connection whose CONN record was lost, or that had to make room: what it carries is still
+ * worth a span, without endpoints and without an edge. It joins where a message begins.
+ */
+static struct conn *add_unknown(struct core *core, const struct sonde_rec_data *rec,
+				struct view payload)
+{
+	const struct proto *proto = proto__by_bytes(payload);
+	bool tx = rec->h.flags & SONDE_F_TX;
+	struct conn *conn;
+
+	if (!(rec->h.flags & SONDE_F_START) || !proto)
+		return NULL;
+	conn = conn__add(core, rec->h.conn);
+	if (!conn)
+		return NULL;
+	conn->proto = proto;
+	conn->process = (struct process_key){ rec->tgid, rec->tgid_start_ns };
+	proto->met(conn, tx ? rec->offset : rec->other_offset, tx ? rec->other_offset : rec->offset);
+	return conn;
+}
+
+void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const void *payload)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+	struct piece piece = {
+		.dir = rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX,
+		.flags = rec->h.flags,
+		.offset = rec->offset,
+		.bytes = { payload, rec->copied },
+		.call_end = rec->offset + (rec->call_bytes > rec->copied ? rec->call_bytes : rec->copied),
+		.ns = rec->h.ns,
+		.other_offset = rec->other_offset,
+		.other_ns = rec->other_ns,
+		.turn = rec->turn,
+		.tid = rec->tid,
+		.process = { rec->tgid, rec->tgid_start_ns },
+		.evidence = &rec->evidence,
+		.begun = rec->h.flags & SONDE_F_BEGUN,
+		.fate = &core->account->filtered_continuation,
+	};
+
+	if (!conn) {
+		conn = add_unknown(core, rec, piece.bytes);
+		piece.fate = &core->account->dropped_ring;
+	}
+	if (conn) {
+		conn__touch(conn);
+		if (rec->other_ns)
+			conn->proto->passed(conn, direction_other(piece.dir), rec->other_offset,
+					    rec->other_ns, true);
+		piece.fate = &core->account->filtered_continuation;
+		conn->proto->piece(conn, &piece);
+	}
+	if (piece.begun)
+		++*piece.fate;
+}
+
+void conn__on_end(struct core *core, const struct sonde_rec_end *rec)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+	int dir = rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX;
+
+	if (!conn)
+		return;
+	conn__touch(conn);
+	if (rec->h.flags & SONDE_F_LAST_CHUNK)
+		conn->proto->last_chunk(conn, dir, rec->turn, rec->offset, rec->h.ns);
+	else
+		conn->proto->passed(conn, dir, rec->offset, rec->h.ns, true);
+}
+
+void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+	bool reset = rec->h.flags & SONDE_F_RESET;
+
+	if (!conn)
+		return;
+	conn->proto->passed(conn, DIR_TX, rec->tx_offset, rec->tx_ns, true);
+	conn->proto->passed(conn, DIR_RX, rec->rx_offset, rec->rx_ns, true);
+	if (rec->h.type == SONDE_REC_GONE) {
+		conn->proto->cut(conn, NULL, rec->h.ns, reset ? CUT_RESET : CUT_CLOSED);
+		conn__remove(conn);
+	} else if (reset) {
+		conn->proto->cut(conn, NULL, rec->h.ns, CUT_RESET);
+	} else {
+		conn->proto->shut(conn, rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX, rec->h.ns);
+	}
+}
+
+void conn__on_process_end(struct core *core, const struct sonde_rec_proc *rec)
+{
+	struct process_key key = { rec->tgid, rec->tgid_start_ns };
+	enum cut_reason why = rec->h.type == SONDE_REC_EXIT ? CUT_EXIT : CUT_EXEC;
+	struct conn_exchange *x = core->open;
+
+	while (x) {
+		struct conn *conn = x->conn;
+
+		if (x->ex.process.tgid != key.tgid || x->ex.process.start_ns != key.start_ns) {
+			x = x->next;
+			continue;
+		}
+		/* Others of the list may end with it: begin again. */
+		conn->proto->cut(conn, &key, rec->h.ns, why);
+		x = core->open;
+	}
+	tracer__process_gone(core->tracer, key);
+}
+
+void conn__on_slot(struct core *core, const struct sonde_slot *slot)
+{
+	struct conn *conn = conn__find(core, slot->conn);
+
+	if (conn)
+		conn->proto->slot(conn, slot);
+}
+
+void conn__on_timers(struct core *core)
+{
+	struct wheel_timer *timer;
+
+	while ((timer = wheel__expired(&core->wheel, core->now_ns))) {
+		struct conn *conn =
+			(struct conn *)((char *)timer - offsetof(struct conn, timer));
+
+		conn->proto->timer(conn);
+	}
+}
+
+void conn__on_input_end(struct core *core)
+{
+	uint64_t ns = core->last_ns > core->now_ns ? core->last_ns : core->now_ns;
+
+	while (core->open) {
+		struct conn *conn = core->open->conn;
+
+		conn->proto->cut(conn, NULL, ns, CUT_TRACING_ENDED);
+	}
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/exchange_pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/tracer.h"
+
+/* Buffers that grew beyond this are not kept: a flood of large heads must not stay in memory. */
+#define KEEP_TEXT_BYTES 4096
+#define KEEP_FIELDS 64
+#define FIRST_FIELDS 16
+
+struct exchange_pool {
+	struct conn_exchange *all;
+	struct exchange *idle;
+	uint32_t max, made, used;
+};
+
+struct exchange_pool *exchange_pool__new(uint32_t max)
+{
+	struct exchange_pool *pool = calloc(1, sizeof(*pool));
+
+	if (pool)
+		pool->max = max;
+	return pool;
+}
+
+void exchange_pool__free(struct exchange_pool *pool)
+{
+	struct conn_exchange *x, *next;
+
+	if (!pool)
+		return;
+	for (x = pool->all; x; x = next) {
+		next = x->all;
+		buf__free(&x->ex.text);
+		buf__free(&x->ex.response_text);
+		buf__free(&x->ex.body);
+		free(x->ex.fields);
+		free(x->ex.response_fields);
+		free(x);
+	}
+	free(pool);
+}
+
+uint32_t exchange_pool__used(const struct exchange_pool *pool)
+{
+	return pool->used;
+}
+
+struct exchange *exchange_pool__get(struct exchange_pool *pool)
+{
+	struct conn_exchange *x;
+
+	if (pool->idle) {
+		x = conn_exchange(pool->idle);
+		pool->idle = x->ex.next;
+		x->ex.next = NULL;
+	} else {
+		if (pool->made >= pool->max)
+			return NULL;
+		x = calloc(1, sizeof(*x));
+		if (!x)
+			return NULL;
+		x->ex.pool = pool;
+		x->ex.text.max = x->ex.response_text.max = SONDE_HEAD_MAX_BYTES;
+		x->ex.body.max = SONDE_EXPORT_BODY_MAX_BYTES;
+		x->all = pool->all;
+		pool->all = x;
+		pool->made++;
+	}
+	pool->used++;
+	return &x->ex;
+}
+
+static void reset_buf(struct buf *b)
+{
+	if (b->cap > KEEP_TEXT_BYTES)
+		buf__free(b);
+	else
+		buf__clear(b);
+}
+
+static void reset_fields(struct header_field **fields, unsigned int *cap)
+{
+	if (*cap <= KEEP_FIELDS)
+		return;
+	free(*fields);
+	*fields = NULL;
+	*cap = 0;
+}
+
+void exchange__free(struct exchange *ex)
+{
+	struct conn_exchange *x = conn_exchange(ex);
+	struct exchange kept = { .pool = ex ? ex->pool : NULL };
+
+	if (!ex)
+		return;
+	reset_buf(&ex->text);
+	reset_buf(&ex->response_text);
+	reset_buf(&ex->body);
+	reset_fields(&ex->fields, &ex->fields_cap);
+	reset_fields(&ex->response_fields, &ex->response_fields_cap);
+	kept.text = ex->text;
+	kept.response_text = ex->response_text;
+	kept.body = ex->body;
+	kept.fields = ex->fields;
+	kept.fields_cap = ex->fields_cap;
+	kept.response_fields = ex->response_fields;
+	kept.response_fields_cap = ex->response_fields_cap;
+	*ex = kept;
+	x->prev = x->next = NULL;
+	x->conn = NULL;
+	x->response_from = RESPONSE_FROM_ANY;
+	x->announced = x->begun = false;
+	ex->next = ex->pool->idle;
+	ex->pool->idle = ex;
+	ex->pool->used--;
+}
+
+int exchange__add_field(struct header_field **fields, unsigned int *n, unsigned int *cap,
+			struct header_field field)
+{
+	if (*n == *cap) {
+		unsigned int more = *cap ? *cap * 2 : FIRST_FIELDS;
+		struct header_field *at;
+
+		if (*cap >= EXCHANGE_FIELDS_MAX)
+			return -ENOSPC;
+		at = realloc(*fields, more * sizeof(*at));
+		if (!at)
+			return -ENOMEM;
+		*fields = at;
+		*cap = more;
+	}
+	(*fields)[(*n)++] = field;
+	return 0;
+}

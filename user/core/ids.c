@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ids.h"
+
+#include <string.h>
+
+#include "base/siphash.h"
+
+#define TCP_KEY_BYTES 20
+
+void ids__put64(uint8_t to[8], uint64_t value)
+{
+	for (int i = 0; i < 8; i++)
+		to[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+uint64_t ids__get64(const uint8_t from[8])
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < 8; i++)
+		value = value << 8 | from[i];
+	return value;
+}
+
+void ids__hex(char *to, const uint8_t *from, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		to[2 * i] = digits[from[i] >> 4];
+		to[2 * i + 1] = digits[from[i] & 15];
+	}
+}
+
+bool ids__is_tcp(const struct span_key *key)
+{
+	return key->len == TCP_KEY_BYTES;
+}
+
+static void add_bytes(struct span_key *key, const void *bytes, size_t n)
+{
+	memcpy(key->bytes + key->len, bytes, n);
+	key->len += (uint8_t)n;
+}
+
+static void add32(struct span_key *key, uint32_t value)
+{
+	uint8_t b[4] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
+			 (uint8_t)value };
+
+	add_bytes(key, b, sizeof(b));
+}
+
+static void add64(struct span_key *key, uint64_t value)
+{
+	uint8_t b[8];
+
+	ids__put64(b, value);
+	add_bytes(key, b, sizeof(b));
+}
+
+void ids__key(const struct engine_config *config, const struct exchange *ex, struct span_key *ret)
+{
+	const struct edge *edge = &ex->edge;
+
+	ret->len = 0;
+	if (edge->known && !edge->unix_pair) {
+		add32(ret, edge->client_base);
+		add32(ret, edge->server_base);
+		add64(ret, edge->offset);
+		add32(ret, edge->stream);
+	} else if (edge->known) {
+		/* Pair ids begin anew with every boot. */
+		add_bytes(ret, config->boot_id, sizeof(config->boot_id));
+		add64(ret, edge->pair[0]);
+		add64(ret, edge->pair[1]);
+		add64(ret, edge->offset);
+		add32(ret, edge->stream);
+	} else {
+		add_bytes(ret, config->host_key, sizeof(config->host_key));
+		add_bytes(ret, config->boot_id, sizeof(config->boot_id));
+		add64(ret, ex->turn.conn);
+		add32(ret, ex->turn.turn);
+		add32(ret, ex->index);
+	}
+}
+
+uint64_t ids__hash(const uint8_t fleet_key[16], char tag, const struct span_key *key)
+{
+	uint8_t bytes[1 + IDS_KEY_MAX_BYTES];
+	uint64_t hash;
+
+	bytes[0] = (uint8_t)tag;
+	memcpy(bytes + 1, key->bytes, key->len);
+	hash = siphash24(fleet_key, bytes, (size_t)key->len + 1);
+	return hash ? hash : 1;
+}
+
+void ids__trace(const uint8_t fleet_key[16], const struct span_key *root, uint8_t ret[16])
+{
+	ids__put64(ret, ids__hash(fleet_key, 'T', root));
+	ids__put64(ret + 8, ids__hash(fleet_key, 't', root));
+}

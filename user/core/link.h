@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Links: which span is whose parent.
+ *
+ * Every exchange has a node from its request on. A node's span id is computed at once; its parent
+ * may take longer, because the other end's record or the proof comes later. The trace id belongs
+ * to a tree: it is the nearest propagation header's on the way up, else the root's own, and it is
+ * fixed with the first span of the tree that goes out. So a child never has another trace id than
+ * its parent, in whatever order things become known.
+ *
+ * No span names a parent that will not be there: naming a node as parent promises it
+ * (node->promised), and a promised node becomes a span whatever happens to its exchange. One that
+ * will be filtered is passed over for its own parent.
+ */
+#ifndef SONDE_CORE_LINK_H
+#define SONDE_CORE_LINK_H
+
+#include "core/ids.h"
+#include "core/link_map.h"
+#include "core/process.h"
+#include "core/propagate.h"
+#include "registry.h"
+
+/* How long a server's span waits for the record of the client's end, from its request on. */
+#define LINK_EDGE_WAIT_NS 100000000ull
+/* Header pairs that a process has read are remembered for so long, and so many of them. */
+#define LINK_PASSING_NS 60000000000ull
+#define LINK_PASSING_MAX 16384
+/* A client's end that was cut off is remembered: its request may be read later. */
+#define LINK_LATE_NS 10000000000ull
+#define LINK_LATE_MAX 1024
+/* Responses on the reading thread after which a process counts as one thread a request. */
+#define LINK_STAYED_ENOUGH 16
+
+struct tracer;
+
+enum node_state {
+	NODE_OPEN, /* its exchange is under way */
+	NODE_ENDED, /* over, and its content encoded; waits */
+	NODE_OUT, /* its span is out */
+	NODE_GONE, /* will make no span */
+};
+
+enum parent_state {
+	PARENT_SETTLED,
+	PARENT_EDGE, /* server: the client's end may still show up */
+	PARENT_THREAD, /* client: the candidate is not confirmed yet */
+};
+
+/* What the spans of one tree share. */
+struct trace {
+	uint8_t id[16];
+	uint8_t flags; /* W3C */
+	bool sampled;
+	uint32_t refs;
+	uint16_t tracestate_len;
+	char tracestate[];
+};
+
+/* A (trace id, parent id) that a process has read. */
+struct passing {
+	struct map_link by_ids;
+	struct passing *newer;
+	uint64_t last_ns;
+	uint32_t open; /* open server nodes with these */
+	struct node *node; /* the only one, while there has been only one since open was 0 */
+	uint32_t resource; /* of the process */
+	uint8_t trace_id[16];
+	uint64_t parent_id;
+};
+
+struct node {
+	struct map_link by_edge, by_thread, by_proof;
+	struct process *process; /* holds a reference */
+	struct exchange *ex; /* while NODE_OPEN */
+	uint32_t refs;
+	enum exchange_side side;
+	enum node_state state;
+	enum parent_state parent_state;
+	enum link_method method;
+	bool promised, telemetry;
+	bool counted; /* among the spans of its trace */
+	bool ambiguous;
+	bool edge_known, edge_matched;
+	bool has_header, passes_on; /* passes_on: the header is one that the process has read */
+	bool parent_remote;
+	bool adopted; /* its trace id was learned from a header further in */
+	uint32_t candidates;
+	uint32_t tid, response_tid;
+	struct sonde_turn_ref turn;
+	struct span_key key;
+	uint64_t id, edge_id; /* edge_id: the client span's id on this edge */
+	uint8_t header_trace[16];
+	uint64_t header_parent;
+	struct trace *trace;
+	/* At the top of a tree: the trace of a header that a program further in has made. */
+	struct trace *suggested;
+	struct process *suggested_by; /* holds a reference */
+	struct node *parent; /* holds a reference; NULL: see parent_id */
+	uint64_t parent_id; /* a parent that is no node; 0: none */
+	struct node *candidate; /* holds a reference: thread evidence, until it is weighed */
+	struct passing *passing;
+
+	uint64_t start_ns, end_ns; /* CLOCK_BOOTTIME */
+	uint64_t seen_ns, ended_ns; /* when the tracer was told of request and end */
+	int64_t epoch_offset_ns;
+
+	/* From here on: hold.h's and tracer_emit.c's. */
+	struct node *held_prev, *held_next;
+	struct node *waiters; /* nodes that wait for news of this one */
+	struct node **wait_at, *wait_next; /* in somebody's waiters */
+	struct node *ready_next;
+	bool held, ready;
+	uint32_t heap_at; /* place in the heap of deadlines, from 1; 0: not in it */
+	uint64_t deadline_ns;
+	uint8_t *content;
+	uint32_t content_len;
+	uint64_t operation;
+	uint8_t status;
+};
+
+struct links {
+	const struct engine_config *config;
+	struct process_table *processes;
+	struct account_trace *account;
+	struct map by_edge; /* clients until they have ended, servers until they have settled */
+	struct map by_thread; /* open server nodes by process and thread */
+	struct map passing;
+	struct passing *passing_first, *passing_last; /* first: the oldest */
+	uint32_t n_passing;
+	struct node *late[LINK_LATE_MAX]; /* a ring of cut clients, each with a reference */
+	uint32_t late_from, n_late;
+	uint64_t now_ns;
+};
+
+/* -ENOMEM. */
+int links__init(struct links *links, const struct engine_config *config,
+		struct process_table *processes, struct account_trace *account);
+/* Nodes must have been released by their owners; the ring of cut clients is let go here. */
+void links__release(struct links *links);
+
+/*
+ * A node for an exchange whose request is whole, with its header read, in the tables, linked as far
+ * as that is known. *ret_other: the server's node that this client's node settled, or NULL.
+ * NULL: no memory.
+ */
+struct node *links__request(struct links *links, struct process *process, struct exchange *ex,
+			    struct node **ret_other);
+/* The exchange is over (node->end_ns, response_tid are set): out of the tables of what is open. */
+void links__end(struct links *links, struct node *node, bool cut);
+/*
+ * Tries to settle the parent. True: it is settled. False: not yet, *ret_on is whose news it
+ * waits for (NULL: only time) and *ret_deadline_ns when to ask again (0: by news alone). force:
+ * it is settled now, by refusal where there is doubt.
+ */
+bool links__settle(struct links *links, struct node *node, bool force, struct node **ret_on,
+		   uint64_t *ret_deadline_ns);
+/* Forgets what is too old. */
+void links__expire(struct links *links);
+
+void node__get(struct node *node);
+/* NULL is accepted. */
+void node__put(struct links *links, struct node *node);
+/* The trace goes to the top of the node's tree, if that has none yet. */
+void node__adopt(struct node *node, struct trace *trace);
+/*
+ * A program of this tree has made a header of that trace for a call of its own: kept at the top
+ * until it is known whether the program's threads can be trusted to tell. node__suggested(): that
+ * is known now, if it can be.
+ */
+void node__suggest(struct node *node, struct trace *trace, struct process *by);
+void node__suggested(struct links *links, struct node *top);
+/* What `from` was the top of hangs below `to` now. */
+void node__move_suggestion(struct links *links, struct node *from, struct node *to);
+/* The trace that is known for the node, on its way up; NULL: none yet. *ret_top: where the way ends. */
+struct trace *node__trace(struct node *node, struct node **ret_top);
+
+/*
+ * The trace of a header (not NULL), or a new one of a root of this key; sampled or not is decided.
+ * NULL: no memory.
+ */
+struct trace *trace__new(const struct engine_config *config, const struct propagated *header,
+			 const struct span_key *root);
+void trace__put(struct trace *trace);
+
+#endif

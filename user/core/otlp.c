@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/otlp.h"
+
+#include <string.h>
+
+/* Wire types (protobuf, "Encoding"). */
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+/* Field numbers of trace/v1/trace.proto, common/v1/common.proto, resource/v1/resource.proto. */
+enum {
+	SPAN_TRACE_ID = 1,
+	SPAN_SPAN_ID = 2,
+	SPAN_TRACE_STATE = 3,
+	SPAN_PARENT_SPAN_ID = 4,
+	SPAN_NAME = 5,
+	SPAN_KIND = 6,
+	SPAN_START = 7,
+	SPAN_END = 8,
+	SPAN_ATTRIBUTES = 9,
+	SPAN_DROPPED_ATTRIBUTES = 10,
+	SPAN_STATUS = 15,
+	SPAN_FLAGS = 16,
+	STATUS_MESSAGE = 2,
+	STATUS_CODE = 3,
+	KEY_VALUE_KEY = 1,
+	KEY_VALUE_VALUE = 2,
+	ANY_STRING = 1,
+	ANY_BOOL = 2,
+	ANY_INT = 3,
+	ANY_ARRAY = 5,
+	ARRAY_VALUES = 1,
+	RESOURCE_ATTRIBUTES = 1,
+	SCOPE_FIELD_NAME = 1,
+	SCOPE_FIELD_VERSION = 2,
+};
+
+/*
+ * Writers take where to write and return where to go on: there is room, because whoever began
+ * (begin()) has asked for the most that it may come to.
+ */
+#define FIELD_MAX_BYTES 24 /* a tag and a number, or a tag and a length: with room to spare */
+
+static uint8_t *begin(struct buf *out, size_t most)
+{
+	return buf__reserve(out, most);
+}
+
+static void end(struct buf *out, const uint8_t *at)
+{
+	out->len = (size_t)(at - out->at);
+}
+
+static size_t varint_size(uint64_t value)
+{
+	size_t n = 1;
+
+	while (value >>= 7)
+		n++;
+	return n;
+}
+
+static uint8_t *put_varint(uint8_t *at, uint64_t value)
+{
+	for (; value >= 0x80; value >>= 7)
+		*at++ = (uint8_t)(value | 0x80);
+	*at++ = (uint8_t)value;
+	return at;
+}
+
+static uint8_t *put_tag(uint8_t *at, unsigned int field, unsigned int wire)
+{
+	return put_varint(at, (uint64_t)field << 3 | wire);
+}
+
+static uint8_t *put_bytes(uint8_t *at, unsigned int field, const void *bytes, size_t n)
+{
+	at = put_varint(put_tag(at, field, WIRE_BYTES), n);
+	memcpy(at, bytes, n);
+	return at + n;
+}
+
+static uint8_t *put_number(uint8_t *at, unsigned int field, uint64_t value)
+{
+	return put_varint(put_tag(at, field, WIRE_VARINT), value);
+}
+
+static uint8_t *put_fixed64(uint8_t *at, unsigned int field, uint64_t value)
+{
+	at = put_tag(at, field, WIRE_FIXED64);
+	for (int i = 0; i < 8; i++)
+		*at++ = (uint8_t)(value >> (8 * i));
+	return at;
+}
+
+static size_t utf8_length(const uint8_t *at, size_t left)
+{
+	size_t n = at[0] < 0x80			   ? 1
+		   : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+		   : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
+		   : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+						   : 0;
+
+	if (!n || n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	/* No overlong forms, no surrogates, nothing beyond U+10FFFF (RFC 3629, section 4). */
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/*
+ * Protobuf strings are UTF-8 and decoders refuse a whole request for one bad byte; what programs
+ * send is bytes. A byte that is not part of UTF-8 becomes '?': the length stays what it was.
+ */
+static uint8_t *put_text(uint8_t *at, struct view text)
+{
+	const uint8_t *from = (const uint8_t *)text.at;
+	size_t i = 0;
+
+	while (i < text.len) {
+		size_t n;
+
+		if (from[i] < 0x80) {
+			*at++ = from[i++];
+			continue;
+		}
+		n = utf8_length(from + i, text.len - i);
+		if (n)
+			memcpy(at, from + i, n);
+		else
+			*at = '?';
+		at += n ? n : 1;
+		i += n ? n : 1;
+	}
+	return at;
+}
+
+static uint8_t *put_string(uint8_t *at, unsigned int field, struct view text)
+{
+	return put_text(put_varint(put_tag(at, field, WIRE_BYTES), text.len), text);
+}
+
+static size_t string_size(size_t len)
+{
+	return 1 + varint_size(len) + len;
+}
+
+static size_t any_size(const struct attribute *a)
+{
+	switch (a->type) {
+	case VALUE_INT:
+		return 1 + varint_size((uint64_t)a->number);
+	case VALUE_BOOL:
+		return 2;
+	case VALUE_STRINGS:
+		return string_size(string_size(string_size(a->text.len)));
+	default:
+		return string_size(a->text.len);
+	}
+}
+
+static uint8_t *put_any(uint8_t *at, const struct attribute *a)
+{
+	switch (a->type) {
+	case VALUE_INT:
+		return put_number(at, ANY_INT, (uint64_t)a->number);
+	case VALUE_BOOL:
+		return put_number(at, ANY_BOOL, a->number != 0);
+	case VALUE_STRINGS:
+		at = put_varint(put_tag(at, ANY_ARRAY, WIRE_BYTES),
+				string_size(string_size(a->text.len)));
+		at = put_varint(put_tag(at, ARRAY_VALUES, WIRE_BYTES), string_size(a->text.len));
+		return put_string(at, ANY_STRING, a->text);
+	default:
+		return put_string(at, ANY_STRING, a->text);
+	}
+}
+
+static void put_attribute(struct buf *out, unsigned int field, struct view key,
+			  const struct attribute *a)
+{
+	size_t value = any_size(a);
+	uint8_t *at = begin(out, key.len + a->text.len + 5 * FIELD_MAX_BYTES);
+
+	if (!at)
+		return;
+	at = put_varint(put_tag(at, field, WIRE_BYTES), string_size(key.len) + string_size(value));
+	at = put_string(at, KEY_VALUE_KEY, key);
+	at = put_varint(put_tag(at, KEY_VALUE_VALUE, WIRE_BYTES), value);
+	end(out, put_any(at, a));
+}
+
+static struct view name_of(enum attribute_key key)
+{
+	return (struct view){ attribute_name[key], attribute_name_len[key] };
+}
+
+void otlp__place(struct buf *out, const struct otlp_place *place)
+{
+	static const uint8_t none[8];
+	uint8_t *at = begin(out, sizeof(*place) + place->trace_state.len + 4 * FIELD_MAX_BYTES);
+
+	if (!at)
+		return;
+	at = put_bytes(at, SPAN_TRACE_ID, place->trace_id, sizeof(place->trace_id));
+	at = put_bytes(at, SPAN_SPAN_ID, place->span_id, sizeof(place->span_id));
+	if (place->trace_state.len)
+		at = put_string(at, SPAN_TRACE_STATE, place->trace_state);
+	if (memcmp(place->parent_id, none, sizeof(none)))
+		at = put_bytes(at, SPAN_PARENT_SPAN_ID, place->parent_id, sizeof(place->parent_id));
+	end(out, at);
+}
+
+static void put_status(struct buf *out, const struct span *span)
+{
+	struct view message = span->status_message;
+	size_t n = (message.len ? string_size(message.len) : 0) +
+		   (span->status ? 1 + varint_size(span->status) : 0);
+	uint8_t *at;
+
+	if (!n)
+		return;
+	at = begin(out, message.len + 3 * FIELD_MAX_BYTES);
+	if (!at)
+		return;
+	at = put_varint(put_tag(at, SPAN_STATUS, WIRE_BYTES), n);
+	if (message.len)
+		at = put_string(at, STATUS_MESSAGE, message);
+	if (span->status)
+		at = put_number(at, STATUS_CODE, span->status);
+	end(out, at);
+}
+
+void otlp__flags(struct buf *out, uint32_t flags)
+{
+	uint8_t *at = flags ? begin(out, FIELD_MAX_BYTES) : NULL;
+
+	if (!at)
+		return;
+	at = put_tag(at, SPAN_FLAGS, WIRE_FIXED32);
+	for (int i = 0; i < 4; i++)
+		*at++ = (uint8_t)(flags >> (8 * i));
+	end(out, at);
+}
+
+void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns)
+{
+	uint8_t *at = begin(out, span->name.len + 4 * FIELD_MAX_BYTES);
+
+	if (!at)
+		return;
+	at = put_string(at, SPAN_NAME, span->name);
+	at = put_number(at, SPAN_KIND, span->kind);
+	at = put_fixed64(at, SPAN_START, start_ns);
+	at = put_fixed64(at, SPAN_END, end_ns);
+	end(out, at);
+	for (unsigned int i = 0; i < span->n_attributes; i++) {
+		const struct attribute *a = &span->attributes[i];
+
+		put_attribute(out, SPAN_ATTRIBUTES, a->key < ATTRIBUTES ? name_of(a->key) : a->name,
+			      a);
+	}
+	at = span->dropped_attributes ? begin(out, FIELD_MAX_BYTES) : NULL;
+	if (at)
+		end(out, put_number(at, SPAN_DROPPED_ATTRIBUTES, span->dropped_attributes));
+	put_status(out, span);
+}
+
+void otlp__span_string(struct buf *out, enum attribute_key key, struct view value)
+{
+	struct attribute a = { .type = VALUE_STRING, .text = value };
+
+	put_attribute(out, SPAN_ATTRIBUTES, name_of(key), &a);
+}
+
+void otlp__span_int(struct buf *out, enum attribute_key key, int64_t value)
+{
+	struct attribute a = { .type = VALUE_INT, .number = value };
+
+	put_attribute(out, SPAN_ATTRIBUTES, name_of(key), &a);
+}
+
+void otlp__span_bool(struct buf *out, enum attribute_key key, bool value)
+{
+	struct attribute a = { .type = VALUE_BOOL, .number = value };
+
+	put_attribute(out, SPAN_ATTRIBUTES, name_of(key), &a);
+}
+
+void otlp__resource_string(struct buf *out, struct view key, struct view value)
+{
+	struct attribute a = { .type = VALUE_STRING, .text = value };
+
+	put_attribute(out, RESOURCE_ATTRIBUTES, key, &a);
+}
+
+void otlp__resource_int(struct buf *out, struct view key, int64_t value)
+{
+	struct attribute a = { .type = VALUE_INT, .number = value };
+
+	put_attribute(out, RESOURCE_ATTRIBUTES, key, &a);
+}
+
+void otlp__scope(struct buf *out, struct view name, struct view version)
+{
+	uint8_t *at = begin(out, name.len + version.len + 2 * FIELD_MAX_BYTES);
+
+	if (!at)
+		return;
+	at = put_string(at, SCOPE_FIELD_NAME, name);
+	end(out, put_string(at, SCOPE_FIELD_VERSION, version));
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The OTLP messages that go into frames: Span, Resource, InstrumentationScope, in protobuf
+ * (opentelemetry-proto 1.11: trace/v1/trace.proto, resource/v1, common/v1). Nothing is allocated
+ * but what `out` grows by, and that is kept and used again.
+ *
+ * A span is encoded in parts, as its place in the trace may be settled long after what happened:
+ * place, content, attributes of the link, flags. The parts are concatenated.
+ */
+#ifndef SONDE_CORE_OTLP_H
+#define SONDE_CORE_OTLP_H
+
+#include "core/span.h"
+
+/* Span.flags beside the W3C byte (SpanFlags in trace.proto). */
+#define OTLP_FLAG_HAS_IS_REMOTE 0x100u
+#define OTLP_FLAG_IS_REMOTE 0x200u
+
+struct otlp_place {
+	uint8_t trace_id[16], span_id[8], parent_id[8]; /* parent all zero: none */
+	struct view trace_state;
+};
+
+/* Appends trace_id, span_id, trace_state, parent_span_id. */
+void otlp__place(struct buf *out, const struct otlp_place *place);
+/* Appends name, kind, times (ns since the epoch), attributes, status. */
+void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns);
+
+/* Appends flags: the W3C byte and OTLP_FLAG_*. */
+void otlp__flags(struct buf *out, uint32_t flags);
+
+/* Appends one attribute as the field `attributes` of a Span. */
+void otlp__span_string(struct buf *out, enum attribute_key key, struct view value);
+void otlp__span_int(struct buf *out, enum attribute_key key, int64_t value);
+void otlp__span_bool(struct buf *out, enum attribute_key key, bool value);
+
+/* Appends one attribute as the field `attributes` of a Resource. */
+void otlp__resource_string(struct buf *out, struct view key, struct view value);
+void otlp__resource_int(struct buf *out, struct view key, int64_t value);
+
+/* Appends an InstrumentationScope. */
+void otlp__scope(struct buf *out, struct view name, struct view version);
+
+#endif

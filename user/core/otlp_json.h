@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Encoded OTLP messages to OTLP JSON (opentelemetry-proto docs/specification.md, "JSON Protobuf
+ * Encoding"): lowerCamelCase names, ids in hex, enums as integers, 64-bit integers as strings,
+ * bytes in base64. Strings that are not UTF-8 get U+FFFD for each byte that cannot be read.
+ *
+ * Each function appends one JSON object. On -EPROTO nothing has been appended; what a full buffer
+ * did is in out->err.
+ */
+#ifndef SONDE_CORE_OTLP_JSON_H
+#define SONDE_CORE_OTLP_JSON_H
+
+#include "base/buf.h"
+
+int otlp_json__span(struct buf *out, struct view message);
+int otlp_json__resource(struct buf *out, struct view message);
+int otlp_json__scope(struct buf *out, struct view message);
+
+/* A quoted JSON string, as valid UTF-8 whatever goes in. */
+void otlp_json__string(struct buf *out, struct view text);
+
+#endif

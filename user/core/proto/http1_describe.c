@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+/* An ended exchange as a span: HTTP semantic conventions 1.44. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/proto/http1.h"
+
+#define STATUS_ERROR 2
+/* Values of one header that are joined into one attribute. */
+#define HEADER_VALUE_MAX_BYTES 1024
+
+struct view http1__header(const struct exchange *ex, struct view name, unsigned int nth)
+{
+	for (unsigned int i = 0; i < ex->n_fields; i++)
+		if (view_eq_nocase(ex->fields[i].name, name) && !nth--)
+			return ex->fields[i].value;
+	return (struct view){ 0 };
+}
+
+/* The first element of a list. */
+static struct view first_of(struct view list)
+{
+	const char *comma = list.len ? memchr(list.at, ',', list.len) : NULL;
+
+	if (comma)
+		list.len = (size_t)(comma - list.at);
+	while (list.len && (list.at[list.len - 1] == ' ' || list.at[list.len - 1] == '\t'))
+		list.len--;
+	return list;
+}
+
+/* What a proxy in front says: Forwarded (RFC 7239), else its older form. */
+static struct view proxy_says(const struct exchange *ex, struct view parameter, struct view header)
+{
+	struct view v = http1__forwarded(http1__header(ex, VIEW("forwarded"), 0), parameter);
+
+	return v.len ? v : first_of(http1__header(ex, header, 0));
+}
+
+static bool is_known_method(struct view method, const char *list)
+{
+	struct view rest = view_of(list);
+
+	while (rest.len) {
+		const char *comma = memchr(rest.at, ',', rest.len);
+		struct view one = { rest.at, comma ? (size_t)(comma - rest.at) : rest.len };
+
+		rest.at += one.len + (comma ? 1 : 0);
+		rest.len -= one.len + (comma ? 1 : 0);
+		while (one.len && one.at[0] == ' ')
+			one.at++, one.len--;
+		while (one.len && one.at[one.len - 1] == ' ')
+			one.len--;
+		if (view_eq(method, one))
+			return true;
+	}
+	return false;
+}
+
+static void describe_method(const struct exchange *ex, const struct describe_options *options,
+			    struct span *span)
+{
+	const char *known = options->known_methods;
+
+	if (!known || !*known)
+		known = "GET,POST,PUT,DELETE,HEAD,OPTIONS,PATCH,CONNECT,TRACE,QUERY";
+	if (is_known_method(ex->method, known)) {
+		span->name = ex->method;
+		span__set_string(span, ATTR_HTTP_REQUEST_METHOD, ex->method);
+		return;
+	}
+	span->name = VIEW("HTTP");
+	span__set_string(span, ATTR_HTTP_REQUEST_METHOD, VIEW("_OTHER"));
+	span__set_string(span, ATTR_HTTP_REQUEST_METHOD_ORIGINAL, ex->method);
+}
+
+static void describe_status(const struct exchange *ex, struct span *span)
+{
+	bool server = ex->side == SIDE_SERVER;
+	char *text;
+
+	if (ex->status)
+		span__set_int(span, ATTR_HTTP_RESPONSE_STATUS_CODE, ex->status);
+	if (ex->error_type) {
+		span__set_string(span, ATTR_ERROR_TYPE, view_of(ex->error_type));
+		/* That tracing ended says nothing about the program. */
+		if (strcmp(ex->error_type, "tracing_ended"))
+			span->status = STATUS_ERROR;
+		return;
+	}
+	if (ex->status < (server ? 500 : 400))
+		return;
+	span->status = STATUS_ERROR;
+	text = span__scratch(span, 4);
+	if (!text)
+		return;
+	snprintf(text, 4, "%03u", ex->status % 1000u);
+	span__set_string(span, ATTR_ERROR_TYPE, (struct view){ text, 3 });
+}
+
+static int64_t number(struct view digits)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < digits.len; i++)
+		n = n * 10 + (digits.at[i] - '0');
+	return n;
+}
+
+static void describe_server_address(struct span *span, struct view host, struct view port,
+				    struct view scheme)
+{
+	if (!host.len)
+		return;
+	span__set_string(span, ATTR_SERVER_ADDRESS, host);
+	if (port.len)
+		span__set_int(span, ATTR_SERVER_PORT, number(port));
+	else
+		span__set_int(span, ATTR_SERVER_PORT, view_eq_nocase(scheme, VIEW("https")) ? 443 : 80);
+}
+
+static void describe_query(struct span *span, const struct http1_url *url,
+			   const struct describe_options *options)
+{
+	struct view query = http1__redact_query(span, url->query, options->query_values);
+
+	if (query.len)
+		span__set_string(span, ATTR_URL_QUERY, query);
+}
+
+/* As sent: without brackets, and for a node of Forwarded without its port. */
+static void describe_client_address(const struct exchange *ex, struct span *span)
+{
+	struct view who = proxy_says(ex, VIEW("for"), VIEW("x-forwarded-for")), port;
+	const struct endpoints *to = &ex->endpoints;
+	char *text;
+
+	if (who.len) {
+		http1__split_host(who, &who, &port);
+		span__set_string(span, ATTR_CLIENT_ADDRESS, who);
+		return;
+	}
+	if (to->family != SONDE_AF_INET && to->family != SONDE_AF_INET6)
+		return;
+	text = span__scratch(span, INET6_ADDRSTRLEN);
+	if (text && inet_ntop(to->family, to->remote, text, INET6_ADDRSTRLEN))
+		span__set_string(span, ATTR_CLIENT_ADDRESS, view_of(text));
+}
+
+static void describe_server(const struct exchange *ex, const struct describe_options *options,
+			    const struct http1_url *url, struct span *span)
+{
+	struct view scheme = proxy_says(ex, VIEW("proto"), VIEW("x-forwarded-proto"));
+	struct view host = proxy_says(ex, VIEW("host"), VIEW("x-forwarded-host"));
+	struct view agent = http1__header(ex, VIEW("user-agent"), 0), port = url->port;
+
+	if (!scheme.len)
+		scheme = url->scheme.len ? url->scheme : VIEW("http");
+	span__set_string(span, ATTR_URL_SCHEME, scheme);
+	if (url->path.len)
+		span__set_string(span, ATTR_URL_PATH, url->path);
+	else if (url->scheme.len) /* an absolute target without a path: RFC 9112 3.2.1 */
+		span__set_string(span, ATTR_URL_PATH, VIEW("/"));
+	describe_query(span, url, options);
+	if (host.len)
+		http1__split_host(host, &host, &port);
+	else if (url->host.len) /* RFC 9112 3.2.2: a server must ignore Host then */
+		host = url->host;
+	else
+		http1__split_host(http1__header(ex, VIEW("host"), 0), &host, &port);
+	describe_server_address(span, host, port, scheme);
+	describe_client_address(ex, span);
+	if (agent.len)
+		span__set_string(span, ATTR_USER_AGENT_ORIGINAL, agent);
+}
+
+/* Appends to text at *n; false: it does not fit. */
+static bool put(char *text, size_t size, size_t *n, struct view v)
+{
+	if (v.len > size - *n)
+		return false;
+	if (v.len)
+		memcpy(text + *n, v.at, v.len);
+	*n += v.len;
+	return true;
+}
+
+static void describe_client(const struct exchange *ex, const struct describe_options *options,
+			    const struct http1_url *url, struct span *span)
+{
+	struct view scheme = url->scheme.len ? url->scheme : VIEW("http");
+	struct view authority = http1__header(ex, VIEW("host"), 0), query;
+	struct view host = url->host, port = url->port;
+	size_t n = 0, size;
+	bool v6, fits;
+	char *text;
+
+	if (!host.len)
+		http1__split_host(authority, &host, &port);
+	describe_server_address(span, host, port, scheme);
+	if (!host.len || view_eq(ex->method, VIEW("CONNECT")))
+		return;
+	query = http1__redact_query(span, url->query, options->query_values);
+	size = scheme.len + sizeof("://REDACTED:REDACTED@[]:/?") + host.len + port.len +
+	       url->path.len + query.len;
+	text = span__scratch(span, size);
+	if (!text)
+		return;
+	v6 = memchr(host.at, ':', host.len);
+	fits = put(text, size, &n, scheme) && put(text, size, &n, VIEW("://"));
+	if (url->userinfo.len)
+		fits = fits && put(text, size, &n, memchr(url->userinfo.at, ':', url->userinfo.len) ?
+							   VIEW("REDACTED:REDACTED@") :
+							   VIEW("REDACTED@"));
+	fits = fits && put(text, size, &n, v6 ? VIEW("[") : VIEW("")) && put(text, size, &n, host) &&
+	       put(text, size, &n, v6 ? VIEW("]") : VIEW(""));
+	if (port.len)
+		fits = fits && put(text, size, &n, VIEW(":")) && put(text, size, &n, port);
+	fits = fits && put(text, size, &n, url->path.len ? url->path : VIEW("/"));
+	if (query.len)
+		fits = fits && put(text, size, &n, VIEW("?")) && put(text, size, &n, query);
+	if (fits)
+		span__set_string(span, ATTR_URL_FULL, (struct view){ text, n });
+}
+
+static bool is_secret(struct view name)
+{
+	static const struct view secrets[] = {
+		VIEW("authorization"), VIEW("proxy-authorization"), VIEW("cookie"),
+		VIEW("set-cookie"),    VIEW("x-api-key"),	    VIEW("x-auth-token"),
+		VIEW("x-amz-security-token"),
+	};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (view_eq_nocase(name, secrets[i]))
+			return true;
+	return false;
+}
+
+/* One attribute a name; further fields of the same name are joined to the first (RFC 9110 5.3). */
+static void describe_fields(const struct header_field *fields, unsigned int n, struct view prefix,
+			    struct span *span)
+{
+	char joined[HEADER_VALUE_MAX_BYTES], lower[128];
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct view name = fields[i].name;
+		unsigned int before = 0;
+		size_t len = 0;
+
+		while (before < i && !view_eq_nocase(fields[before].name, name))
+			before++;
+		if (before < i || name.len > sizeof(lower))
+			continue;
+		for (size_t k = 0; k < name.len; k++) {
+			char c = name.at[k];
+
+			lower[k] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+		}
+		if (is_secret(name))
+			put(joined, sizeof(joined), &len, VIEW("REDACTED"));
+		else
+			for (unsigned int k = i; k < n; k++)
+				if (view_eq_nocase(fields[k].name, name) &&
+				    ((k > i && !put(joined, sizeof(joined), &len, VIEW(", "))) ||
+				     !put(joined, sizeof(joined), &len, fields[k].value)))
+					break;
+		span__set_custom(span, prefix, (struct view){ lower, name.len },
+				 (struct view){ joined, len });
+	}
+}
+
+void http1__describe(const struct exchange *ex, const struct describe_options *options,
+		     struct span *span)
+{
+	struct http1_url url;
+
+	span->kind = (uint8_t)ex->side;
+	http1__split_target(ex->method, ex->target, &url);
+	describe_method(ex, options, span);
+	if (ex->side == SIDE_SERVER)
+		describe_server(ex, options, &url, span);
+	else
+		describe_client(ex, options, &url, span);
+	if (ex->version.len)
+		span__set_string(span, ATTR_NETWORK_PROTOCOL_VERSION, ex->version);
+	describe_status(ex, span);
+	if (!options->headers)
+		return;
+	span__set_int(span, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)ex->request_body_bytes);
+	if (ex->flags & EX_RESPONSE)
+		span__set_int(span, ATTR_HTTP_RESPONSE_BODY_SIZE, (int64_t)ex->response_body_bytes);
+	describe_fields(ex->fields, ex->n_fields, VIEW("http.request.header."), span);
+	describe_fields(ex->response_fields, ex->n_response_fields, VIEW("http.response.header."),
+			span);
+}

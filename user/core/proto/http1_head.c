@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Heads: start line, fields, and what they say about the length of the body (RFC 9112 2-7). */
+#include <errno.h>
+#include <string.h>
+
+#include "core/exchange_pool.h"
+#include "core/proto/http1.h"
+
+/* No content is longer; below it, sums with offsets do not wrap. */
+#define LENGTH_MAX (1ull << 60)
+/* Longer is no method that anybody has registered (RFC 9110 16.1). */
+#define METHOD_MAX_BYTES 32
+/*
+ * Beyond EXCHANGE_FIELDS_ORDINARY_MAX fields, so many of one wanted name are kept: then none of
+ * them can crowd out another, as all together fit (checked below).
+ */
+#define WANTED_MAX 4
+#define TRACESTATE_MAX 32
+
+struct cursor {
+	const char *at, *end;
+};
+
+static struct cursor cursor_of(struct view v)
+{
+	return (struct cursor){ v.at, v.len ? v.at + v.len : v.at };
+}
+
+static size_t left(const struct cursor *c)
+{
+	return (size_t)(c->end - c->at);
+}
+
+/* tchar of RFC 9110 5.6.2, as a table: it is asked for every byte of every name. */
+static const bool token_char[256] = {
+	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+	['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+	['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+};
+
+static bool is_token(struct view v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if (!token_char[(unsigned char)v.at[i]])
+			return false;
+	return v.len > 0;
+}
+
+static struct view trim(struct view v)
+{
+	while (v.len && (v.at[0] == ' ' || v.at[0] == '\t'))
+		v.at++, v.len--;
+	while (v.len && (v.at[v.len - 1] == ' ' || v.at[v.len - 1] == '\t'))
+		v.len--;
+	return v;
+}
+
+size_t http1__find_head_end(struct view bytes, uint8_t *carry)
+{
+	size_t i = 0;
+	const char *nl;
+
+	while (i < bytes.len) {
+		switch (*carry) {
+		case 0: /* within a line */
+			nl = memchr(bytes.at + i, '\n', bytes.len - i);
+			if (!nl)
+				return 0;
+			i = (size_t)(nl - bytes.at) + 1;
+			*carry = 1;
+			break;
+		case 1: /* a line has ended */
+		case 2: /* a line has ended, and CR followed */
+			if (bytes.at[i] == '\n') {
+				*carry = 0;
+				return i + 1;
+			}
+			*carry = *carry == 1 && bytes.at[i] == '\r' ? 2 : 0;
+			i++;
+			break;
+		}
+	}
+	return 0;
+}
+
+/* The next line without its end; false: none is left, or it is cut. */
+static bool take_line(struct cursor *c, struct view *ret)
+{
+	const char *nl = left(c) ? memchr(c->at, '\n', left(c)) : NULL;
+
+	if (!nl)
+		return false;
+	ret->at = c->at;
+	ret->len = (size_t)(nl - c->at);
+	if (ret->len && ret->at[ret->len - 1] == '\r')
+		ret->len--;
+	c->at = nl + 1;
+	return true;
+}
+
+/*
+ * Lines that begin with a space continue the one before (obs-fold, RFC 9112 5.2): the line end
+ * becomes spaces, in place, so that the value is one view.
+ */
+static void unfold(struct cursor *c, struct view *line)
+{
+	struct view more;
+
+	while (left(c) && (*c->at == ' ' || *c->at == '\t') && take_line(c, &more)) {
+		char *gap = (char *)line->at + line->len;
+		const char *end = more.at + more.len;
+
+		more = trim(more);
+		memset(gap, ' ', (size_t)(more.at - gap));
+		line->len = (size_t)(end - line->at);
+	}
+}
+
+/* "HTTP/1.x": RFC 9112 2.3. */
+static bool parse_version(struct view v, struct http1_head *ret)
+{
+	if (v.len != 8 || memcmp(v.at, "HTTP/1.", 7) || v.at[7] < '0' || v.at[7] > '9')
+		return false;
+	ret->minor = (uint8_t)(v.at[7] - '0');
+	ret->version = (struct view){ v.at + 5, 3 };
+	return true;
+}
+
+static int parse_request_line(struct view line, struct http1_head *ret)
+{
+	const char *space = memchr(line.at, ' ', line.len);
+	const char *last = space ? memrchr(line.at, ' ', line.len) : NULL;
+
+	if (!space || last == space)
+		return -EPROTO;
+	ret->method = (struct view){ line.at, (size_t)(space - line.at) };
+	ret->target = trim((struct view){ space + 1, (size_t)(last - space - 1) });
+	if (!is_token(ret->method) || ret->method.len > METHOD_MAX_BYTES || !ret->target.len)
+		return -EPROTO;
+	/* A target with a space in it: some split at the first one, some at the last. */
+	if (memchr(ret->target.at, ' ', ret->target.len))
+		ret->ambiguous = true;
+	last++;
+	if (!parse_version((struct view){ last, (size_t)(line.at + line.len - last) }, ret))
+		return -EPROTO;
+	return 0;
+}
+
+static int parse_status_line(struct view line, struct http1_head *ret)
+{
+	const char *s;
+
+	if (line.len < 12 || line.at[8] != ' ' || !parse_version((struct view){ line.at, 8 }, ret))
+		return -EPROTO;
+	s = line.at + 9;
+	if (s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' ||
+	    (line.len > 12 && s[3] != ' '))
+		return -EPROTO;
+	ret->status = (uint16_t)((s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0'));
+	return 0;
+}
+
+/* One number, or a list of equal ones (RFC 9110 8.6); anything else makes the length ambiguous. */
+static void read_length(struct view value, struct http1_head *head)
+{
+	struct cursor c = cursor_of(value);
+
+	do {
+		uint64_t n = 0;
+		size_t digits = 0;
+
+		while (left(&c) && (*c.at == ' ' || *c.at == '\t'))
+			c.at++;
+		for (; left(&c) && *c.at >= '0' && *c.at <= '9'; c.at++, digits++)
+			if (n < LENGTH_MAX)
+				n = n * 10 + (uint64_t)(*c.at - '0');
+		while (left(&c) && (*c.at == ' ' || *c.at == '\t'))
+			c.at++;
+		if (!digits || n > LENGTH_MAX || (left(&c) && *c.at != ',') ||
+		    (head->has_length && head->length != n)) {
+			head->ambiguous = true;
+			return;
+		}
+		head->has_length = true;
+		head->length = n;
+	} while (left(&c) && c.at++);
+}
+
+/* RFC 9112 6.1: chunked must be the last coding, once. */
+static void read_coding(struct view value, struct http1_head *head)
+{
+	struct cursor c = cursor_of(value);
+
+	head->has_coding = true;
+	while (left(&c)) {
+		const char *comma = memchr(c.at, ',', left(&c));
+		struct view coding = { c.at, (size_t)((comma ?: c.end) - c.at) };
+
+		c.at = comma ? comma + 1 : c.end;
+		coding = trim(coding);
+		if (!coding.len)
+			continue;
+		if (head->chunked)
+			head->ambiguous = true; /* something after chunked, or chunked twice */
+		head->chunked = view_eq_nocase(coding, VIEW("chunked"));
+	}
+}
+
+/* Names whose fields mean something to sonde: kept whatever their number. Lower case. */
+static const struct view wanted[] = {
+	VIEW("b3"), VIEW("sw8"), VIEW("host"), VIEW("expect"), VIEW("baggage"), VIEW("upgrade"),
+	VIEW("forwarded"), VIEW("tracestate"), VIEW("user-agent"), VIEW("x-real-ip"),
+	VIEW("traceparent"), VIEW("x-b3-flags"), VIEW("x-b3-spanid"), VIEW("content-type"),
+	VIEW("x-b3-traceid"), VIEW("x-b3-sampled"), VIEW("x-request-id"), VIEW("uber-trace-id"),
+	VIEW("content-length"), VIEW("x-amzn-trace-id"), VIEW("x-forwarded-for"),
+	VIEW("x-datadog-tags"), VIEW("content-encoding"), VIEW("x-forwarded-host"),
+	VIEW("transfer-encoding"), VIEW("x-b3-parentspanid"), VIEW("x-forwarded-proto"),
+	VIEW("x-datadog-trace-id"), VIEW("x-datadog-parent-id"), VIEW("x-cloud-trace-context"),
+	VIEW("x-datadog-sampling-priority"), VIEW("connection"),
+};
+
+_Static_assert(EXCHANGE_FIELDS_ORDINARY_MAX +
+			       (sizeof(wanted) / sizeof(wanted[0]) - 1) * WANTED_MAX + TRACESTATE_MAX <=
+		       EXCHANGE_FIELDS_MAX, "fields that are kept whatever their number must fit");
+
+struct fields {
+	struct header_field **at;
+	unsigned int *n, *cap;
+};
+
+/* One more field of a head that has many already: is it wanted, and not yet too often there? */
+static bool keep_beyond(const struct fields *to, struct view name)
+{
+	unsigned int same = 0;
+	size_t i = 0;
+
+	while (i < sizeof(wanted) / sizeof(wanted[0]) && !view_eq_nocase(name, wanted[i]))
+		i++;
+	if (i == sizeof(wanted) / sizeof(wanted[0]))
+		return false;
+	for (unsigned int k = EXCHANGE_FIELDS_ORDINARY_MAX; k < *to->n; k++)
+		same += view_eq_nocase(name, (*to->at)[k].name);
+	return same < (view_eq(wanted[i], VIEW("tracestate")) ? TRACESTATE_MAX : WANTED_MAX);
+}
+
+static void keep_field(struct exchange *ex, const struct fields *to, struct header_field field)
+{
+	if (*to->n >= EXCHANGE_FIELDS_ORDINARY_MAX && !keep_beyond(to, field.name))
+		return;
+	/* Only memory can be short. */
+	if (exchange__add_field(to->at, to->n, to->cap, field))
+		ex->flags |= EX_HEAD_PARTIAL;
+}
+
+static void parse_field(struct exchange *ex, const struct fields *to, struct view line,
+			struct http1_head *head)
+{
+	const char *colon = memchr(line.at, ':', line.len);
+	struct header_field field;
+
+	if (!colon) {
+		head->ambiguous = true;
+		return;
+	}
+	field.name = (struct view){ line.at, (size_t)(colon - line.at) };
+	field.value = trim((struct view){ colon + 1, (size_t)(line.at + line.len - colon - 1) });
+	/* White space before the colon: some see this field, some do not (RFC 9112 5.1). */
+	if (!is_token(field.name)) {
+		head->ambiguous = true;
+		field.name = trim(field.name);
+	}
+	if (field.name.len == 14 && view_eq_nocase(field.name, VIEW("content-length")))
+		read_length(field.value, head);
+	else if (field.name.len == 17 && view_eq_nocase(field.name, VIEW("transfer-encoding")))
+		read_coding(field.value, head);
+	keep_field(ex, to, field);
+}
+
+/* NUL, or a CR that ends no line: recipients differ in what they make of it (RFC 9112 2.2). */
+static bool has_odd_bytes(struct view text)
+{
+	struct cursor c = cursor_of(text);
+	const char *cr;
+
+	if (text.len && memchr(text.at, 0, text.len))
+		return true;
+	while (left(&c) && (cr = memchr(c.at, '\r', left(&c)))) {
+		c.at = cr + 1;
+		if (left(&c) && *c.at != '\n')
+			return true;
+	}
+	return false;
+}
+
+static void parse_fields(struct exchange *ex, const struct fields *to, struct cursor *c,
+			 struct http1_head *head)
+{
+	struct view line;
+
+	*to->n = 0;
+	/* Space before the first field: RFC 9112 2.2, a known way of smuggling. */
+	if (left(c) && (*c->at == ' ' || *c->at == '\t'))
+		head->ambiguous = true;
+	while (take_line(c, &line) && line.len) {
+		unfold(c, &line);
+		parse_field(ex, to, line, head);
+	}
+}
+
+int http1__parse_request_head(struct exchange *ex, struct http1_head *ret)
+{
+	struct view text = { (const char *)ex->text.at, ex->text.len }, line;
+	struct cursor c = cursor_of(text);
+	struct fields to = { &ex->fields, &ex->n_fields, &ex->fields_cap };
+	struct http1_head head = { 0 };
+	int err;
+
+	if (!take_line(&c, &line))
+		return -EPROTO;
+	err = parse_request_line(line, &head);
+	if (err)
+		return err;
+	parse_fields(ex, &to, &c, &head);
+	if (has_odd_bytes(text))
+		head.ambiguous = true;
+	/* RFC 9112 6.1, 6.3: both lengths, a coding that HTTP/1.0 does not know, no last chunk. */
+	if (head.has_coding && (head.has_length || !head.chunked || head.minor == 0))
+		head.ambiguous = true;
+	ex->method = head.method;
+	ex->target = head.target;
+	ex->version = head.version;
+	*ret = head;
+	return 0;
+}
+
+int http1__parse_response_head(struct exchange *ex, struct http1_head *ret)
+{
+	struct view text = { (const char *)ex->response_text.at, ex->response_text.len }, line;
+	struct cursor c = cursor_of(text);
+	struct fields to = { &ex->response_fields, &ex->n_response_fields,
+			     &ex->response_fields_cap };
+	struct http1_head head = { 0 };
+	int err;
+
+	if (!take_line(&c, &line))
+		return -EPROTO;
+	err = parse_status_line(line, &head);
+	if (err)
+		return err;
+	parse_fields(ex, &to, &c, &head);
+	if (has_odd_bytes(text))
+		head.ambiguous = true;
+	if (head.has_coding && (head.has_length || head.minor == 0))
+		head.ambiguous = true;
+	*ret = head;
+	return 0;
+}
+
+enum http1_framing http1__request_framing(const struct http1_head *head)
+{
+	if (head->ambiguous)
+		return FRAMING_UNKNOWN;
+	if (head->chunked)
+		return FRAMING_CHUNKED;
+	return head->has_length && head->length ? FRAMING_LENGTH : FRAMING_NONE;
+}
+
+enum http1_framing http1__response_framing(const struct http1_head *head, struct view method)
+{
+	if (head->status < 200 || head->status == 204 || head->status == 304 ||
+	    view_eq(method, VIEW("HEAD")))
+		return FRAMING_NONE;
+	if (head->status < 300 && view_eq(method, VIEW("CONNECT")))
+		return FRAMING_NONE;
+	if (head->ambiguous)
+		return FRAMING_UNKNOWN;
+	if (head->has_coding)
+		return head->chunked ? FRAMING_CHUNKED : FRAMING_CLOSE;
+	if (!head->has_length)
+		return FRAMING_CLOSE;
+	return head->length ? FRAMING_LENGTH : FRAMING_NONE;
+}
+
+int http1__detect(struct view first, bool *ret_sure)
+{
+	static const struct view response = VIEW("HTTP/1.");
+	static const struct view h2 = VIEW("PRI * HTTP/2.0");
+	size_t n;
+
+	*ret_sure = true;
+	while (first.len && (*first.at == '\r' || *first.at == '\n'))
+		first.at++, first.len--;
+	if (!first.len)
+		return 0;
+	n = first.len < response.len ? first.len : response.len;
+	if (!memcmp(first.at, response.at, n)) {
+		*ret_sure = n > 1; /* "H" also begins HEAD */
+		return 2;
+	}
+	n = first.len < h2.len ? first.len : h2.len;
+	if (n > 3 && !memcmp(first.at, h2.at, n))
+		return 0;
+	for (n = 0; n < first.len && n <= METHOD_MAX_BYTES; n++)
+		if (!token_char[(unsigned char)first.at[n]])
+			break;
+	if (n == first.len)
+		return n <= METHOD_MAX_BYTES;
+	if (!n || n > METHOD_MAX_BYTES || first.at[n] != ' ')
+		return 0;
+	if (n + 1 == first.len)
+		return 1;
+	/* What follows is a target: path, asterisk, absolute URI (as the kernel side has it). */
+	if (n == 7 && !memcmp(first.at, "CONNECT", 7))
+		return first.at[n + 1] > ' ' && first.at[n + 1] != '{';
+	return memchr("/*hH", first.at[n + 1], 4) != NULL;
+}
+
+bool http1__has_start_line(struct view bytes)
+{
+	struct cursor c = cursor_of(bytes);
+	struct http1_head head = { 0 };
+	struct view line;
+
+	while (take_line(&c, &line))
+		if (line.len)
+			return !parse_request_line(line, &head) || !parse_status_line(line, &head);
+	return false;
+}
+
+bool http1__is_export(struct view method, struct view target)
+{
+	/* The ends of paths: an endpoint may have a path of its own before them. */
+	static const struct view ends[] = {
+		VIEW("/v1/traces"), VIEW("/api/v2/spans"), VIEW("/api/v1/spans"), VIEW("/api/traces"),
+		VIEW("/v0.3/traces"), VIEW("/v0.4/traces"), VIEW("/v0.5/traces"), VIEW("/v0.7/traces"),
+		VIEW("/opentelemetry.proto.collector.trace.v1.TraceService/Export"),
+	};
+	struct http1_url url;
+
+	if (!view_eq(method, VIEW("POST")) && !view_eq(method, VIEW("PUT")))
+		return false;
+	http1__split_target(method, target, &url);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (url.path.len >= ends[i].len &&
+		    !memcmp(url.path.at + url.path.len - ends[i].len, ends[i].at, ends[i].len))
+			return true;
+	return false;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A span in the making: a fixed array of attributes, nothing allocated, strings borrowed. */
+#ifndef SONDE_CORE_SPAN_H
+#define SONDE_CORE_SPAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "registry.h" /* generated: enum attribute, attribute_name[], link methods, error types */
+
+#define SPAN_ATTRIBUTES_MAX 256
+#define SPAN_SCRATCH_BYTES 8192
+
+enum value_type { VALUE_STRING, VALUE_INT, VALUE_BOOL, VALUE_STRINGS /* array of one string */ };
+
+struct attribute {
+	uint16_t key; /* enum attribute; ATTR_CUSTOM: name is in `name` */
+	uint8_t type; /* enum value_type */
+	struct view name; /* ATTR_CUSTOM only: http.request.header.<name> */
+	struct view text;
+	int64_t number;
+};
+
+struct span {
+	struct view name;
+	uint8_t kind; /* OTLP SpanKind */
+	uint8_t status; /* OTLP StatusCode */
+	struct view status_message;
+	struct attribute attributes[SPAN_ATTRIBUTES_MAX];
+	unsigned int n_attributes, dropped_attributes;
+	/* Room for strings that had to be made (addresses, redacted URLs); used from the front. */
+	char scratch[SPAN_SCRATCH_BYTES];
+	size_t scratch_used;
+};
+
+struct describe_options {
+	bool headers, query_values;
+	const char *known_methods; /* comma-separated */
+};
+
+/* Where the array is full the attribute is counted in dropped_attributes. Views are borrowed. */
+void span__set_string(struct span *span, enum attribute_key key, struct view value);
+void span__set_int(struct span *span, enum attribute_key key, int64_t value);
+void span__set_bool(struct span *span, enum attribute_key key, bool value);
+/* name and value are copied into scratch. */
+void span__set_custom(struct span *span, struct view prefix, struct view name, struct view value);
+/* n bytes of scratch, or NULL when it is used up (the caller then leaves the attribute out). */
+char *span__scratch(struct span *span, size_t n);
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/* An ended exchange becomes the settled part of its span: all but its place in the trace. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/siphash.h"
+#include "core/endpoints.h"
+#include "core/otlp.h"
+#include "core/proto/proto.h"
+#include "core/tracer_impl.h"
+
+#define STATUS_ERROR 2 /* OTLP StatusCode */
+
+int64_t tracer__epoch_offset(const struct tracer *tracer, uint64_t boot_ns)
+{
+	const struct clock_sample *best = &tracer->clocks[tracer->clocks_from];
+
+	/* Oldest first: where all are later, the oldest is the nearest. */
+	for (uint32_t i = 1; i < tracer->n_clocks; i++) {
+		const struct clock_sample *s =
+			&tracer->clocks[(tracer->clocks_from + i) % TRACER_CLOCKS];
+
+		if (s->now_ns > boot_ns)
+			break;
+		best = s;
+	}
+	return best->epoch_offset_ns;
+}
+
+static bool has(const struct span *span, enum attribute_key key)
+{
+	for (unsigned int i = 0; i < span->n_attributes; i++)
+		if (span->attributes[i].key == key)
+			return true;
+	return false;
+}
+
+static void describe_flags(const struct exchange *ex, struct span *span)
+{
+	static const struct {
+		uint32_t flag;
+		enum attribute_key key;
+	} told[] = {
+		{ EX_CUT, ATTR_SONDE_INCOMPLETE },
+		{ EX_AMBIGUOUS, ATTR_SONDE_FRAMING_AMBIGUOUS },
+		{ EX_HEAD_PARTIAL, ATTR_SONDE_HEAD_TRUNCATED },
+		{ EX_UPGRADED, ATTR_SONDE_UPGRADED },
+		{ EX_EARLY, ATTR_SONDE_EARLY_RESPONSE },
+		{ EX_MID, ATTR_SONDE_JOINED },
+	};
+
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+		if (ex->flags & told[i].flag && !has(span, told[i].key))
+			span__set_bool(span, told[i].key, true);
+	if (ex->error_type && !has(span, ATTR_ERROR_TYPE))
+		span__set_string(span, ATTR_ERROR_TYPE, view_of(ex->error_type));
+	if (!(ex->flags & EX_CUT))
+		return;
+	if (!has(span, ATTR_ERROR_TYPE))
+		span__set_string(span, ATTR_ERROR_TYPE, view_of(error_type_name[ERROR_OTHER]));
+	span->status = STATUS_ERROR;
+}
+
+int tracer__describe(struct tracer *tracer, struct node *node, const struct exchange *ex)
+{
+	const struct describe_options options = {
+		.headers = tracer->config.headers,
+		.query_values = tracer->config.query_values,
+		.known_methods = tracer->config.known_methods,
+	};
+	struct span *span = &tracer->span;
+	uint64_t start_ns, duration_ns = node->end_ns - node->start_ns;
+
+	span->name = span->status_message = (struct view){ NULL, 0 };
+	span->kind = (uint8_t)ex->side;
+	span->status = 0;
+	span->n_attributes = span->dropped_attributes = 0;
+	span->scratch_used = 0;
+	ex->proto->describe(ex, &options, span);
+	describe_flags(ex, span);
+	endpoints__describe(&ex->endpoints, span);
+
+	start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
+	buf__clear(&tracer->content);
+	otlp__content(&tracer->content, span, start_ns, start_ns + duration_ns);
+	if (tracer->content.err)
+		return tracer->content.err;
+	node->content = malloc(tracer->content.len);
+	if (!node->content)
+		return -ENOMEM;
+	memcpy(node->content, tracer->content.at, tracer->content.len);
+	node->content_len = (uint32_t)tracer->content.len;
+	node->status = span->status;
+	/* Half of the operation's hash: the service's name may come later. */
+	node->operation = siphash24(tracer->config.fleet_key, span->name.at, span->name.len);
+	return 0;
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Frames: the resource and the scope when the reader does not have them yet, then the span. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/siphash.h"
+#include "core/frame.h"
+#include "core/otlp.h"
+#include "core/tracer_impl.h"
+
+bool tracer__count_span(struct tracer *tracer, const uint8_t trace_id[16], bool anyway)
+{
+	uint64_t hash = siphash24(tracer->config.fleet_key, trace_id, 16) | 1;
+	struct trace_count *set = tracer->counts[hash >> 32 & (TRACE_CAP_SETS - 1)];
+	struct trace_count *at = &set[0];
+
+	for (int i = 0; i < TRACE_CAP_WAYS; i++) {
+		if (set[i].hash == hash) {
+			at = &set[i];
+			break;
+		}
+		if (set[i].used < at->used)
+			at = &set[i];
+	}
+	if (at->hash != hash)
+		*at = (struct trace_count){ .hash = hash };
+	at->used = ++tracer->counts_used;
+	if (at->spans >= TRACE_SPANS_MAX && !anyway)
+		return false;
+	at->spans++;
+	return true;
+}
+
+static bool send(struct tracer *tracer, enum frame_type type, const void *head, size_t head_len,
+		 const struct buf *tail)
+{
+	buf__clear(&tracer->frame);
+	frame__add(&tracer->frame, type, head, head_len, tail->at, tail->len);
+	return !tracer->frame.err &&
+	       !tracer->out.frame(tracer->out.arg, tracer->frame.at, tracer->frame.len);
+}
+
+static bool send_resource(struct tracer *tracer, struct process *p)
+{
+	uint32_t head[2];
+
+	if (!p->revision)
+		process__encode_unknown(&tracer->processes, p);
+	if (p->sent_revision == p->revision && p->sent_generation == tracer->processes.generation)
+		return true;
+	head[0] = p->resource;
+	head[1] = p->revision;
+	if (!send(tracer, FRAME_RESOURCE, head, sizeof(head), &p->encoded))
+		return false;
+	p->sent_revision = p->revision;
+	p->sent_generation = tracer->processes.generation;
+	return true;
+}
+
+static bool send_scope(struct tracer *tracer)
+{
+	uint32_t head = TRACER_SCOPE;
+
+	if (tracer->scope_generation == tracer->processes.generation)
+		return true;
+	buf__clear(&tracer->body);
+	otlp__scope(&tracer->body, VIEW(SCOPE_NAME), VIEW(SONDE_VERSION));
+	if (!send(tracer, FRAME_SCOPE, &head, sizeof(head), &tracer->body))
+		return false;
+	tracer->scope_generation = tracer->processes.generation;
+	return true;
+}
+
+/* What no agent could link, a backend may join. Unix sockets do not leave the machine. */
+static void encode_edge(struct tracer *tracer, const struct node *node)
+{
+	uint8_t id[8];
+	char hex[2 * sizeof(id)];
+
+	if (!node->edge_known || node->edge_matched || !ids__is_tcp(&node->key))
+		return;
+	ids__put64(id, ids__hash(tracer->config.fleet_key, 'e', &node->key));
+	ids__hex(hex, id, sizeof(id));
+	otlp__span_string(&tracer->body, ATTR_SONDE_EDGE_ID, (struct view){ hex, sizeof(hex) });
+}
+
+static void encode_place(struct tracer *tracer, const struct node *node, const struct trace *trace,
+			 const struct frame_span *frame)
+{
+	struct otlp_place place = {
+		.trace_state = { trace->tracestate, trace->tracestate_len },
+	};
+	struct buf *out = &tracer->body;
+	uint32_t flags = trace->flags;
+
+	memcpy(place.trace_id, frame->trace_id, sizeof(place.trace_id));
+	memcpy(place.span_id, frame->span_id, sizeof(place.span_id));
+	memcpy(place.parent_id, frame->parent_id, sizeof(place.parent_id));
+	if (node->parent || node->parent_id)
+		flags |= OTLP_FLAG_HAS_IS_REMOTE | (node->parent_remote ? OTLP_FLAG_IS_REMOTE : 0);
+	otlp__place(out, &place);
+	buf__add(out, node->content, node->content_len);
+	if (node->method != LINK_NONE) {
+		otlp__span_string(out, ATTR_SONDE_LINK_METHOD,
+				  view_of(link_method_name[node->method]));
+		otlp__span_int(out, ATTR_SONDE_LINK_CONFIDENCE,
+			       link_method_confidence[node->method]);
+	}
+	if (node->ambiguous) {
+		otlp__span_bool(out, ATTR_SONDE_LINK_AMBIGUOUS, true);
+		otlp__span_int(out, ATTR_SONDE_LINK_CANDIDATES, node->candidates);
+	}
+	encode_edge(tracer, node);
+	otlp__flags(out, flags);
+}
+
+static uint64_t operation(const struct tracer *tracer, const struct node *node)
+{
+	uint8_t bytes[PROCESS_SERVICE_MAX_BYTES + 9];
+	struct view service = process__service(node->process);
+
+	memcpy(bytes, &node->operation, 8);
+	bytes[8] = (uint8_t)node->side;
+	memcpy(bytes + 9, service.at, service.len);
+	return siphash24(tracer->config.fleet_key, bytes, 9 + service.len);
+}
+
+static void count_link(struct account_trace *account, const struct node *node)
+{
+	switch (node->method) {
+	case LINK_HEADER:
+		account->links_header++;
+		break;
+	case LINK_EDGE:
+		account->links_edge++;
+		break;
+	case LINK_THREAD:
+	case LINK_THREAD_CONNECT:
+		account->links_thread++;
+		break;
+	default:
+		if (node->ambiguous)
+			account->links_ambiguous++;
+		else
+			account->links_none++;
+	}
+}
+
+int tracer__emit(struct tracer *tracer, struct node *node, struct trace *trace, bool again)
+{
+	struct frame_span frame = {
+		.start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns,
+		.duration_ns = node->end_ns - node->start_ns,
+		.resource = node->process->resource,
+		.scope = TRACER_SCOPE,
+		.kind = (uint8_t)node->side,
+		.status = node->status,
+		.flags = trace->flags,
+		.sampled = trace->sampled,
+		.link_method = (uint8_t)node->method,
+		.confidence = link_method_confidence[node->method],
+	};
+	uint64_t parent = node->parent ? node->parent->id : node->parent_id;
+	/* A span whose resource or scope the reader lacks would mean nothing to it. */
+	bool defined = send_resource(tracer, node->process) && send_scope(tracer);
+	bool taken;
+
+	memcpy(frame.trace_id, trace->id, sizeof(frame.trace_id));
+	ids__put64(frame.span_id, node->id);
+	if (parent)
+		ids__put64(frame.parent_id, parent);
+	frame.operation = operation(tracer, node);
+	buf__clear(&tracer->body);
+	if (trace->sampled)
+		encode_place(tracer, node, trace, &frame);
+	if (tracer->body.err)
+		return tracer->body.err;
+	taken = defined && send(tracer, FRAME_SPAN, &frame, sizeof(frame), &tracer->body);
+	if (!taken && again)
+		return -EAGAIN;
+	count_link(tracer->account, node);
+	tracer->account->ex_spans++;
+	if (!trace->sampled)
+		tracer->account->spans_unsampled++;
+	if (!taken)
+		tracer->account->frames_refused++;
+	return 0;
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "base/log.h"
+#include "cmd/command.h"
+#include "inspect/role.h"
+#include "ship/role.h"
+#include "supervise/sandbox.h"
+#include "trace/role.h"
+
+static const struct command commands[] = {
+	{ "trace", "trace a command, or a scope, and show its spans", cmd_trace },
+	{ "agent", "trace the machine and export spans, as a daemon", cmd_agent },
+	{ "record", "write what the kernel reports to a file", cmd_record },
+	{ "replay", "run a recorded file through sonde again", cmd_replay },
+	{ "doctor", "what this kernel and these permissions allow", cmd_doctor },
+	{ "version", "version, libraries, tiers compiled in", cmd_version },
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *to)
+{
+	fputs("sonde: traces every request on a machine, without touching the programs that serve them\n"
+	      "\n"
+	      "usage: sonde COMMAND [ARGUMENT...]\n"
+	      "\n", to);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n"
+	      "Try it:\n"
+	      "  sudo sonde trace -- curl -s http://127.0.0.1:8080/     the spans of one command\n"
+	      "  sudo sonde trace --tree --port 8080                    of whoever uses a port\n"
+	      "  sudo sonde doctor                                      if nothing shows\n"
+	      "\n"
+	      "sonde COMMAND --help explains each.\n", to);
+}
+
+/*
+ * The parent re-executes this binary for its roles: --role=NAME UID. Not for people: such a process
+ * does nothing without the descriptors that it expects.
+ */
+static int run_role(const char *name, uid_t uid)
+{
+	char comm[16];
+
+	snprintf(comm, sizeof(comm), "sonde-%s", name);
+	prctl(PR_SET_NAME, comm, 0, 0, 0);
+	log__configure(&(struct log_config){ .level = LOG_INFO, .role = comm + sizeof("sonde-") - 1 });
+	if (!strcmp(name, "trace"))
+		return trace__main(uid);
+	if (!strcmp(name, "ship"))
+		return ship__main(uid);
+	if (!strcmp(name, "inspect"))
+		return inspect__role_main(uid);
+	fprintf(stderr, "sonde: there is no role '%s'\n", name);
+	return EXIT_USAGE;
+}
+
+/* --escape=NAME UID: enter that role's sandbox, then try what it must not be able to do. */
+static int run_escape(const char *name, uid_t uid)
+{
+	struct sandbox sandbox = { .uid = uid };
+	struct err err = { "" };
+
+	sandbox.role = !strcmp(name, "ship") ? ROLE_SHIP :
+		       !strcmp(name, "inspect") ? ROLE_INSPECT : ROLE_TRACE;
+	if (sandbox__enter(&sandbox, &err)) {
+		fprintf(stderr, "sonde: %s\n", err.text);
+		return EXIT_FAILED;
+	}
+	return sandbox__try_to_escape(sandbox.role) ? EXIT_FAILED : EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (argc == 3 && !strncmp(name, "--role=", 7))
+		return run_role(name + 7, (uid_t)strtoul(argv[2], NULL, 10));
+	if (argc == 3 && !strncmp(name, "--escape=", 9))
+		return run_escape(name + 9, (uid_t)strtoul(argv[2], NULL, 10));
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		usage(stdout);
+		return EXIT_DONE;
+	}
+	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+		return cmd_version(1, argv + 1);
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "sonde: there is no command '%s'; `sonde --help` lists them\n", name);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/capture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "probe/capture_internal.h"
+#include "probe/scope.h"
+
+static bool is_power_of_two(uint32_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static int check_options(const struct capture_options *o, struct err *err)
+{
+	if (o->ring_bytes && (!is_power_of_two(o->ring_bytes) || o->ring_bytes < 16384))
+		return err__set(err, -EINVAL,
+				"the ring size %u is no power of two of at least 16384: for example %u",
+				o->ring_bytes, SONDE_RING_DEFAULT_BYTES);
+	if (o->slots && !is_power_of_two(o->slots))
+		return err__set(err, -EINVAL, "the number of slots, %u, is no power of two", o->slots);
+	if (o->tier && tier__by_name(o->tier) < 0)
+		return err__set(err, -EINVAL, "there is no tier %s: fentry, kprobe or socktp", o->tier);
+	return 0;
+}
+
+static void settings_fill(struct capture *c, enum tier_id tier, struct sonde_settings *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->scope = c->scope;
+	s->conn_cookie = tier != TIER_KPROBE && c->features.sk_storage;
+	s->conn_in_storage = s->conn_cookie && !c->storage_fails;
+	s->thread_in_storage = c->features.task_storage && !c->storage_fails;
+	s->cpus = c->cpus;
+	s->slots = c->slots;
+	s->slot_mask = c->slots - 1;
+	s->exec_events = c->exec_events;
+	s->ring_bytes = c->ring_bytes;
+	memcpy(s->seed, c->seed, sizeof(s->seed));
+}
+
+/* Sizes and kinds of maps; with `from`, the maps that outlive a change of tier are its. */
+static int maps_prepare(struct capture *c, struct bpf_object *object, const struct bpf_object *from,
+			const struct sonde_settings *s)
+{
+	static const char *const kept[] = { "ring", "proc_ring", "kcounters", "slots", "switches",
+					    "scope_pids", "scope_cgroups", "scope_netns",
+					    "scope_ports", "seen_procs" };
+	struct bpf_map *map;
+	int err = 0;
+
+	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "ring"), s->ring_bytes);
+	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "kcounters"), c->cpus);
+	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "slots"), c->slots);
+	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "conn_hash"), c->conns);
+	bpf_object__for_each_map(map, object) {
+		const char *name = bpf_map__name(map);
+
+		if (!strcmp(name, s->conn_in_storage ? "conn_hash" : "conn_storage") ||
+		    !strcmp(name, s->thread_in_storage ? "thread_hash" : "thread_storage"))
+			err = err ?: bpf_map__set_autocreate(map, false);
+	}
+	for (size_t i = 0; from && i < sizeof(kept) / sizeof(kept[0]); i++) {
+		struct bpf_map *old = bpf_object__find_map_by_name(from, kept[i]);
+
+		map = bpf_object__find_map_by_name(object, kept[i]);
+		err = err ?: bpf_map__reuse_fd(map, bpf_map__fd(old));
+	}
+	return err;
+}
+
+/* In the kprobe tier: lives by kprobes where their functions are there, else by raw tracepoints. */
+static int life_choose(const struct capture *c, struct bpf_object *object)
+{
+	static const char *const names[] = { "set_state", "destroy_sock", "fork", "exit", "exec" };
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct bpf_program *kprobe, *tracepoint;
+		char name[32];
+
+		snprintf(name, sizeof(name), "kp_%s", names[i]);
+		kprobe = bpf_object__find_program_by_name(object, name);
+		snprintf(name, sizeof(name), "on_%s", names[i]);
+		tracepoint = bpf_object__find_program_by_name(object, name);
+		if (kprobe && tracepoint)
+			err = err ?: bpf_program__set_autoload(c->features.life_kprobe[i] ? tracepoint :
+											    kprobe,
+							       false);
+	}
+	return err;
+}
+
+int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
+		  struct bpf_object **ret)
+{
+	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "sonde");
+	struct bpf_object *object;
+	struct bpf_program *program;
+	struct sonde_settings *settings, wanted;
+	struct bpf_map *map;
+	const void *elf;
+	size_t size;
+	int err;
+
+	elf = tier__object(tier, &size);
+	object = bpf_object__open_mem(elf, size, &opts);
+	if (!object)
+		return -errno;
+	settings_fill(c, tier, &wanted);
+	err = -EINVAL;
+	bpf_object__for_each_map(map, object) {
+		const char *dot = strchr(bpf_map__name(map), '.');
+
+		if (!dot || strcmp(dot, ".rodata"))
+			continue;
+		settings = (void *)bpf_map__initial_value(map, &size);
+		if (settings && size >= sizeof(wanted)) {
+			memcpy(settings, &wanted, sizeof(wanted));
+			err = 0;
+		}
+	}
+	err = err ?: maps_prepare(c, object, from, &wanted);
+	/* up to 6.4 sendfile and splice have a way of their own */
+	program = bpf_object__find_program_by_name(object, "on_sendpages");
+	if (program && !c->features.sendpage)
+		err = err ?: bpf_program__set_autoload(program, false);
+	err = err ?: life_choose(c, object);
+	err = err ?: bpf_object__load(object);
+	if (err) {
+		bpf_object__close(object);
+		return err;
+	}
+	*ret = object;
+	return 0;
+}
+
+static int program_attach(struct capture *c, struct bpf_program *program)
+{
+	struct bpf_link *link;
+
+	if (c->n_links >= CAPTURE_LINKS_MAX)
+		return -E2BIG;
+	link = bpf_program__attach(program);
+	if (!link)
+		return -errno;
+	c->links[c->n_links++] = link;
+	return 0;
+}
+
+static bool is_life(const char *name)
+{
+	return !strcmp(name + 2, "_fork") || !strcmp(name + 2, "_exit");
+}
+
+/* Fork and exit first: trees that are there already are looked up once their growth is seen. */
+static int attach_all(struct capture *c)
+{
+	struct bpf_program *program;
+	int err;
+
+	for (int pass = 0; pass < 2; pass++) {
+		bpf_object__for_each_program(program, c->object) {
+			if (!bpf_program__autoload(program) ||
+			    is_life(bpf_program__name(program)) != (pass == 0))
+				continue;
+			err = program_attach(c, program);
+			if (err)
+				return err;
+		}
+		if (pass == 0 && (c->scope & SONDE_SCOPE_PIDS))
+			scope__seed_trees(capture__map_fd(c, "scope_pids"));
+	}
+	return 0;
+}
+
+static void detach_all(struct capture *c)
+{
+	while (c->n_links)
+		bpf_link__destroy(c->links[--c->n_links]);
+}
+
+int capture__map_fd(const struct capture *c, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(c->object, name);
+}
+
+static int maps_fill(struct capture *c, const struct capture_options *o, struct err *err)
+{
+	int fd = capture__map_fd(c, "scope_pids"), ret = 0;
+
+	for (unsigned int i = 0; !ret && i < o->n_pids; i++)
+		ret = scope__add_pid(fd, o->pids[i], SONDE_PID_IN);
+	ret = ret ?: scope__add_pid(fd, getpid(), SONDE_PID_OWN);
+	if (ret)
+		return err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret));
+	ret = scope__add_cgroups(capture__map_fd(c, "scope_cgroups"), o, err);
+	ret = ret ?: scope__add_netns(capture__map_fd(c, "scope_netns"), o, err);
+	return ret ?: scope__add_ports(capture__map_fd(c, "scope_ports"), o, err);
+}
+
+static int counters_map(struct capture *c)
+{
+	size_t bytes = c->cpus * sizeof(struct sonde_kcounters);
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			capture__map_fd(c, "kcounters"), 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	c->counters = at;
+	return 0;
+}
+
+/* Why a tier that this kernel seems to have was not taken, in words; the verifier's are not for people. */
+static int load_refused(enum tier_id tier, int ret, struct err *err)
+{
+	if (ret == -EPERM && tier == TIER_FENTRY)
+		return err__set(err, ret,
+				"tier fentry: this kernel attaches no programs to its functions; it needs "
+				"CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, and the other tiers do without");
+	if (ret == -EPERM)
+		return err__set(err, ret, "tier %s: the kernel refuses to load programs: give sonde "
+				"CAP_BPF and CAP_PERFMON in the initial user namespace, or run it as root",
+				tier__name(tier));
+	return err__set(err, ret, "tier %s: this kernel does not take its programs (%s): use another tier",
+			tier__name(tier), strerror(-ret));
+}
+
+/* Tries one tier: loads, attaches, and sees whether it fires. */
+static int tier_try_once(struct capture *c, const struct capture_options *o, enum tier_id tier,
+			 struct err *err)
+{
+	struct tier_report report;
+	int ret;
+
+	if (!tier__possible(tier, &c->features, &report))
+		return err__set(err, -ENOTSUP, "tier %s: %s: %s", report.name, report.why, report.fix);
+	ret = capture__load(c, tier, NULL, &c->object);
+	if (ret)
+		return load_refused(tier, ret, err);
+	c->tier = tier;
+	ret = maps_fill(c, o, err);
+	if (ret)
+		goto fail;
+	ret = counters_map(c);
+	ret = ret ?: attach_all(c);
+	if (ret) {
+		err__set(err, ret, "tier %s: its programs cannot be attached: %s", tier__name(tier),
+			 strerror(-ret));
+		goto fail;
+	}
+	ret = capture__selftest(c);
+	if (ret) {
+		err__set(err, ret, "tier %s: its programs do not fire on this kernel",
+			 tier__name(tier));
+		goto fail;
+	}
+	return 0;
+
+fail:
+	capture__drop(c);
+	return ret;
+}
+
+/*
+ * Newer kernels allocate storage without locks, which some processors cannot do (x86 without
+ * cmpxchg16b): then it is there and always full. Hash tables do as well.
+ */
+static int tier_try(struct capture *c, const struct capture_options *o, enum tier_id tier,
+		    struct err *err)
+{
+	int ret = tier_try_once(c, o, tier, err);
+
+	if (ret == -ENOTSUP && c->storage_fails == 1) {
+		c->storage_fails = 2;
+		ret = tier_try_once(c, o, tier, err);
+	}
+	return ret;
+}
+
+/* Everything of the current tier. */
+void capture__drop(struct capture *c)
+{
+	detach_all(c);
+	ring_buffer__free(c->procs);
+	c->procs = NULL;
+	if (c->counters)
+		munmap(c->counters, c->cpus * sizeof(struct sonde_kcounters));
+	c->counters = NULL;
+	bpf_object__close(c->object);
+	c->object = NULL;
+}
+
+int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
+{
+	struct capture before = *c;
+	struct bpf_object *object;
+	int ret;
+
+	ret = capture__load(c, tier, c->object, &object);
+	if (ret)
+		return err__set(err, ret, "tier %s misses hits, and tier %s cannot be loaded: %s",
+				tier__name(c->tier), tier__name(tier), strerror(-ret));
+	/* the new one first: a call seen twice is told by its sequence numbers, one missed is not */
+	c->object = object;
+	c->tier = tier;
+	c->n_links = 0;
+	ret = attach_all(c);
+	if (ret) {
+		detach_all(c);
+		bpf_object__close(object);
+		*c = before;
+		return err__set(err, ret, "tier %s misses hits, and tier %s cannot be attached: %s",
+				tier__name(before.tier), tier__name(tier), strerror(-ret));
+	}
+	while (before.n_links)
+		bpf_link__destroy(before.links[--before.n_links]);
+	bpf_object__close(before.object);
+	err__set(err, 0, "tier %s missed hits on this kernel: went over to tier %s",
+		 tier__name(before.tier), tier__name(tier));
+	return 1;
+}
+
+static int print_nothing(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return 0;
+}
+
+static int print_stderr(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return level == LIBBPF_DEBUG ? 0 : vfprintf(stderr, format, args);
+}
+
+static int proc_record(void *arg, void *record, size_t bytes)
+{
+	struct capture *c = arg;
+
+	if (bytes >= sizeof(struct sonde_rec_proc) && c->proc_fn)
+		c->proc_fn(c->proc_arg, record);
+	return 0;
+}
+
+struct capture *capture__new(const struct capture_options *o)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	int cpus = libbpf_num_possible_cpus();
+
+	if (!c)
+		return NULL;
+	/* before 5.11 maps are charged to the locked memory of the process; later this does nothing */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(o->verbose ? print_stderr : print_nothing);
+	kernel_features__read(&c->features);
+	c->cpus = cpus > 0 ? cpus : 1;
+	c->ring_bytes = o->ring_bytes ?: SONDE_RING_DEFAULT_BYTES;
+	c->conns = o->conns ?: SONDE_CONNS_DEFAULT;
+	c->slots = o->slots ?: SONDE_SLOTS_DEFAULT;
+	c->scope = scope__bits(o);
+	c->exec_events = o->exec_events;
+	if (getrandom(c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
+		memcpy(c->seed, &c, sizeof(c)); /* only hides addresses; never needed to be unique */
+	return c;
+}
+
+int capture__open(const struct capture_options *o, struct capture **ret, struct err *err)
+{
+	enum tier_id order[TIERS];
+	struct err first = {};
+	unsigned int n, i;
+	struct capture *c;
+	int code;
+
+	code = check_options(o, err);
+	if (code)
+		return code;
+	c = capture__new(o);
+	if (!c)
+		return err__set(err, -ENOMEM, "no memory for the capture");
+	if (o->tier) {
+		order[0] = tier__by_name(o->tier);
+		n = 1;
+	} else {
+		n = tier__order(&c->features, order);
+	}
+	code = -ENOTSUP;
+	for (i = 0; code && code != -EINVAL && i < n; i++) {
+		struct err one = {};
+
+		code = tier_try(c, o, order[i], &one);
+		/* what kept the best tier away says more than what kept the last one away */
+		if (i == 0 || code == -EINVAL)
+			first = one;
+	}
+	if (code)
+		err__set(err, code, "%s%s", first.text,
+			 n > 1 && code != -EINVAL ? "; no other tier works either: see sonde doctor" : "");
+	if (!code) {
+		c->procs = ring_buffer__new(capture__map_fd(c, "proc_ring"), proc_record, c, NULL);
+		if (!c->procs)
+			code = err__set(err, -errno, "cannot map the ring of processes: %s",
+					strerror(errno));
+	}
+	if (code) {
+		capture__free(c);
+		return code;
+	}
+	*ret = c;
+	return 0;
+}
+
+void capture__free(struct capture *c)
+{
+	if (!c)
+		return;
+	capture__drop(c);
+	free(c);
+}
+
+int capture__ring_fd(const struct capture *c)
+{
+	return capture__map_fd(c, "ring");
+}
+
+int capture__slots_fd(const struct capture *c)
+{
+	return capture__map_fd(c, "slots");
+}
+
+int capture__switches_fd(const struct capture *c)
+{
+	return capture__map_fd(c, "switches");
+}
+
+uint32_t capture__ring_bytes(const struct capture *c)
+{
+	return c->ring_bytes;
+}
+
+uint32_t capture__slots(const struct capture *c)
+{
+	return c->slots;
+}
+
+bool capture__ring_page_safe(const struct capture *c)
+{
+	return c->features.ring_page_safe;
+}
+
+void capture__counters(const struct capture *c, struct sonde_kcounters *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (unsigned int i = 0; i < c->cpus; i++) {
+#define X(name, comment) ret->name += __atomic_load_n(&c->counters[i].name, __ATOMIC_RELAXED);
+		SONDE_KCOUNTERS(X)
+#undef X
+	}
+}
+
+int capture__proc_fd(const struct capture *c)
+{
+	return ring_buffer__epoll_fd(c->procs);
+}
+
+int capture__poll_procs(struct capture *c, capture_proc_fn fn, void *arg)
+{
+	c->proc_fn = fn;
+	c->proc_arg = arg;
+	return ring_buffer__consume(c->procs);
+}
+
+int capture__add_pid(struct capture *c, pid_t pid, uint32_t how)
+{
+	return scope__add_pid(capture__map_fd(c, "scope_pids"), pid, how);
+}
+
+int capture__add_tree(struct capture *c, pid_t pid)
+{
+	int fd = capture__map_fd(c, "scope_pids"), err;
+
+	err = scope__add_pid(fd, pid, SONDE_PID_IN);
+	return err ?: scope__seed_trees(fd);
+}
+
+const char *capture__tier(const struct capture *c)
+{
+	return tier__name(c->tier);
+}
+
+const struct kernel_features *capture__features(const struct capture *c)
+{
+	return &c->features;
+}
+
+uint64_t capture__map_bytes(const struct capture *c)
+{
+	struct bpf_map *map;
+	uint64_t bytes = 0;
+
+	bpf_object__for_each_map(map, c->object) {
+		uint64_t entries = bpf_map__max_entries(map);
+
+		if (bpf_map__fd(map) < 0)
+			continue;
+		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
+			bytes += entries;
+		else
+			bytes += entries * (bpf_map__key_size(map) + bpf_map__value_size(map));
+	}
+	return bytes;
+}
+
+void capture__detach(struct capture *capture)
+{
+	if (capture)
+		detach_all(capture);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the capture share among themselves. */
+#ifndef SONDE_PROBE_CAPTURE_INTERNAL_H
+#define SONDE_PROBE_CAPTURE_INTERNAL_H
+
+#include <bpf/libbpf.h>
+
+#include "probe/capture.h"
+
+#define CAPTURE_LINKS_MAX 32
+
+struct capture {
+	struct kernel_features features;
+	enum tier_id tier;
+	struct bpf_object *object;
+	struct bpf_link *links[CAPTURE_LINKS_MAX];
+	unsigned int n_links;
+	struct sonde_kcounters *counters; /* mapped, one a processor */
+	struct ring_buffer *procs;
+	capture_proc_fn proc_fn;
+	void *proc_arg;
+	unsigned int cpus;
+	uint32_t ring_bytes, conns, slots, scope;
+	bool exec_events;
+	int storage_fails; /* 0: it does not; 1: found out just now; 2: is not used any more */
+	uint64_t seed[2];
+	uint64_t misses_seen; /* of the current tier, when last looked at */
+};
+
+/* With options checked; no tier yet. NULL: no memory. */
+struct capture *capture__new(const struct capture_options *options);
+/* Opens and loads the object of a tier; maps that outlive a change of tier are taken from `from`. */
+int capture__load(struct capture *capture, enum tier_id tier, const struct bpf_object *from,
+		  struct bpf_object **ret);
+void capture__drop(struct capture *capture);
+int capture__map_fd(const struct capture *capture, const char *name);
+
+/* Goes over to another tier; ring, slots, counters and scope stay. 1, or -errno: nothing changed. */
+int capture__demote(struct capture *capture, enum tier_id tier, struct err *err);
+
+/*
+ * Passes a few bytes between two sockets of this process and looks whether the programs saw them;
+ * leaves no trace in ring and counters. 0, or -ENOTSUP where they did not fire.
+ */
+int capture__selftest(struct capture *capture);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What no counter of the programs can see: hits that no program ran for; and what to do then. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "probe/capture_internal.h"
+
+/*
+ * The part of struct bpf_link_info that a kprobe's link fills (kernel 6.7 for `missed`, newer than
+ * the headers this is compiled with).
+ */
+struct kprobe_link_info {
+	uint32_t type, id, prog_id, pad;
+	uint32_t event_type, pad2;
+	uint64_t func_name;
+	uint32_t name_len, offset;
+	uint64_t addr;
+	uint64_t missed;
+	uint8_t newer[128];
+};
+#define LINK_TYPE_PERF_EVENT 7
+
+static bool program_misses(const struct bpf_program *program, uint64_t *ret)
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &len) ||
+	    len < offsetof(struct bpf_prog_info, recursion_misses) + sizeof(info.recursion_misses))
+		return false;
+	*ret = info.recursion_misses;
+	return true;
+}
+
+static bool link_misses(const struct bpf_link *link, uint64_t *ret)
+{
+	struct kprobe_link_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len) ||
+	    info.type != LINK_TYPE_PERF_EVENT ||
+	    len < offsetof(struct kprobe_link_info, missed) + sizeof(info.missed))
+		return false;
+	*ret = info.missed;
+	return true;
+}
+
+static bool is_kprobe(const struct bpf_program *program)
+{
+	return bpf_program__type(program) == BPF_PROG_TYPE_KPROBE;
+}
+
+unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, unsigned int max)
+{
+	struct bpf_program *program;
+	unsigned int n = 0, n_link = 0;
+	/* links were made in two passes over the programs: see attach_all() */
+	for (int pass = 0; pass < 2; pass++) {
+		bpf_object__for_each_program(program, c->object) {
+			const char *name = bpf_program__name(program);
+			bool first = !strcmp(name + 2, "_fork") || !strcmp(name + 2, "_exit");
+			uint64_t missed = 0, more = 0;
+			bool known;
+
+			if (!bpf_program__autoload(program) || first != (pass == 0))
+				continue;
+			known = program_misses(program, &missed);
+			if (is_kprobe(program) && n_link < c->n_links)
+				known = link_misses(c->links[n_link], &more) && known;
+			n_link++;
+			if (n < max) {
+				snprintf(ret[n].program, sizeof(ret[n].program), "%s", name);
+				ret[n].known = known;
+				ret[n].missed = missed + more;
+			}
+			n++;
+		}
+	}
+	return n;
+}
+
+int capture__check_misses(struct capture *c, struct err *err)
+{
+	struct capture_miss misses[CAPTURE_LINKS_MAX];
+	unsigned int n = capture__misses(c, misses, CAPTURE_LINKS_MAX);
+	struct tier_report report;
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < n && i < CAPTURE_LINKS_MAX; i++)
+		if (misses[i].known)
+			sum += misses[i].missed;
+	if (c->tier == TIER_KPROBE || sum <= c->misses_seen ||
+	    !tier__possible(TIER_KPROBE, &c->features, &report))
+		return 0;
+	c->misses_seen = sum;
+	return capture__demote(c, TIER_KPROBE, err);
+}

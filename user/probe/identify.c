@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probe/identify.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/message.h"
+#include "supervise/uid.h"
+
+/* A little more than the role gives itself. */
+#define DEADLINE_NS ((INSPECT_DEADLINE_MS + 500) * 1000000ull)
+
+int identify__new(struct identify *identify, void (*answer)(void *, const void *, size_t), void *arg,
+		  struct err *err)
+{
+	*identify = (struct identify){ .answer = answer, .arg = arg };
+	identify->inspect = (struct role_process){ .role = ROLE_INSPECT, .pidfd = -1, .control = -1 };
+	identify->cache = identity_cache__new(0);
+	if (!identify->cache)
+		return err__set(err, -ENOMEM, "out of memory");
+	return 0;
+}
+
+static void free_waiting(struct identify_waiting *w)
+{
+	if (w->exe_fd >= 0)
+		close(w->exe_fd);
+	*w = (struct identify_waiting){ .exe_fd = -1 };
+}
+
+void identify__free(struct identify *identify)
+{
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
+		if (identify->waiting[i].request)
+			free_waiting(&identify->waiting[i]);
+	if (identify->inspect.pid) {
+		spawn__signal(&identify->inspect, SIGKILL);
+		waitpid(identify->inspect.pid, NULL, 0);
+	}
+	spawn__forget(&identify->inspect);
+	identity_cache__free(identify->cache);
+	buf__free(&identify->message);
+}
+
+static int read_and_answer(struct identify *identify, const struct identity_query *query,
+			   struct identity_hints *hints)
+{
+	buf__clear(&identify->message);
+	if (identity__read(identify->cache, query, &identify->message, hints))
+		return -ENOMEM;
+	identify->answer(identify->arg, identify->message.at, identify->message.len);
+	return 0;
+}
+
+/* What is not known after all: said as "machine code of no known runtime", so that nobody waits on. */
+static void give_up(struct identify *identify, struct identify_waiting *w, int status)
+{
+	struct inspect_answer unknown = { .abi = INSPECT_ABI, .status = status };
+
+	identity_cache__put(identify->cache, &w->key, &unknown);
+}
+
+/* All that wait for this executable get their better answer. */
+static void answer_waiting(struct identify *identify, const struct binary_key *key)
+{
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++) {
+		struct identify_waiting *w = &identify->waiting[i];
+		struct identity_hints hints;
+
+		if (!w->request || memcmp(&w->key, key, sizeof(*key)))
+			continue;
+		w->query.comm = w->comm;
+		if (!read_and_answer(identify, &w->query, &hints) && hints.exe_fd >= 0)
+			close(hints.exe_fd);
+		free_waiting(w);
+	}
+}
+
+static int start_inspect(struct identify *identify)
+{
+	struct err err = { "" };
+
+	if (identify->inspect.pid)
+		return 0;
+	if (!spawn__role(&identify->inspect, NULL, 0, &err))
+		return 0;
+	log_warn("%s: executables are not looked into", err.text);
+	return -ECHILD;
+}
+
+int identify__start(struct identify *identify, const uid_t *taken, unsigned int n, struct err *err)
+{
+	if (!geteuid() && uid__unused(taken, n, &identify->inspect.uid))
+		return err__set(err, -ENOENT, "no user id from 61184 to 65519 is unused");
+	start_inspect(identify);
+	return 0;
+}
+
+/* One at a time, so that a deadline and a death have one file to blame. */
+static void ask_next(struct identify *identify)
+{
+	while (!identify->asked) {
+		struct identify_waiting *w = NULL;
+
+		for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
+			if (identify->waiting[i].request &&
+			    (!w || identify->waiting[i].request < w->request))
+				w = &identify->waiting[i];
+		if (!w)
+			return;
+		if (!start_inspect(identify) &&
+		    !inspect__ask(identify->inspect.control, w->request, w->exe_fd)) {
+			identify->asked = w->request;
+			identify->deadline_ns = clock__boot_ns() + DEADLINE_NS;
+			return;
+		}
+		struct binary_key key = w->key;
+
+		give_up(identify, w, -EIO);
+		answer_waiting(identify, &key);
+	}
+}
+
+static struct identify_waiting *find_asked(struct identify *identify)
+{
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
+		if (identify->asked && identify->waiting[i].request == identify->asked)
+			return &identify->waiting[i];
+	return NULL;
+}
+
+static void finish_asked(struct identify *identify, const struct inspect_answer *answer)
+{
+	struct identify_waiting *w = find_asked(identify);
+
+	identify->deadline_ns = 0;
+	if (w) {
+		struct binary_key key = w->key;
+
+		if (answer)
+			identity_cache__put(identify->cache, &key, answer);
+		else
+			give_up(identify, w, -EPROTO);
+		answer_waiting(identify, &key);
+	}
+	identify->asked = 0;
+	ask_next(identify);
+}
+
+void identify__process(struct identify *identify, const struct identity_query *query)
+{
+	struct identity_hints hints = { .exe_fd = -1 };
+	struct identify_waiting *w = NULL;
+
+	if (read_and_answer(identify, query, &hints) || hints.exe_fd < 0)
+		return;
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX && !w; i++)
+		if (!identify->waiting[i].request)
+			w = &identify->waiting[i];
+	if (!w) {
+		struct identify_waiting none = { .key = hints.key, .exe_fd = -1 };
+
+		close(hints.exe_fd);
+		give_up(identify, &none, -EAGAIN);
+		read_and_answer(identify, query, &hints);
+		return;
+	}
+	*w = (struct identify_waiting){ .request = ++identify->next_request, .query = *query,
+					.key = hints.key, .exe_fd = hints.exe_fd };
+	if (query->comm)
+		strncpy(w->comm, query->comm, sizeof(w->comm) - 1);
+	ask_next(identify);
+}
+
+void identify__remember(struct identify *identify, const struct identity_query *query)
+{
+	struct identity_hints hints = { .exe_fd = -1 };
+
+	buf__clear(&identify->message);
+	if (!identity__read(identify->cache, query, &identify->message, &hints) && hints.exe_fd >= 0)
+		close(hints.exe_fd);
+}
+
+bool identify__busy(const struct identify *identify)
+{
+	return identify->asked != 0;
+}
+
+int identify__fd(const struct identify *identify)
+{
+	return identify->inspect.control;
+}
+
+void identify__on_readable(struct identify *identify)
+{
+	struct inspect_answer answer;
+	int ret = inspect__answer(identify->inspect.control, &answer);
+
+	if (ret == -EAGAIN)
+		return;
+	if (!ret && answer.request == identify->asked) {
+		finish_asked(identify, &answer);
+		return;
+	}
+	if (ret == -ECONNRESET) { /* its death is reaped; the file that killed it counts as unknown */
+		spawn__signal(&identify->inspect, SIGKILL);
+		close(identify->inspect.control);
+		identify->inspect.control = -1;
+	}
+}
+
+uint64_t identify__deadline(const struct identify *identify)
+{
+	return identify->deadline_ns;
+}
+
+void identify__tick(struct identify *identify, uint64_t now)
+{
+	if (identify->deadline_ns && now >= identify->deadline_ns)
+		spawn__signal(&identify->inspect, SIGKILL);
+}
+
+bool identify__reap(struct identify *identify, pid_t pid)
+{
+	if (!pid || identify->inspect.pid != pid)
+		return false;
+	spawn__forget(&identify->inspect);
+	finish_asked(identify, NULL);
+	return true;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filling the kernel's scope maps. All return 0 or -errno. */
+#ifndef SONDE_PROBE_SCOPE_H
+#define SONDE_PROBE_SCOPE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "probe/capture.h"
+
+/* SONDE_SCOPE_* bits that the options ask for. */
+uint32_t scope__bits(const struct capture_options *options);
+
+int scope__add_pid(int map_fd, pid_t pid, uint32_t how);
+/*
+ * Every process that exists below those of the map. The fork hook must be attached: passes over
+ * /proc are repeated until one finds nothing new, so that no child slips through between.
+ */
+int scope__seed_trees(int map_fd);
+int scope__add_cgroups(int map_fd, const struct capture_options *options, struct err *err);
+int scope__add_netns(int map_fd, const struct capture_options *options, struct err *err);
+int scope__add_ports(int map_fd, const struct capture_options *options, struct err *err);
+
+#endif

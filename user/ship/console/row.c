@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ship/console/row.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ship/console/escape.h"
+
+enum want {
+	METHOD,
+	PATH,
+	QUERY,
+	FULL,
+	STATUS,
+	ERROR_TYPE,
+	SERVER,
+	SERVER_PORT,
+	PEER,
+	PEER_PORT,
+	WANTS
+};
+
+static const struct {
+	const char *name;
+	enum otlp_type type;
+} wanted[WANTS] = {
+	[METHOD] = { "http.request.method", OTLP_STRING },
+	[PATH] = { "url.path", OTLP_STRING },
+	[QUERY] = { "url.query", OTLP_STRING },
+	[FULL] = { "url.full", OTLP_STRING },
+	[STATUS] = { "http.response.status_code", OTLP_INT },
+	[ERROR_TYPE] = { "error.type", OTLP_STRING },
+	[SERVER] = { "server.address", OTLP_STRING },
+	[SERVER_PORT] = { "server.port", OTLP_INT },
+	[PEER] = { "network.peer.address", OTLP_STRING },
+	[PEER_PORT] = { "network.peer.port", OTLP_INT },
+};
+
+/* Path and query of an absolute URL. */
+static void split_url(struct row *row, struct view url)
+{
+	const char *end = url.at + url.len;
+	const char *at = memmem(url.at, url.len, "://", 3);
+	const char *query;
+
+	at = at ? memchr(at + 3, '/', (size_t)(end - at - 3)) : NULL;
+	if (!at)
+		return;
+	query = memchr(at, '?', (size_t)(end - at));
+	row->path = (struct view){ at, (size_t)((query ? query : end) - at) };
+	if (query)
+		row->query = (struct view){ query + 1, (size_t)(end - query - 1) };
+}
+
+static void fill(struct row *row, const struct otlp_value *values)
+{
+	bool client = row->span.kind == 3;
+
+	row->method = values[METHOD].bytes;
+	row->path = values[PATH].bytes;
+	row->query = values[QUERY].bytes;
+	row->error_type = values[ERROR_TYPE].bytes;
+	row->status = values[STATUS].number;
+	if (!row->path.len && values[FULL].bytes.len)
+		split_url(row, values[FULL].bytes);
+	if (client && values[SERVER].bytes.len) {
+		row->peer = values[SERVER].bytes;
+		row->peer_port = values[SERVER_PORT].number;
+	} else {
+		row->peer = values[PEER].bytes;
+		row->peer_port = values[PEER_PORT].number;
+	}
+}
+
+int row__read(struct row *ret_row, struct view span, struct view resource)
+{
+	struct otlp_value values[WANTS] = { 0 }, value;
+	struct row row = { .resource = resource, .service = VIEW("?") };
+	struct view unknown = VIEW("unknown_service:");
+	struct otlp_attributes it;
+	struct view key;
+	int more;
+
+	if (otlp_span__read(span, &row.span))
+		return -EPROTO;
+	it = otlp_attributes__of(span, OTLP_SPAN_ATTRIBUTES);
+	while ((more = otlp_attributes__next(&it, &key, &value)) > 0)
+		for (int i = 0; i < WANTS; i++)
+			if (value.type == wanted[i].type && view_eq(key, view_of(wanted[i].name)))
+				values[i] = value;
+	if (more < 0)
+		return more;
+	if (otlp_attributes__find(resource, OTLP_RESOURCE_ATTRIBUTES, VIEW("service.name"),
+				  &value) &&
+	    value.type == OTLP_STRING && value.bytes.len)
+		row.service = value.bytes;
+	/* semconv's fallback, unknown_service:<executable>, says to a person what the executable does. */
+	if (row.service.len > unknown.len &&
+	    view_eq((struct view){ row.service.at, unknown.len }, unknown))
+		row.service = (struct view){ row.service.at + unknown.len,
+					     row.service.len - unknown.len };
+	row.duration_ns =
+		row.span.end_ns > row.span.start_ns ? row.span.end_ns - row.span.start_ns : 0;
+	fill(&row, values);
+	*ret_row = row;
+	return 0;
+}
+
+unsigned int row__title(struct buf *out, const struct row *row, unsigned int columns, bool unicode)
+{
+	char space[512];
+	struct buf text = { .at = (uint8_t *)space, .cap = sizeof(space), .max = sizeof(space) };
+
+	if (!row->method.len || !row->path.len)
+		return escape__add(out, row->span.name, columns, unicode);
+	/* What does not fit into the space is too long for any line: cut there. */
+	buf__add_view(&text,
+		      (struct view){ row->method.at, row->method.len < 64 ? row->method.len : 64 });
+	buf__add(&text, " ", 1);
+	buf__add_view(&text,
+		      (struct view){ row->path.at, row->path.len < 256 ? row->path.len : 256 });
+	if (row->query.len) {
+		buf__add(&text, "?", 1);
+		buf__add_view(&text, (struct view){ row->query.at,
+						    row->query.len < 128 ? row->query.len : 128 });
+	}
+	return escape__add(out, (struct view){ space, text.len }, columns, unicode);
+}
+
+const char *row__kind(const struct row *row)
+{
+	static const char *const kinds[] = { "?",      "internal", "server",
+					     "client", "producer", "consumer" };
+
+	return kinds[row->span.kind < 6 ? row->span.kind : 0];
+}
+
+bool row__failed(const struct row *row)
+{
+	return row->span.status == 2;
+}
+
+void duration__text(char text[16], uint64_t ns, bool unicode)
+{
+	static const struct {
+		uint64_t ns;
+		const char *unit;
+	} units[] = { { 1000000000, "s" }, { 1000000, "ms" }, { 1000, "us" } };
+	size_t i = ns >= 1000000000 ? 0 : ns >= 1000000 ? 1 : 2;
+	double v = (double)ns / (double)units[i].ns;
+
+	if (ns < 1000)
+		snprintf(text, 16, "%uns", (unsigned int)ns);
+	else
+		snprintf(text, 16,
+			 v < 10	   ? "%.2f%s"
+			 : v < 100 ? "%.1f%s"
+				   : "%.0f%s",
+			 v > 999999999 ? 999999999 : v,
+			 i == 2 && unicode ? "\xc2\xb5s" : units[i].unit);
+}

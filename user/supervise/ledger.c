@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervise/ledger.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Every counter's name says its place: lost_ring_full is reason "ring_full" of the line's "lost".
+ * So the tables of counters.h and account.h are walked by name and a new reason needs no change here.
+ */
+struct named {
+	const char *name;
+	uint64_t value;
+};
+
+static unsigned int kernel_counters(const struct sonde_kcounters *k, struct named *out)
+{
+	unsigned int n = 0;
+
+#define X(counter, comment) out[n++] = (struct named){ #counter, k->counter };
+	SONDE_KCOUNTERS(X)
+#undef X
+	return n;
+}
+
+static unsigned int trace_counters(const struct account_trace *t, struct named *out)
+{
+	unsigned int n = 0;
+
+#define X(counter, comment) out[n++] = (struct named){ #counter, t->counter };
+	ACCOUNT_TRACE(X)
+#undef X
+	return n;
+}
+
+static unsigned int sink_counters(const struct account_sink *s, struct named *out)
+{
+	unsigned int n = 0;
+
+#define X(counter, comment) out[n++] = (struct named){ #counter, s->counter };
+	ACCOUNT_SINK(X)
+#undef X
+	return n;
+}
+
+#define COUNTERS_MAX 96
+
+/* Adds all counters that begin with prefix to object (may be NULL), without the prefix; their sum. */
+static uint64_t reasons(json_t *object, const struct named *counters, unsigned int n,
+			const char *prefix, bool zeroes)
+{
+	size_t skip = strlen(prefix);
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (strncmp(counters[i].name, prefix, skip))
+			continue;
+		sum += counters[i].value;
+		if (object && (counters[i].value || zeroes))
+			json_object_set_new(object, counters[i].name + skip,
+					    json_integer((json_int_t)counters[i].value));
+	}
+	return sum;
+}
+
+static void set(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+static json_t *add_object(json_t *parent, const char *key)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(parent, key, object);
+	return object;
+}
+
+static void add_records(json_t *root, const struct ledger *ledger, const struct named *all,
+			unsigned int n)
+{
+	const struct sonde_kcounters *k = &ledger->kernel;
+	uint64_t delivered = k->records_delivered - ledger->drain_lost, lost;
+	json_t *line = add_object(root, "records"), *reason;
+
+	set(line, "attempted", k->records_attempted);
+	set(line, "delivered", delivered);
+	reason = add_object(line, "lost");
+	lost = reasons(reason, all, n, "lost_", false) + ledger->drain_lost;
+	if (ledger->drain_lost)
+		set(reason, "drain_full", ledger->drain_lost);
+	set(line, "residual", k->records_attempted - delivered - lost);
+}
+
+static void add_bytes(json_t *root, const struct sonde_kcounters *k, const struct named *all,
+		      unsigned int n)
+{
+	json_t *line = add_object(root, "bytes");
+	uint64_t gap;
+
+	set(line, "sequence", k->bytes_sequence);
+	set(line, "captured", k->bytes_captured);
+	set(line, "counted", k->bytes_counted);
+	gap = reasons(add_object(line, "gap"), all, n, "gap_", false);
+	set(line, "residual", k->bytes_sequence - k->bytes_captured - k->bytes_counted - gap);
+}
+
+static uint64_t begun(const struct ledger *ledger)
+{
+	return ledger->kernel.turns_begun + ledger->kernel.starts_begun +
+	       ledger->account.trace.ex_inside;
+}
+
+static void add_exchanges(json_t *root, const struct ledger *ledger, const struct named *all,
+			  unsigned int n)
+{
+	const struct account_trace *t = &ledger->account.trace;
+	json_t *line = add_object(root, "exchanges"), *drops;
+	uint64_t filtered, dropped;
+
+	set(line, "begun", begun(ledger));
+	set(line, "open", t->ex_open + t->ex_held);
+	set(line, "spans", t->ex_spans);
+	filtered = reasons(add_object(line, "filtered"), all, n, "filtered_", false);
+	drops = add_object(line, "dropped");
+	dropped = reasons(drops, all, n, "dropped_", false);
+	if (ledger->kernel.begun_lost)
+		set(drops, "record_lost", ledger->kernel.begun_lost);
+	dropped += ledger->kernel.begun_lost;
+	/* Between the core and the sinks: spans of the line "exchanges" that no sink was handed. */
+	set(line, "frames_lost",
+	    t->frames_refused + t->frames_restart + t->frames_waiting);
+	set(line, "residual",
+	    begun(ledger) - t->ex_open - t->ex_held - t->ex_spans - filtered - dropped);
+}
+
+static void add_sink(json_t *sinks, const struct account_sink *s)
+{
+	struct named all[COUNTERS_MAX];
+	unsigned int n = sink_counters(s, all);
+	json_t *line = add_object(sinks, s->name);
+	uint64_t rejected, dropped;
+
+	set(line, "spans", s->spans);
+	set(line, "unsampled", s->unsampled);
+	set(line, "acked", s->acked);
+	set(line, "queued", s->queued);
+	rejected = reasons(add_object(line, "rejected"), all, n, "rejected_", false);
+	dropped = reasons(add_object(line, "dropped"), all, n, "dropped_", false);
+	set(line, "unconfirmed", s->unconfirmed);
+	set(line, "residual",
+	    s->spans - s->unsampled - s->acked - s->queued - rejected - dropped);
+}
+
+static void add_links(json_t *root, const struct named *all, unsigned int n)
+{
+	reasons(add_object(root, "links"), all, n, "links_", true);
+}
+
+void ledger__json(const struct ledger *ledger, struct buf *out)
+{
+	struct named kernel[COUNTERS_MAX], trace[COUNTERS_MAX];
+	unsigned int n_kernel = kernel_counters(&ledger->kernel, kernel);
+	unsigned int n_trace = trace_counters(&ledger->account.trace, trace);
+	json_t *root = json_object(), *sinks, *blind, *connections;
+	char *text;
+
+	json_object_set_new(root, "tier", json_string(ledger->tier));
+	add_records(root, ledger, kernel, n_kernel);
+	add_bytes(root, &ledger->kernel, kernel, n_kernel);
+	add_exchanges(root, ledger, trace, n_trace);
+	reasons(add_object(root, "unseen"), kernel, n_kernel, "unseen_", false);
+	reasons(add_object(root, "state"), kernel, n_kernel, "state_", false);
+	sinks = add_object(root, "sinks");
+	for (unsigned int i = 0; i < ACCOUNT_SINKS_MAX; i++)
+		if (ledger->account.sinks[i].name[0])
+			add_sink(sinks, &ledger->account.sinks[i]);
+	blind = add_object(root, "blind");
+	for (unsigned int i = 0; i < ledger->n_blind; i++)
+		json_object_set_new(blind, ledger->blind[i].name,
+				    ledger->blind[i].known ?
+					    json_integer((json_int_t)ledger->blind[i].value) :
+					    json_string("unknown"));
+	add_links(root, trace, n_trace);
+	connections = add_object(root, "connections");
+	set(connections, "seen", ledger->kernel.conns_seen);
+	set(connections, "http1", ledger->kernel.conns_http1);
+	set(connections, "not_decoded", ledger->kernel.conns_other);
+	text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	if (text)
+		buf__printf(out, "%s\n", text);
+	free(text);
+	json_decref(root);
+}
+
+uint64_t ledger__lost(const struct ledger *ledger)
+{
+	struct named all[COUNTERS_MAX];
+	unsigned int n = trace_counters(&ledger->account.trace, all);
+	uint64_t lost = reasons(NULL, all, n, "dropped_", false) + ledger->kernel.begun_lost +
+			ledger->account.trace.frames_refused +
+			ledger->account.trace.frames_restart;
+
+	for (unsigned int i = 0; i < ACCOUNT_SINKS_MAX; i++) {
+		n = sink_counters(&ledger->account.sinks[i], all);
+		lost += reasons(NULL, all, n, "dropped_", false) +
+			reasons(NULL, all, n, "rejected_", false);
+	}
+	return lost;
+}
+
+/* " (2 ring_full, 1 fault)" or nothing. */
+static void add_reasons(struct buf *out, const struct named *all, unsigned int n, const char *prefix)
+{
+	size_t skip = strlen(prefix);
+	const char *before = " (";
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (strncmp(all[i].name, prefix, skip) || !all[i].value)
+			continue;
+		buf__printf(out, "%s%" PRIu64 " %s", before, all[i].value, all[i].name + skip);
+		before = ", ";
+	}
+	if (*before == ',')
+		buf__add_str(out, ")");
+}
+
+void ledger__line(const struct ledger *ledger, struct buf *out)
+{
+	struct named kernel[COUNTERS_MAX], trace[COUNTERS_MAX];
+	unsigned int n_kernel = kernel_counters(&ledger->kernel, kernel);
+	unsigned int n_trace = trace_counters(&ledger->account.trace, trace);
+	uint64_t lost_records = reasons(NULL, kernel, n_kernel, "lost_", false);
+	uint64_t gap = reasons(NULL, kernel, n_kernel, "gap_", false);
+	uint64_t unseen = reasons(NULL, kernel, n_kernel, "unseen_", false);
+	uint64_t filtered = reasons(NULL, trace, n_trace, "filtered_", false);
+
+	buf__printf(out, "sonde: %" PRIu64 " spans, %" PRIu64 " lost",
+		    ledger->account.trace.ex_spans, ledger__lost(ledger));
+	add_reasons(out, trace, n_trace, "dropped_");
+	if (filtered) {
+		buf__printf(out, ", %" PRIu64 " filtered", filtered);
+		add_reasons(out, trace, n_trace, "filtered_");
+	}
+	buf__printf(out, "; %" PRIu64 " records, %" PRIu64 " lost", (uint64_t)ledger->kernel.records_attempted,
+		    lost_records);
+	add_reasons(out, kernel, n_kernel, "lost_");
+	buf__printf(out, "; %" PRIu64 " bytes, %" PRIu64 " in gaps", (uint64_t)ledger->kernel.bytes_sequence, gap);
+	if (unseen) {
+		buf__printf(out, "; %" PRIu64 " calls unseen", unseen);
+		add_reasons(out, kernel, n_kernel, "unseen_");
+	}
+	if (ledger->tier[0])
+		buf__printf(out, "; tier %s", ledger->tier);
+	buf__add_str(out, "\n");
+	if (ledger->kernel.conns_other)
+		buf__printf(out, "sonde: %" PRIu64 " of %" PRIu64 " connections were not decoded: none of the protocols that sonde knows\n",
+			    (uint64_t)ledger->kernel.conns_other, (uint64_t)ledger->kernel.conns_seen);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The account of a run, as JSON and as a line. Each line balances by itself; residuals are
+ * computed from counters of different origin, never forced.
+ */
+#ifndef SONDE_SUPERVISE_LEDGER_H
+#define SONDE_SUPERVISE_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../headers/counters.h"
+#include "base/buf.h"
+#include "core/account.h"
+
+/* What no counter can see: each source with a number, or unknown where the kernel cannot say. */
+#define LEDGER_BLIND_MAX 16
+struct ledger_blind {
+	const char *name; /* static string */
+	bool known;
+	uint64_t value;
+};
+
+struct ledger {
+	const char *tier; /* "kprobe", …; "" for a replay */
+	struct sonde_kcounters kernel;
+	uint64_t drain_lost; /* records that probe took from the kernel and could not pass on */
+	struct account account;
+	struct ledger_blind blind[LEDGER_BLIND_MAX];
+	unsigned int n_blind;
+};
+
+/* One JSON document, newline included; shape: DESIGN of the account in docs/. */
+void ledger__json(const struct ledger *ledger, struct buf *out);
+/* One line for people, newline included; then a line for connections that were not decoded, if any. */
+void ledger__line(const struct ledger *ledger, struct buf *out);
+/* Everything that was lost, in any line: for the exit message and for tests. */
+uint64_t ledger__lost(const struct ledger *ledger);
+
+#endif

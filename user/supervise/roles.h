@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The roles and what passes between them. probe is the parent; the others are the same binary,
+ * re-executed with descriptors at fixed places, sandboxed before they touch a byte.
+ */
+#ifndef SONDE_SUPERVISE_ROLES_H
+#define SONDE_SUPERVISE_ROLES_H
+
+
+enum role { ROLE_PROBE = 0, ROLE_TRACE, ROLE_SHIP, ROLE_INSPECT };
+#define ROLES 4
+
+/* "probe", "trace", …; a static string. */
+const char *roles__name(enum role role);
+
+/* Descriptors at fixed places in a role's process (after dup2, all others closed). */
+enum {
+	/* both */
+	FD_ACCOUNT = 3,	 /* memfd: struct account, read-write */
+	FD_CONTROL = 4,	 /* SOCK_SEQPACKET to probe: enum control_type messages */
+	FD_FRAMES = 5,	 /* SOCK_SEQPACKET from trace to ship: whole frames in each packet */
+	FD_CONFIG = 11,	 /* memfd: the role's configuration, read to its end */
+	/* trace */
+	FD_RING = 6,	 /* ring buffer map, or -1 when probe drains into FD_DRAIN */
+	FD_SLOTS = 7,	 /* BPF_F_MMAPABLE array of struct sonde_slot */
+	FD_SWITCHES = 8, /* BPF_F_MMAPABLE array of one struct sonde_switches */
+	FD_RECORD = 9,	 /* sonde record: file to write messages to; sonde replay: to read from */
+	FD_DRAIN = 10,	 /* memfd ring that probe drains into (unsafe ring pages) */
+	/* ship: sinks' own descriptors from here on */
+	FD_SINKS = 16,
+	FD_MAX = 32,
+};
+
+#endif

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervise/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "supervise/syscalls.h"
+
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+
+/* Everything that Landlock's first version knows: bits 0 to 12. */
+#define LANDLOCK_FS_V1 ((1ULL << 13) - 1)
+#define LANDLOCK_FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define LANDLOCK_FS_WRITE                                                                          \
+	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
+
+/*
+ * A root with nothing in it: a child that shares our file system context changes root to its own
+ * fdinfo folder and dies; what is left is a folder of a process that does not exist any more.
+ * Needs no writable folder anywhere.
+ */
+static int enter_empty_root(void)
+{
+	int status;
+	long pid = syscall(SYS_clone, (unsigned long)(CLONE_FS | SIGCHLD), 0, 0, 0, 0);
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		_exit(chroot("/proc/self/fdinfo") || chdir("/") ? 1 : 0);
+	if (waitpid((pid_t)pid, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EPERM;
+}
+
+static int landlock_add(int ruleset, const struct sandbox_path *path)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_FS_READ };
+	struct stat st;
+	int ret = 0;
+
+	rule.parent_fd = open(path->path, O_PATH | O_CLOEXEC);
+	if (rule.parent_fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (path->write)
+		rule.allowed_access |= LANDLOCK_FS_WRITE;
+	if (fstat(rule.parent_fd, &st))
+		ret = -errno;
+	else if (!S_ISDIR(st.st_mode))
+		rule.allowed_access &= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
+	if (!ret && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0))
+		ret = -errno;
+	close(rule.parent_fd);
+	return ret;
+}
+
+/* 0 also where the kernel has no Landlock: the empty root or the uid stand in for it then. */
+static int enter_landlock(const struct sandbox *sandbox)
+{
+	struct landlock_ruleset_attr attr = { .handled_access_fs = LANDLOCK_FS_V1 };
+	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+			       LANDLOCK_CREATE_RULESET_VERSION);
+	int ruleset, ret = 0;
+
+	if (abi < 0)
+		return 0;
+	if (abi >= 2)
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3)
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (ruleset < 0)
+		return -errno;
+	for (unsigned int i = 0; i < sandbox->n_paths && !ret; i++)
+		ret = landlock_add(ruleset, &sandbox->paths[i]);
+	if (!ret && syscall(SYS_landlock_restrict_self, ruleset, 0))
+		ret = -errno;
+	close(ruleset);
+	return ret;
+}
+
+static int drop_ids(uid_t uid)
+{
+	gid_t gid = uid;
+
+	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+		return -errno;
+	return 0;
+}
+
+/*
+ * With no_new_privs and no capability left the bounding set decides nothing any more: where we may
+ * not lower it (no CAP_SETPCAP) nothing is lost.
+ */
+static int drop_bounding_set(void)
+{
+	for (int cap = 0; cap_valid(cap); cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno != EINVAL && errno != EPERM)
+			return -errno;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return 0;
+}
+
+static int drop_all_capabilities(void)
+{
+	cap_t none = cap_init();
+	int ret = 0;
+
+	if (!none)
+		return -ENOMEM;
+	if (cap_set_proc(none))
+		ret = -errno;
+	cap_free(none);
+	return ret;
+}
+
+int sandbox__enter(const struct sandbox *sandbox, struct err *err)
+{
+	bool root = geteuid() == 0;
+	int ret;
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		return err__set(err, -errno, "cannot forbid tracing of the %s role",
+				roles__name(sandbox->role));
+	/* NO_NEW_PRIVS first: Landlock and seccomp ask for it where there is no CAP_SYS_ADMIN. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return err__set(err, -errno, "cannot set no_new_privs: %s", strerror(errno));
+	ret = enter_landlock(sandbox);
+	if (ret)
+		return err__set(err, ret, "Landlock refused the rules of the %s role: %s",
+				roles__name(sandbox->role), strerror(-ret));
+	if (root && sandbox->role != ROLE_SHIP) {
+		ret = enter_empty_root();
+		if (ret)
+			return err__set(err, ret, "cannot give the %s role an empty root: %s; it needs CAP_SYS_CHROOT",
+					roles__name(sandbox->role), strerror(-ret));
+	}
+	ret = drop_bounding_set();
+	if (!ret && root && sandbox->uid)
+		ret = drop_ids(sandbox->uid);
+	if (!ret)
+		ret = drop_all_capabilities();
+	if (ret)
+		return err__set(err, ret, "cannot drop privileges of the %s role: %s; it needs CAP_SETUID and CAP_SETGID",
+				roles__name(sandbox->role), strerror(-ret));
+	/* A change of uid clears it; the parent may have died in between, which the control socket tells. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	ret = syscalls__restrict(sandbox->role);
+	if (ret)
+		return err__set(err, ret, "cannot restrict the system calls of the %s role: %s",
+				roles__name(sandbox->role), strerror(-ret));
+	return 0;
+}

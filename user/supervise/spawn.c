@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervise/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Room for a burst of identities one way and questions the other. */
+#define CONTROL_BUFFER_BYTES (1 << 20)
+
+static int close_from(int first)
+{
+	if (!syscall(SYS_close_range, (unsigned int)first, ~0u, 0))
+		return 0;
+	/* before 5.9 */
+	for (int fd = first; fd < 4096; fd++)
+		close(fd);
+	return 0;
+}
+
+/*
+ * dup2 to the fixed places in two rounds, first out of the way: one role's place may be the number
+ * of another descriptor that is still to be moved.
+ */
+static int place_fds(const struct spawn_fd *fds, unsigned int n, int control)
+{
+	int high[FD_MAX], high_control;
+	bool kept[FD_MAX] = { 0 };
+
+	if (n > FD_MAX)
+		return -E2BIG;
+	high_control = fcntl(control, F_DUPFD, FD_MAX);
+	if (high_control < 0)
+		return -errno;
+	for (unsigned int i = 0; i < n; i++) {
+		high[i] = fcntl(fds[i].ours, F_DUPFD, FD_MAX);
+		if (high[i] < 0)
+			return -errno;
+	}
+	if (dup2(high_control, FD_CONTROL) < 0)
+		return -errno;
+	kept[FD_CONTROL] = true;
+	for (unsigned int i = 0; i < n; i++) {
+		if (fds[i].place >= FD_MAX || dup2(high[i], fds[i].place) < 0)
+			return -EBADF;
+		kept[fds[i].place] = true;
+	}
+	for (int fd = 3; fd < FD_MAX; fd++)
+		if (!kept[fd])
+			close(fd);
+	return close_from(FD_MAX);
+}
+
+static void __attribute__((noreturn)) child(const struct role_process *role,
+					    const struct spawn_fd *fds, unsigned int n, int control)
+{
+	char name[32], uid[16];
+	char *const argv[] = { (char *)"sonde", name, uid, NULL };
+	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	sigset_t none;
+
+	/* A Ctrl-C is for the traced command and for probe, which tells the roles in its own time. */
+	setpgid(0, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	exe = exe < 0 ? exe : dup2(exe, FD_MAX - 1);
+	snprintf(name, sizeof(name), "--role=%s", roles__name(role->role));
+	snprintf(uid, sizeof(uid), "%u", (unsigned int)role->uid);
+	if (exe >= 0) {
+		struct spawn_fd with_exe[FD_MAX];
+
+		memcpy(with_exe, fds, n * sizeof(*fds));
+		with_exe[n] = (struct spawn_fd){ exe, FD_MAX - 1 };
+		if (!place_fds(with_exe, n + 1, control)) {
+			fcntl(FD_MAX - 1, F_SETFD, FD_CLOEXEC);
+			fexecve(FD_MAX - 1, argv, environ);
+		}
+	}
+	fprintf(stderr, "sonde: cannot start the %s role: %s\n", roles__name(role->role),
+		strerror(errno));
+	_exit(127);
+}
+
+int spawn__role(struct role_process *role, const struct spawn_fd *fds, unsigned int n,
+		struct err *err)
+{
+	int pair[2], bytes = CONTROL_BUFFER_BYTES;
+	pid_t pid;
+
+	if (n >= FD_MAX)
+		return err__set(err, -E2BIG, "too many descriptors for the %s role",
+				roles__name(role->role));
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return err__set(err, -errno, "cannot make a control socket: %s", strerror(errno));
+	for (int i = 0; i < 2; i++)
+		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	pid = fork();
+	if (pid < 0) {
+		int ret = -errno;
+
+		close(pair[0]);
+		close(pair[1]);
+		return err__set(err, ret, "cannot start the %s role: %s", roles__name(role->role),
+				strerror(-ret));
+	}
+	if (pid == 0)
+		child(role, fds, n, pair[1]);
+	close(pair[1]);
+	role->pid = pid;
+	role->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	role->control = pair[0];
+	role->started_ns = clock__boot_ns();
+	role->restart_ns = 0;
+	return 0;
+}
+
+void spawn__forget(struct role_process *role)
+{
+	if (role->pidfd >= 0)
+		close(role->pidfd);
+	if (role->control >= 0)
+		close(role->control);
+	role->pid = 0;
+	role->pidfd = role->control = -1;
+}
+
+void spawn__signal(const struct role_process *role, int sig)
+{
+	if (!role->pid)
+		return;
+	if (role->pidfd < 0 || syscall(SYS_pidfd_send_signal, role->pidfd, sig, NULL, 0))
+		kill(role->pid, sig);
+}
+
+void *spawn__shared(const char *name, size_t bytes, int *ret_fd)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *at;
+
+	if (fd < 0)
+		return NULL;
+	/* The size is sealed: a role that shrank it could make the others fault. */
+	if (ftruncate(fd, (off_t)bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		close(fd);
+		return NULL;
+	}
+	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED) {
+		close(fd);
+		return NULL;
+	}
+	*ret_fd = fd;
+	return at;
+}
+
+int spawn__document(const char *name, const void *bytes, size_t len)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, bytes, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET)) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeps trace and ship running: starts them, notices their deaths, counts what died with them,
+ * starts them again with back-off, and ends them in order (trace drains, then ship flushes).
+ */
+#ifndef SONDE_SUPERVISE_SUPERVISOR_H
+#define SONDE_SUPERVISE_SUPERVISOR_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "core/account.h"
+#include "supervise/control.h"
+#include "supervise/spawn.h"
+
+#define SUPERVISED 2
+enum { AT_TRACE = 0, AT_SHIP = 1 };
+
+struct supervisor {
+	struct role_process roles[SUPERVISED];
+	struct spawn_fd fds[SUPERVISED][FD_MAX];
+	unsigned int n_fds[SUPERVISED];
+	struct account *account;
+	int account_fd;
+	int frames[2];	/* [0] ship reads, [1] trace writes; kept, so that what is in between survives */
+	bool finishing; /* a role that ends now is not started again */
+	bool ready[SUPERVISED];
+	bool replacing[SUPERVISED]; /* asked to end, so that one with a new configuration begins */
+};
+
+/*
+ * Makes the shared account and the frames' socket. trace_config and ship_config: what each role
+ * reads from FD_CONFIG. Further descriptors of a role are added with supervisor__pass().
+ */
+int supervisor__new(struct supervisor *s, const struct buf *trace_config,
+		    const struct buf *ship_config, struct err *err);
+/* ours stays open in this process for as long as the supervisor lives. */
+void supervisor__pass(struct supervisor *s, unsigned int at, int ours, int place);
+
+/* Starts both. Waits until each is in its sandbox, or fails with what the role said. */
+int supervisor__start(struct supervisor *s, struct err *err);
+
+/*
+ * To be called when a child has ended (its pid and wait status). True if it was one of the roles;
+ * then the loss is counted and a restart is due at roles[].restart_ns.
+ */
+bool supervisor__reap(struct supervisor *s, pid_t pid, int status);
+/* Starts what is due. Returns the CLOCK_BOOTTIME ns of the next start, 0: none. *ret_restarted: bit AT_*. */
+uint64_t supervisor__tick(struct supervisor *s, unsigned int *ret_restarted);
+
+/*
+ * Gives a role a new configuration: it is asked to end in order, and one that reads the new document
+ * begins at once. What is in between waits in the socket. The old one stands where memory is short.
+ */
+int supervisor__reconfigure(struct supervisor *s, unsigned int at, const struct buf *config);
+
+/* Drain, flush, end; at most `seconds` in all, then SIGKILL. */
+void supervisor__finish(struct supervisor *s, unsigned int seconds);
+void supervisor__free(struct supervisor *s);
+
+#endif
