@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real Collector and the real Jaeger, started on free loopback ports, stopped by pid."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import requests
+
+from harness import ROOT, free_ports, listening, parse_spans, wait_for
+
+HERE = ROOT / "tests/backends"
+
+
+def binary(name):
+    subprocess.run([HERE / "build.sh"], check=True, stdout=subprocess.DEVNULL)
+    return subprocess.run([HERE / "build.sh", "--path", name], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Backend:
+    """A running back end: .grpc and .http are the URLs of its OTLP receivers."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory) / type(self).__name__.lower()
+        self.directory.mkdir(parents=True)
+        self.ports = dict(zip(("GRPC_PORT", "HTTP_PORT", "QUERY_PORT", "QUERY_GRPC_PORT"), free_ports(4)))
+        self.grpc = f"http://127.0.0.1:{self.ports['GRPC_PORT']}"
+        self.http = f"http://127.0.0.1:{self.ports['HTTP_PORT']}"
+        self.process = None
+
+    def __enter__(self):
+        program = binary(self.name)
+        with open(self.directory / "output.log", "a") as log:
+            self.process = subprocess.Popen(
+                [program, "--config", HERE / self.name / self.config], stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, cwd=self.directory,
+                env={**os.environ, **{k: str(v) for k, v in self.ports.items()}, "OUT_FILE": str(self.out)},
+            )
+        wait_for(lambda: self.process.poll() is not None or all(listening(self.ports[p]) for p in self.waits),
+                 f"{self.name} listens")
+        assert self.process.poll() is None, (self.directory / "output.log").read_text()[-2000:]
+        return self
+
+    def __exit__(self, *_):
+        # Neither keeps anything worth a graceful end (Jaeger takes ten seconds for its own).
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def out(self):
+        return self.directory / "out.jsonl"
+
+
+class Collector(Backend):
+    name, config, waits = "collector", "config.yaml", ("GRPC_PORT", "HTTP_PORT")
+
+    def spans(self):
+        """What its file exporter wrote so far; a last line may still be in the making."""
+        text = self.out.read_text() if self.out.exists() else ""
+        return parse_spans(text[: text.rfind("\n") + 1])
+
+
+class Jaeger(Backend):
+    name, config, waits = "jaeger", "jaeger.yaml", ("GRPC_PORT", "HTTP_PORT", "QUERY_PORT")
+
+    def spans(self, trace_id):
+        """One trace by the query API, version 3: OTLP again; [] while there is none."""
+        url = f"http://127.0.0.1:{self.ports['QUERY_PORT']}/api/v3/traces/{trace_id}"
+        answer = requests.get(url, timeout=10)
+        if answer.status_code == 404:
+            return []
+        answer.raise_for_status()
+        return parse_spans(json.dumps(answer.json()["result"]))

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sandboxes: what each role holds while it works, and what it is refused when it tries more."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import pytest
+
+import harness
+
+FORBIDDEN_UIDS = {0, 65534}
+
+
+def status_of(pid):
+    return dict(line.split(":\t", 1) for line in
+                pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def roles_of(pid):
+    """{name: pid} of the roles below a running sonde."""
+    roles = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        for child in pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+            name = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
+            if name.startswith("sonde-"):
+                roles[name[len("sonde-"):]] = int(child)
+    return roles
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A sonde that traces a sleeping command of ours."""
+    process = subprocess.Popen([harness.SONDE, "trace", "-o", tmp_path / "spans.jsonl", "--", "sleep", "60"],
+                               stderr=subprocess.PIPE, text=True)
+    roles = harness.wait_for(lambda: (r := roles_of(process.pid)) and len(r) >= 2 and r, "both roles run")
+    harness.wait_for(lambda: all(status_of(p)["Seccomp"].strip() == "2" for p in roles.values()),
+                     "both roles are in their sandboxes")
+    yield process, roles
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("role", ["trace", "ship", "inspect"])
+def test_a_role_cannot_leave_its_sandbox(role):
+    uid = 61184 + 77
+    done = subprocess.run([harness.SONDE, f"--escape={role}", str(uid)], capture_output=True, text=True)
+    assert "NOT REFUSED" not in done.stdout, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^capabilities +0$", done.stdout, re.M)
+    assert re.search(rf"^uid +{uid}$", done.stdout, re.M)
+    refused = re.findall(r"^(.*?) +refused: ", done.stdout, re.M)
+    assert {"bpf", "ptrace", "exec", "fork", "setuid 0", "open /etc/shadow", "write a file"} <= set(refused)
+    if role != "ship":
+        assert {"open /etc/passwd", "socket"} <= set(refused)
+
+
+def test_roles_at_work_hold_nothing(running):
+    _, roles = running
+    assert {"trace", "ship"} <= set(roles)
+    uids = set()
+    for name, pid in roles.items():
+        status = status_of(pid)
+        uid = {int(u) for u in status["Uid"].split()}
+        assert len(uid) == 1 and not uid & FORBIDDEN_UIDS, (name, uid)
+        uids |= uid
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(status[caps], 16) == 0, (name, caps, status[caps])
+        assert status["NoNewPrivs"].strip() == "1", name
+        assert status["Seccomp"].strip() == "2", name
+        assert status["Groups"].strip() == "", (name, status["Groups"])
+    assert len(uids) == len(roles), "every role has a uid of its own"
+
+
+def test_trace_holds_only_what_it_was_given(running):
+    """No program, no link: the maps that it reads by mmap, sockets, shared memory, its own epoll."""
+    _, roles = running
+    base = pathlib.Path(f"/proc/{roles['trace']}/fd")
+    for fd in base.iterdir():
+        what = os.readlink(fd)
+        if int(fd.name) <= 2:
+            continue
+        assert re.match(r"anon_inode:(bpf-map|\[eventpoll\]|\[eventfd\])|socket:|/memfd:", what), (fd.name, what)
+
+
+def test_ship_holds_no_map_and_no_program(running):
+    _, roles = running
+    for fd in pathlib.Path(f"/proc/{roles['ship']}/fd").iterdir():
+        assert "bpf" not in os.readlink(fd), os.readlink(fd)

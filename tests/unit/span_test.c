@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Protects: a span takes what fits, counts what does not, and owns the strings that it made. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "core/endpoints.h"
+#include "core/span.h"
+
+static struct span span;
+
+static int setup(void **state)
+{
+	memset(&span, 0, sizeof(span));
+	return 0;
+}
+
+static void attributes_beyond_the_array_are_counted(void **state)
+{
+	for (int i = 0; i < SPAN_ATTRIBUTES_MAX + 5; i++)
+		span__set_int(&span, ATTR_SERVER_PORT, i);
+	span__set_string(&span, ATTR_URL_PATH, VIEW("/"));
+	span__set_bool(&span, ATTR_SONDE_INCOMPLETE, true);
+	span__set_custom(&span, VIEW("a."), VIEW("b"), VIEW("c"));
+	assert_int_equal(span.n_attributes, SPAN_ATTRIBUTES_MAX);
+	assert_int_equal(span.dropped_attributes, 8);
+	assert_int_equal(span.attributes[SPAN_ATTRIBUTES_MAX - 1].number, SPAN_ATTRIBUTES_MAX - 1);
+}
+
+static void custom_attributes_are_copied(void **state)
+{
+	char name[] = "x-y", value[] = "v";
+
+	span__set_custom(&span, VIEW("http.request.header."), view_of(name), view_of(value));
+	memset(name, '!', 3);
+	value[0] = '!';
+	assert_int_equal(span.attributes[0].key, ATTR_CUSTOM);
+	assert_int_equal(span.attributes[0].type, VALUE_STRINGS);
+	assert_true(view_eq(span.attributes[0].name, VIEW("http.request.header.x-y")));
+	assert_true(view_eq(span.attributes[0].text, VIEW("v")));
+}
+
+static void scratch_ends(void **state)
+{
+	char *a = span__scratch(&span, SPAN_SCRATCH_BYTES - 1);
+
+	assert_ptr_equal(a, span.scratch);
+	assert_null(span__scratch(&span, 2));
+	assert_non_null(span__scratch(&span, 1));
+	assert_null(span__scratch(&span, 1));
+	span__set_custom(&span, VIEW("a."), VIEW("b"), VIEW("c"));
+	assert_int_equal(span.dropped_attributes, 1);
+	assert_int_equal(span.n_attributes, 0);
+}
+
+static void check_address(uint16_t family, const uint8_t address[16], const char *expected)
+{
+	char text[ENDPOINTS_ADDRESS_MAX_BYTES];
+	size_t n = endpoints__format(text, family, address);
+
+	assert_int_equal(n, strlen(expected));
+	assert_memory_equal(text, expected, n);
+}
+
+static void addresses(void **state)
+{
+	static const uint8_t v4[16] = { 192, 168, 0, 1 }, loopback[16] = { [15] = 1 };
+	static const uint8_t mapped[16] = { [10] = 0xff, [11] = 0xff, 10, 0, 0, 7 };
+	static const uint8_t v6[16] = { 0x20, 1, 0x0d, 0xb8, [15] = 0xaf };
+
+	check_address(SONDE_AF_INET, v4, "192.168.0.1");
+	check_address(SONDE_AF_INET6, loopback, "::1");
+	check_address(SONDE_AF_INET6, mapped, "10.0.0.7");
+	check_address(SONDE_AF_INET6, v6, "2001:db8::af");
+	check_address(SONDE_AF_UNIX, v4, "");
+}
+
+static void peers(void **state)
+{
+	struct endpoints e = { .family = SONDE_AF_INET,
+			       .remote_port = 80,
+			       .remote = { 1, 2, 3, 4 } };
+
+	endpoints__describe(&e, &span);
+	endpoints__describe(&e, &span); /* not twice */
+	assert_int_equal(span.n_attributes, 2);
+	assert_int_equal(span.attributes[0].key, ATTR_NETWORK_PEER_ADDRESS);
+	assert_true(view_eq(span.attributes[0].text, VIEW("1.2.3.4")));
+	assert_int_equal(span.attributes[1].number, 80);
+	span.n_attributes = 0;
+	e.family = SONDE_AF_UNIX;
+	endpoints__describe(&e, &span);
+	assert_int_equal(span.n_attributes, 1);
+	assert_true(view_eq(span.attributes[0].text, VIEW("unix")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(attributes_beyond_the_array_are_counted, setup),
+		cmocka_unit_test_setup(custom_attributes_are_copied, setup),
+		cmocka_unit_test_setup(scratch_ends, setup),
+		cmocka_unit_test_setup(addresses, setup),
+		cmocka_unit_test_setup(peers, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

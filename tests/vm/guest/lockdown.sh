@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Under lockdown "confidentiality" kprobes and bpf_probe_read_kernel are forbidden: lockdown.sh TIERS
+# doctor says so, and the tiers that need neither still give the same spans.
+cd /tmp
+
+result() { # TIER TEST STATUS DETAIL
+	if [ "$3" = 0 ]; then echo "RESULT $1 $2 pass $4"; else echo "RESULT $1 $2 fail $4"; fi
+}
+
+sonde doctor >doctor.txt 2>&1
+grep -qi lockdown doctor.txt
+result - doctor $? "$(grep -i lockdown doctor.txt | head -n 1)"
+for tier in $1; do
+	rm -f l.*
+	sonde trace --tier $tier -o l.out --ledger l.ledger -- sh -c 'peer script tcp >l.expected' >l.stdout 2>l.err
+	status=$?
+	detail=$(spans expect l.expected l.out l.ledger 2>&1)
+	bad=$?
+	result $tier script $((status + bad)) "$detail"
+	[ $((status + bad)) = 0 ] || tail -n 12 l.err | sed 's/^/    | /'
+done
+exit 0
