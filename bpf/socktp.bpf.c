@@ -183,8 +183,8 @@ static __noinline int hit_place(struct hit *hit)
 	} else {
 		if (!tcp_now_read(hit->sk, &now))
 			return false;
-		hit->conn = conn_enter(hit->k, hit->sk, &now, hit->tx ? 0 : bytes,
-				       hit->tx ? bytes : 0);
+		hit->conn =
+			conn_enter(hit->k, hit->sk, &now, hit->tx ? 0 : bytes, hit->tx ? bytes : 0);
 	}
 	if (!hit->conn)
 		return false;

@@ -34,22 +34,23 @@ enum {
 	SONDE_F_START = 1 << 2,	      /* DATA: payload[0] looks like the start of a message */
 	SONDE_F_TX = 1 << 3,	      /* DATA, END, SHUT: written by this end; else read */
 	SONDE_F_UNSURE = 1 << 4,      /* DATA: call_bytes was asked for; less may have been taken */
-	SONDE_F_HEAD_END = 1 << 5,    /* DATA: an end of head (empty line) lies inside the payload */
-	SONDE_F_FAULT = 1 << 6,	      /* DATA: bytes after `copied` could not be read */
-	SONDE_F_RESET = 1 << 7,	      /* GONE, SHUT: by reset or error, not by FIN */
-	SONDE_F_LAST_CHUNK = 1 << 8,  /* END: the call ended in CRLF 0 CRLF CRLF, no watermark */
-	SONDE_F_BODY = 1 << 9,	      /* DATA: body bytes of a captured telemetry export */
-	SONDE_F_GAP_BEFORE = 1 << 10, /* DATA: bytes before `offset` passed with no hook seeing them */
-	SONDE_F_SEEN = 1 << 12,       /* EXEC on the process ring: the process did decoded I/O before */
-	SONDE_F_BEGUN = 1 << 11,      /* DATA: this record was counted in turns_begun or starts_begun */
+	SONDE_F_HEAD_END = 1 << 5,   /* DATA: an end of head (empty line) lies inside the payload */
+	SONDE_F_FAULT = 1 << 6,	     /* DATA: bytes after `copied` could not be read */
+	SONDE_F_RESET = 1 << 7,	     /* GONE, SHUT: by reset or error, not by FIN */
+	SONDE_F_LAST_CHUNK = 1 << 8, /* END: the call ended in CRLF 0 CRLF CRLF, no watermark */
+	SONDE_F_BODY = 1 << 9,	     /* DATA: body bytes of a captured telemetry export */
+	SONDE_F_GAP_BEFORE =
+		1 << 10,	 /* DATA: bytes before `offset` passed with no hook seeing them */
+	SONDE_F_SEEN = 1 << 12,	 /* EXEC on the process ring: the process did decoded I/O before */
+	SONDE_F_BEGUN = 1 << 11, /* DATA: this record was counted in turns_begun or starts_begun */
 };
 
 struct sonde_rec {
-	__u16 type;	/* enum sonde_record_type */
-	__u16 flags;	/* SONDE_F_* */
-	__u32 bytes;	/* whole record, this header included */
-	__u64 ns;	/* CLOCK_BOOTTIME; tx: at the call, rx: when the bytes had been copied out */
-	__u64 conn;	/* connection id (the socket's cookie, or processor << 48 | counter): never 0, never reused in a boot */
+	__u16 type;  /* enum sonde_record_type */
+	__u16 flags; /* SONDE_F_* */
+	__u32 bytes; /* whole record, this header included */
+	__u64 ns;    /* CLOCK_BOOTTIME; tx: at the call, rx: when the bytes had been copied out */
+	__u64 conn; /* connection id (the socket's cookie, or processor << 48 | counter): never 0, never reused in a boot */
 };
 
 /* One turn of one connection; {0, 0} is none. */
@@ -78,10 +79,10 @@ enum { SONDE_AF_UNIX = 1, SONDE_AF_INET = 2, SONDE_AF_INET6 = 10 };
 
 /* Values of sonde_rec_conn.verdict. */
 enum sonde_verdict {
-	SONDE_VERDICT_NONE = 0,	   /* nothing seen yet */
-	SONDE_VERDICT_HTTP1 = 1,   /* first bytes are HTTP/1 */
-	SONDE_VERDICT_OTHER = 2,   /* none of ours; first[] says what it began with */
-	SONDE_VERDICT_UNSEEN = 3,  /* bytes pass where this tier cannot look (counters say why) */
+	SONDE_VERDICT_NONE = 0,	  /* nothing seen yet */
+	SONDE_VERDICT_HTTP1 = 1,  /* first bytes are HTTP/1 */
+	SONDE_VERDICT_OTHER = 2,  /* none of ours; first[] says what it began with */
+	SONDE_VERDICT_UNSEEN = 3, /* bytes pass where this tier cannot look (counters say why) */
 };
 
 struct sonde_rec_conn {
@@ -91,11 +92,11 @@ struct sonde_rec_conn {
 	__u64 tgid_start_ns; /* group leader's start, CLOCK_BOOTTIME */
 	__u32 netns;	     /* inode number of the socket's network namespace */
 	__u16 family;
-	__u8 role;	     /* enum sonde_role */
-	__u8 verdict;	     /* enum sonde_verdict */
+	__u8 role;		       /* enum sonde_role */
+	__u8 verdict;		       /* enum sonde_verdict */
 	__u16 local_port, remote_port; /* host byte order */
-	__u8 from_start;     /* 1: seen from its first byte; 0: older than the agent */
-	__u8 first_bytes;    /* bytes in first[] */
+	__u8 from_start;	       /* 1: seen from its first byte; 0: older than the agent */
+	__u8 first_bytes;	       /* bytes in first[] */
 	__u8 pad[2];
 	__u8 local[16], remote[16]; /* network byte order; IPv4 in the first 4; Unix: all 0 */
 	/*
@@ -114,15 +115,15 @@ struct sonde_rec_data {
 	struct sonde_rec h;
 	__u32 tgid, tid;
 	__u64 tgid_start_ns;
-	__u32 turn;	   /* number of the turn in this connection, from 1; odd or even says nothing */
-	__u32 call_bytes;  /* bytes this call moved from `offset` on (SONDE_F_UNSURE: asked for) */
-	__u64 offset;	   /* stream offset of payload[0] in its direction */
-	__u32 copied;	   /* bytes of payload that are valid */
-	__u32 piece;	   /* 0 for the first record of a call, then 1, 2, … */
-	__u64 other_ns;	   /* when the last byte in the other direction passed; 0: none */
+	__u32 turn; /* number of the turn in this connection, from 1; odd or even says nothing */
+	__u32 call_bytes;   /* bytes this call moved from `offset` on (SONDE_F_UNSURE: asked for) */
+	__u64 offset;	    /* stream offset of payload[0] in its direction */
+	__u32 copied;	    /* bytes of payload that are valid */
+	__u32 piece;	    /* 0 for the first record of a call, then 1, 2, … */
+	__u64 other_ns;	    /* when the last byte in the other direction passed; 0: none */
 	__u64 other_offset; /* the offset after it */
 	struct sonde_evidence evidence; /* on outbound turns; else 0 */
-	__u8 payload[];	   /* size class; bytes past `copied` are undefined: never look */
+	__u8 payload[]; /* size class; bytes past `copied` are undefined: never look */
 };
 
 struct sonde_rec_end {
@@ -153,11 +154,11 @@ struct sonde_rec_proc {
  * user space the second; what user space writes is hostile input to the kernel and only compared.
  */
 struct sonde_slot {
-	__u64 conn;			/* generation: 0 is free */
-	__u64 tx_offset, rx_offset;	/* after the last call */
+	__u64 conn;		    /* generation: 0 is free */
+	__u64 tx_offset, rx_offset; /* after the last call */
 	__u64 tx_ns, rx_ns;
 	__u64 watermark_tx, watermark_rx; /* user: emit END when this offset is reached; 0: none */
-	__u64 wish;			/* user: SONDE_WISH_* */
+	__u64 wish;			  /* user: SONDE_WISH_* */
 };
 enum { SONDE_WISH_IGNORE = 1 /* capture nothing more on this connection (upgrade, CONNECT) */ };
 
@@ -168,7 +169,7 @@ enum { SONDE_WISH_IGNORE = 1 /* capture nothing more on this connection (upgrade
 struct sonde_switches {
 	__u32 consumer_sleeps; /* user: 1 before epoll_wait, 0 after */
 	__u32 wake_bytes;      /* user: wake when this many bytes wait, 0: on the first record */
-	__u32 generation;      /* user: another number: a new consumer, that knows no connection yet */
+	__u32 generation; /* user: another number: a new consumer, that knows no connection yet */
 	__u8 pad[52];
 };
 

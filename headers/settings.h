@@ -7,10 +7,10 @@
 
 /* Which filters are in force; none: the whole machine. A union: one that matches is enough. */
 enum {
-	SONDE_SCOPE_PIDS = 1 << 0,    /* map scope_pids: tgids, and all that they fork */
-	SONDE_SCOPE_CGROUP = 1 << 1,  /* map scope_cgroups: cgroup array, any ancestor */
-	SONDE_SCOPE_NETNS = 1 << 2,   /* map scope_netns: inode numbers */
-	SONDE_SCOPE_PORT = 1 << 3,    /* map scope_ports: local or remote port */
+	SONDE_SCOPE_PIDS = 1 << 0,   /* map scope_pids: tgids, and all that they fork */
+	SONDE_SCOPE_CGROUP = 1 << 1, /* map scope_cgroups: cgroup array, any ancestor */
+	SONDE_SCOPE_NETNS = 1 << 2,  /* map scope_netns: inode numbers */
+	SONDE_SCOPE_PORT = 1 << 3,   /* map scope_ports: local or remote port */
 };
 
 /* Values of map scope_pids (key: tgid). One lookup answers both questions. */
@@ -22,17 +22,17 @@ enum {
 #define SONDE_SCOPE_CGROUPS_MAX 4
 
 struct sonde_settings {
-	__u32 scope;		/* SONDE_SCOPE_* */
-	__u32 conn_in_storage;	/* 1: socket storage; 0: hash by socket address */
+	__u32 scope;		 /* SONDE_SCOPE_* */
+	__u32 conn_in_storage;	 /* 1: socket storage; 0: hash by socket address */
 	__u32 thread_in_storage; /* 1: task storage; 0: hash by thread */
-	__u32 cpus;		/* elements of the counters array */
-	__u32 slots;		/* elements of the slot array; a power of two */
+	__u32 cpus;		 /* elements of the counters array */
+	__u32 slots;		 /* elements of the slot array; a power of two */
 	__u32 slot_mask;
-	__u32 exec_events;	/* 1: every exec goes to the process ring (scope by executable) */
-	__u32 ring_bytes;	/* size of the ring */
-	__u32 conn_cookie;	/* 1: a connection's number is its socket's cookie */
+	__u32 exec_events; /* 1: every exec goes to the process ring (scope by executable) */
+	__u32 ring_bytes;  /* size of the ring */
+	__u32 conn_cookie; /* 1: a connection's number is its socket's cookie */
 	__u32 pad;
-	__u64 seed[2];		/* random: ids of Unix socket pairs are hashes of addresses under it */
+	__u64 seed[2]; /* random: ids of Unix socket pairs are hashes of addresses under it */
 };
 
 #endif

@@ -16,7 +16,7 @@ declare -A SETS=(
 	[build]="gcc:gcc libc6-dev make:make clang:clang bpftool libbpf-dev libelf-dev
 		libcurl4-openssl-dev libjansson-dev libfyaml-dev libseccomp-dev libcap-dev libzstd-dev
 		zlib1g-dev linux-libc-dev python3:/usr/bin/python3"
-	[unit]="libcmocka-dev"
+	[unit]="libcmocka-dev clang-format-14"
 	[fuzz]="libclang-rt-14-dev"
 	[demo]="nginx:nginx nodejs:node python3:/usr/bin/python3 curl:curl iproute2:ip"
 	[test]="nginx:nginx apache2:apache2 nodejs:node python3:/usr/bin/python3 python3-venv curl:curl wrk:wrk

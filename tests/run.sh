@@ -3,7 +3,7 @@
 #
 # run.sh - the driver behind `make check` and `make test`.
 #
-#   run.sh [PHASE...]       build unit golden coverage includes fuzz programs backends vm (default: all)
+#   run.sh [PHASE...]       build unit golden coverage includes format fuzz programs backends vm (default: all)
 #
 # Every phase leaves "passed failed skipped" in $OUTPUT/test/PHASE.counts and its output in
 # $OUTPUT/test/PHASE.log; a phase that leaves none counts as one failure. The last line printed
@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib/phases.sh
 
-[ $# -gt 0 ] || set -- build unit golden coverage includes fuzz programs backends vm
+[ $# -gt 0 ] || set -- build unit golden coverage includes format fuzz programs backends vm
 mkdir -p "$OUT"
 # The kernels' boots are long and mostly wait for one processor: see phase_vm.
 trap 'stop_background' EXIT

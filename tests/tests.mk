@@ -14,7 +14,7 @@ unit-build: $(UNIT)
 
 # No root, under a minute.
 check:
-	$(Q)OUTPUT=$(OUTPUT) PYTHON=$(PYTHON) tests/run.sh build unit golden includes
+	$(Q)OUTPUT=$(OUTPUT) PYTHON=$(PYTHON) tests/run.sh build unit golden includes format
 
 # Everything that this machine can: also root, real programs, real back ends, kernels in QEMU.
 # PHASES="programs vm" runs some alone.

@@ -23,10 +23,12 @@ static const struct command commands[] = {
 
 static void usage(FILE *to)
 {
-	fputs("sonde: traces every request on a machine, without touching the programs that serve them\n"
+	fputs("sonde: traces every request on a machine, without touching the programs that serve "
+	      "them\n"
 	      "\n"
 	      "usage: sonde COMMAND [ARGUMENT...]\n"
-	      "\n", to);
+	      "\n",
+	      to);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n"
@@ -35,7 +37,8 @@ static void usage(FILE *to)
 	      "  sudo sonde trace --tree --port 8080                    of whoever uses a port\n"
 	      "  sudo sonde doctor                                      if nothing shows\n"
 	      "\n"
-	      "sonde COMMAND --help explains each.\n", to);
+	      "sonde COMMAND --help explains each.\n",
+	      to);
 }
 
 /*
@@ -48,7 +51,8 @@ static int run_role(const char *name, uid_t uid)
 
 	snprintf(comm, sizeof(comm), "sonde-%s", name);
 	prctl(PR_SET_NAME, comm, 0, 0, 0);
-	log__configure(&(struct log_config){ .level = LOG_INFO, .role = comm + sizeof("sonde-") - 1 });
+	log__configure(
+		&(struct log_config){ .level = LOG_INFO, .role = comm + sizeof("sonde-") - 1 });
 	if (!strcmp(name, "trace"))
 		return trace__main(uid);
 	if (!strcmp(name, "ship"))
@@ -65,8 +69,9 @@ static int run_escape(const char *name, uid_t uid)
 	struct sandbox sandbox = { .uid = uid };
 	struct err err = { "" };
 
-	sandbox.role = !strcmp(name, "ship") ? ROLE_SHIP :
-		       !strcmp(name, "inspect") ? ROLE_INSPECT : ROLE_TRACE;
+	sandbox.role = !strcmp(name, "ship")	? ROLE_SHIP :
+		       !strcmp(name, "inspect") ? ROLE_INSPECT :
+						  ROLE_TRACE;
 	if (sandbox__enter(&sandbox, &err)) {
 		fprintf(stderr, "sonde: %s\n", err.text);
 		return EXIT_FAILED;

@@ -27,17 +27,17 @@ struct call_regs {
 static __always_inline enum call_shape call_shape_send(__u64 number)
 {
 	switch (number) {
-	case 1: /* write */
+	case 1:	 /* write */
 	case 44: /* sendto */
 		return CALL_BUFFER;
-	case 20: /* writev */
+	case 20:  /* writev */
 	case 328: /* pwritev2 */
 		return CALL_VECTOR;
 	case 46:
 		return CALL_MESSAGE;
 	case 307:
 		return CALL_MESSAGES;
-	case 40: /* sendfile */
+	case 40:  /* sendfile */
 	case 275: /* splice */
 	case 276: /* tee */
 	case 278: /* vmsplice */
@@ -51,10 +51,10 @@ static __always_inline enum call_shape call_shape_send(__u64 number)
 static __always_inline enum call_shape call_shape_recv(__u64 number)
 {
 	switch (number) {
-	case 0: /* read */
+	case 0:	 /* read */
 	case 45: /* recvfrom */
 		return CALL_BUFFER;
-	case 19: /* readv */
+	case 19:  /* readv */
 	case 327: /* preadv2 */
 		return CALL_VECTOR;
 	case 47:
@@ -86,10 +86,10 @@ static __always_inline bool call_regs_read(struct pt_regs *regs, struct call_reg
 static __always_inline enum call_shape call_shape_send(__u64 number)
 {
 	switch (number) {
-	case 64: /* write */
+	case 64:  /* write */
 	case 206: /* sendto */
 		return CALL_BUFFER;
-	case 66: /* writev */
+	case 66:  /* writev */
 	case 287: /* pwritev2 */
 		return CALL_VECTOR;
 	case 211:
@@ -110,10 +110,10 @@ static __always_inline enum call_shape call_shape_send(__u64 number)
 static __always_inline enum call_shape call_shape_recv(__u64 number)
 {
 	switch (number) {
-	case 63: /* read */
+	case 63:  /* read */
 	case 207: /* recvfrom */
 		return CALL_BUFFER;
-	case 65: /* readv */
+	case 65:  /* readv */
 	case 286: /* preadv2 */
 		return CALL_VECTOR;
 	case 212:

@@ -47,7 +47,8 @@ static __always_inline __u32 tx_seq_of(const struct conn *conn, const struct tcp
 
 static __always_inline __u64 conn_pair(const struct sock *sk)
 {
-	__u32 ports = FIELD(sk, __sk_common.skc_num) | (__u32)FIELD(sk, __sk_common.skc_dport) << 16;
+	__u32 ports = FIELD(sk, __sk_common.skc_num) | (__u32)FIELD(sk, __sk_common.skc_dport)
+							       << 16;
 	__u32 peer = FIELD(sk, __sk_common.skc_daddr);
 
 	return (__u64)ports << 32 | peer;
@@ -224,8 +225,8 @@ static __always_inline bool conn_matches(const struct conn *conn, const struct s
 {
 	__u32 tx_base = now->snd_una - (__u32)now->acked + (conn->role == SONDE_ROLE_ACTIVE);
 
-	return conn->pair == conn_pair(sk) && conn->rx_base == now->rcv_nxt - (__u32)now->received &&
-	       conn->tx_base == tx_base;
+	return conn->pair == conn_pair(sk) &&
+	       conn->rx_base == now->rcv_nxt - (__u32)now->received && conn->tx_base == tx_base;
 }
 
 /*
@@ -233,7 +234,7 @@ static __always_inline bool conn_matches(const struct conn *conn, const struct s
  * what is another connection's is dropped. NULL: no room (counted).
  */
 static __always_inline struct conn *conn_enter(struct sonde_kcounters *k, const struct sock *sk,
-					  const struct tcp_now *now, __u32 rx, __u32 tx)
+					       const struct tcp_now *now, __u32 rx, __u32 tx)
 {
 	struct conn *conn = conn_make(k, sk);
 

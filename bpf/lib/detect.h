@@ -11,7 +11,7 @@
 
 enum kind { KIND_NO = 0, KIND_MAYBE, KIND_REQUEST, KIND_RESPONSE };
 
-#define EVERY(byte) ((__u64)(byte) * 0x0101010101010101ull)
+#define EVERY(byte) ((__u64)(byte)*0x0101010101010101ull)
 
 /* 0x80 in every byte of w that equals byte; exact, no carry between bytes. */
 static __always_inline __u64 bytes_equal(__u64 w, __u8 byte)
@@ -43,7 +43,7 @@ static __always_inline __u32 bits_of_two(__u64 low, __u64 high)
 }
 
 #define WORD(a, b, c, d, e, f, g, h)                                                               \
-	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |    \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |   \
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 
 /*

@@ -9,9 +9,8 @@
 
 static __always_inline void address_read(__u8 *to, const struct sock *sk, bool remote)
 {
-	__u32 offset = remote ?
-			       bpf_core_field_offset(struct sock_common___v6, skc_v6_daddr) :
-			       bpf_core_field_offset(struct sock_common___v6, skc_v6_rcv_saddr);
+	__u32 offset = remote ? bpf_core_field_offset(struct sock_common___v6, skc_v6_daddr) :
+				bpf_core_field_offset(struct sock_common___v6, skc_v6_rcv_saddr);
 
 	bpf_probe_read_kernel(to, 16, (const char *)sk + offset);
 }
@@ -26,7 +25,8 @@ static __always_inline void conn_addresses(struct sonde_rec_conn *rec, const str
 		return;
 	rec->local_port = FIELD(sk, __sk_common.skc_num);
 	rec->remote_port = __builtin_bswap16(FIELD(sk, __sk_common.skc_dport));
-	if (family == SONDE_AF_INET6 && bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
+	if (family == SONDE_AF_INET6 &&
+	    bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
 		address_read(rec->local, sk, false);
 		address_read(rec->remote, sk, true);
 	} else {
@@ -156,8 +156,8 @@ static __always_inline void end_emit(struct sonde_kcounters *k, struct conn *con
 		return;
 	}
 	rec->h.type = SONDE_REC_END;
-	rec->h.flags = flags | (tx ? SONDE_F_TX : 0) |
-		       (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
+	rec->h.flags =
+		flags | (tx ? SONDE_F_TX : 0) | (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
 	rec->h.bytes = sizeof(*rec);
 	rec->h.ns = ns;
 	rec->h.conn = conn->id;

@@ -65,8 +65,8 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 		return false;
 	if (!(hit->conn->flags & CONN_TX_DONE)) {
 		hit->w->flags = settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now)) && tx ?
-				     SONDE_F_GAP_BEFORE :
-				     0;
+					SONDE_F_GAP_BEFORE :
+					0;
 		hold_resolve(hit->k, hit->conn);
 	}
 	hit->w->source = (struct source){ .kind = SOURCE_NONE };
@@ -95,8 +95,7 @@ static __always_inline void call_save(struct call *call, const void *sk, struct 
 	}
 }
 
-static __always_inline void source_of_call(struct source *source, const struct call *call,
-					   __u64 at)
+static __always_inline void source_of_call(struct source *source, const struct call *call, __u64 at)
 {
 	source->at = call->at;
 	source->skip = call->skip + at;

@@ -19,8 +19,9 @@ enum {
 	DIR_START_LOST = 1 << 1, /* the record of the head that is open was lost */
 	DIR_EXPORTS = 1 << 2,	 /* the head that is open is a telemetry export's */
 	DIR_SHUT = 1 << 3,	 /* SHUT was written */
-	DIR_HOLD_END = 1 << 4,	 /* a watermark lies inside a call of which less may have been taken */
-	DIR_IN_TURN = 1 << 5,	 /* the head that is open began inside a turn */
+	DIR_HOLD_END =
+		1 << 4,	      /* a watermark lies inside a call of which less may have been taken */
+	DIR_IN_TURN = 1 << 5, /* the head that is open began inside a turn */
 };
 
 struct direction {
@@ -31,25 +32,25 @@ struct direction {
 	__u32 asked;	/* tx, where a hook sees the call's entry: what the last call offered */
 	__u32 copied;	/* and how much of that was captured */
 	__u16 head;	/* bytes of the open head that were captured */
-	__u16 body_kib;	/* KiB of the open export's body that were captured */
+	__u16 body_kib; /* KiB of the open export's body that were captured */
 	__u8 first_bytes;
-	__u8 state; /* enum dir_state */
-	__u8 flags; /* DIR_* */
+	__u8 state;   /* enum dir_state */
+	__u8 flags;   /* DIR_* */
 	__u8 tail[3]; /* the last bytes captured, for an end of head that lies across records */
-	__u32 lost; /* bytes of the last call that were in records that were lost */
+	__u32 lost;   /* bytes of the last call that were in records that were lost */
 };
 
 /* Flags of struct conn. */
 enum {
-	CONN_KNOWN = 1 << 0,	/* tuple and sequence bases are filled in */
-	CONN_SENT = 1 << 1,	/* a CONN record was delivered and stands */
-	CONN_LOST = 1 << 2,	/* a record was lost since the last one delivered */
+	CONN_KNOWN = 1 << 0, /* tuple and sequence bases are filled in */
+	CONN_SENT = 1 << 1,  /* a CONN record was delivered and stands */
+	CONN_LOST = 1 << 2,  /* a record was lost since the last one delivered */
 	CONN_FROM_START = 1 << 3,
 	CONN_FIN_SENT = 1 << 4,
 	CONN_RESET = 1 << 5,
 	CONN_OTHER_SENT = 1 << 6, /* a CONN record with another verdict than HTTP/1 was delivered */
-	CONN_UNSEEN = 1 << 7,	/* bytes pass where this tier cannot look */
-	CONN_TX_DONE = 1 << 8,	/* what was written is accounted for good */
+	CONN_UNSEEN = 1 << 7,	  /* bytes pass where this tier cannot look */
+	CONN_TX_DONE = 1 << 8,	  /* what was written is accounted for good */
 };
 
 /* Values of conn.last: which direction the last byte went. */
@@ -64,7 +65,7 @@ struct conn {
 	__u32 tx_base, rx_base;
 	__u64 pair; /* hash tiers: both ports and the peer's address, to know the socket again */
 	__u64 rx_start, tx_start; /* offsets where this agent began to look */
-	__u16 flags; /* CONN_* */
+	__u16 flags;		  /* CONN_* */
 	__u8 role, verdict, last;
 	__u8 checks; /* how often first bytes were looked at in vain */
 	__u8 family;
@@ -120,15 +121,15 @@ struct work {
 	__u64 captured; /* bytes of this call in delivered records */
 	__u64 first[2]; /* the bytes that were looked at last, and how many and what they begin */
 	__u32 n_first, kind;
-	__u32 bytes;	/* moved (or offered: unsure) */
-	__u32 piece;	/* records written */
-	__u32 flags;	/* SONDE_F_* that every record of the call carries */
-	__u32 rx_seq;	/* TCP: the next byte to be read, after this call */
+	__u32 bytes;  /* moved (or offered: unsure) */
+	__u32 piece;  /* records written */
+	__u32 flags;  /* SONDE_F_* that every record of the call carries */
+	__u32 rx_seq; /* TCP: the next byte to be read, after this call */
 	__u32 tgid, tid;
-	__u32 unsure;	/* less than `bytes` may have been taken */
-	__u32 rx_end;	/* the peer's FIN was read */
-	__u32 begins;	/* the call is the first of its turn */
-	__u32 head;	/* a head is to be captured */
+	__u32 unsure; /* less than `bytes` may have been taken */
+	__u32 rx_end; /* the peer's FIN was read */
+	__u32 begins; /* the call is the first of its turn */
+	__u32 head;   /* a head is to be captured */
 	struct source source;
 	struct piece p;
 	struct segment segments[SONDE_SEGMENTS_MAX];

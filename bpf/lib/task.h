@@ -41,7 +41,8 @@ static __always_inline struct thread *thread_get(struct sonde_kcounters *k, bool
 		thread_key_of(&key);
 		thread = bpf_map_lookup_elem(&thread_hash, &key);
 		if (!thread && create) {
-			bpf_map_update_elem(&thread_hash, &key, (const void *)thread_none, BPF_NOEXIST);
+			bpf_map_update_elem(&thread_hash, &key, (const void *)thread_none,
+					    BPF_NOEXIST);
 			thread = bpf_map_lookup_elem(&thread_hash, &key);
 		}
 	}

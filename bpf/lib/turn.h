@@ -110,7 +110,8 @@ static __always_inline void head_open(struct hit *hit)
 
 static __always_inline bool is_response(const struct direction *dir)
 {
-	return (dir->first[0] & 0x00ffffffffffffffull) == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
+	return (dir->first[0] & 0x00ffffffffffffffull) ==
+	       WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
 }
 
 /* The first bytes as far as they are known now. False: they begin none of ours. */
@@ -341,8 +342,8 @@ static __noinline int head_continues(struct hit *hit)
 	if (!(dir->flags & DIR_MAYBE))
 		return 1;
 	peek(hit, 0);
-	dir->first_bytes = extend(dir->first, dir->first_bytes, w->first[0], w->first[1],
-				  w->n_first);
+	dir->first_bytes =
+		extend(dir->first, dir->first_bytes, w->first[0], w->first[1], w->n_first);
 	if (!head_resolve(hit))
 		return 0;
 	if (!(dir->flags & DIR_START_LOST))

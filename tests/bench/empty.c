@@ -24,8 +24,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	snprintf(prefix, sizeof(prefix), "empty_%s_", argv[1]);
-	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, !strncmp(bpf_program__name(prog), prefix, strlen(prefix)));
+	bpf_object__for_each_program (prog, skel->obj)
+		bpf_program__set_autoload(prog, !strncmp(bpf_program__name(prog), prefix,
+							 strlen(prefix)));
 	if (empty_bpf__load(skel) || empty_bpf__attach(skel)) {
 		fprintf(stderr, "empty: cannot attach the programs of %s\n", argv[1]);
 		return 1;

@@ -59,9 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		size_t n = end ? (size_t)(end - bytes) : len;
 
 		if (n) {
-			fields[ex.n_fields].name = bytes[0] & 1 ? VIEW("traceparent")
-								: VIEW("TraceState");
-			fields[ex.n_fields++].value = (struct view){ (const char *)bytes + 1, n - 1 };
+			fields[ex.n_fields].name =
+				bytes[0] & 1 ? VIEW("traceparent") : VIEW("TraceState");
+			fields[ex.n_fields++].value =
+				(struct view){ (const char *)bytes + 1, n - 1 };
 		}
 		bytes += n + (end != NULL);
 		len -= n + (end != NULL);

@@ -79,8 +79,9 @@ static int feed(struct engine *engine, uint8_t type, const uint8_t *bytes, uint3
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	static struct account account;
-	struct engine_config config = { .conns_max = 8, .exchanges_max = 16, .held_max = 8,
-					.processes_max = 8 };
+	struct engine_config config = {
+		.conns_max = 8, .exchanges_max = 16, .held_max = 8, .processes_max = 8
+	};
 	struct engine_out out = { NULL,	   on_frame,	 on_watermark,
 				  on_wish, on_want_slot, on_want_process };
 	struct engine *engine;

@@ -85,29 +85,39 @@ static char *quoted(struct golden *g, char *at, size_t *ret_len)
 			continue;
 		}
 		switch (*++at) {
-		case 'r': *to++ = '\r'; break;
-		case 'n': *to++ = '\n'; break;
-		case 't': *to++ = '\t'; break;
+		case 'r':
+			*to++ = '\r';
+			break;
+		case 'n':
+			*to++ = '\n';
+			break;
+		case 't':
+			*to++ = '\t';
+			break;
 		case 'x':
 			if (sscanf(at + 1, "%2x", &byte) != 1)
 				refuse(g, "\\x wants two hex digits");
 			*to++ = (char)byte;
 			at += 2;
 			break;
-		default: *to++ = *at;
+		default:
+			*to++ = *at;
 		}
 	}
 	*ret_len = (size_t)(to - start);
 	return start;
 }
 
-static void do_process(struct golden *g, unsigned int tgid, unsigned int runtime, const char *service,
-		       bool sdk)
+static void do_process(struct golden *g, unsigned int tgid, unsigned int runtime,
+		       const char *service, bool sdk)
 {
 	struct {
 		struct message_process p;
 		uint8_t bytes[128];
-	} m = { .p = { .tgid_start_ns = 7, .tgid = tgid, .runtime = (uint16_t)runtime, .attributes = 1 } };
+	} m = { .p = { .tgid_start_ns = 7,
+		       .tgid = tgid,
+		       .runtime = (uint16_t)runtime,
+		       .attributes = 1 } };
 	uint16_t lens[2] = { 12, (uint16_t)strlen(service) };
 
 	open_sim(g);
@@ -136,7 +146,8 @@ static void do_conn(struct golden *g, char *rest)
 	g->sim.rx_base = rx;
 	sim_connect(&g->sim,
 		    !strcmp(role, "client") ? SONDE_ROLE_ACTIVE :
-		    !strcmp(role, "server") ? SONDE_ROLE_PASSIVE : SONDE_ROLE_UNKNOWN,
+		    !strcmp(role, "server") ? SONDE_ROLE_PASSIVE :
+					      SONDE_ROLE_UNKNOWN,
 		    strcmp(mid, "mid") != 0);
 }
 
@@ -194,8 +205,9 @@ static void do_other(struct golden *g, const char *verb, char *rest)
 		conn_of(g, a)->tid = (uint32_t)atoi(b);
 	else if (!strcmp(verb, "held") && n == 2)
 		for (int i = 0; i < SONDE_EV_KINDS; i++)
-			conn_of(g, a)->evidence.at[i] = (struct sonde_turn_ref){
-				conn_of(g, b)->id, conn_of(g, b)->turn, conn_of(g, b)->tid };
+			conn_of(g, a)->evidence.at[i] =
+				(struct sonde_turn_ref){ conn_of(g, b)->id, conn_of(g, b)->turn,
+							 conn_of(g, b)->tid };
 	else if (!strcmp(verb, "lose") && n == 1)
 		g->sim.lose = !strcmp(a, "on");
 	else if (!strcmp(verb, "unsure") && n == 1)
@@ -204,7 +216,9 @@ static void do_other(struct golden *g, const char *verb, char *rest)
 		sim_wait(&g->sim, strtoull(a, NULL, 10) * 1000000);
 	else if (!strcmp(verb, "shut") && n == 2)
 		sim_over(conn_of(g, b), SONDE_REC_SHUT,
-			 !strcmp(a, "reset") ? SONDE_F_RESET : direction_of(g, a) == TX ? SONDE_F_TX : 0);
+			 !strcmp(a, "reset")	  ? SONDE_F_RESET :
+			 direction_of(g, a) == TX ? SONDE_F_TX :
+						    0);
 	else if ((!strcmp(verb, "gone") || !strcmp(verb, "reset")) && n == 1)
 		sim_over(conn_of(g, a), SONDE_REC_GONE, verb[0] == 'r' ? SONDE_F_RESET : 0);
 	else if (!strcmp(verb, "exit") || !strcmp(verb, "exec"))
@@ -241,8 +255,9 @@ static void do_line(struct golden *g, char *line)
 static void print_frame(struct golden *g, const struct frame_header *header, const uint8_t *body)
 {
 	static const char *const kinds[] = { "", "resource", "scope", "span" };
-	size_t head = header->type == FRAME_RESOURCE ? 8 : header->type == FRAME_SCOPE ? 4 :
-								sizeof(struct frame_span);
+	size_t head = header->type == FRAME_RESOURCE ? 8 :
+		      header->type == FRAME_SCOPE    ? 4 :
+						       sizeof(struct frame_span);
 	struct view message = { (const char *)body + head, header->length - head };
 	struct frame_span span;
 	uint32_t n;
@@ -252,7 +267,8 @@ static void print_frame(struct golden *g, const struct frame_header *header, con
 	memcpy(&n, body, 4);
 	if (header->type == FRAME_SPAN) {
 		memcpy(&span, body, sizeof(span));
-		printf("span resource %u scope %u sampled %u flags %u link %s %u%% operation %016lx\n",
+		printf("span resource %u scope %u sampled %u flags %u link %s %u%% operation "
+		       "%016lx\n",
 		       span.resource, span.scope, span.sampled, span.flags,
 		       link_method_name[span.link_method], span.confidence, span.operation);
 		if (!message.len)

@@ -146,6 +146,19 @@ phase_includes() {
 	lines_phase includes "$PYTHON" tests/lib/includes.py
 }
 
+# The version is pinned: another one lays out the same file in another way.
+phase_format() {
+	local out
+	out=$(find bpf headers user tests demo -name '*.[ch]' | xargs clang-format-14 --dry-run -Werror 2>&1) && {
+		counts format 1 0 0
+		return
+	}
+	printf '%s\n' "$out" | head -20
+	echo "format: clang-format-14 -i FILE lays out a file as .clang-format says"
+	counts format 0 1 0
+	return 1
+}
+
 phase_fuzz() {
 	[ -x tests/fuzz/short.sh ] || { echo "skip no fuzz targets"; return 0; }
 	lines_phase fuzz tests/fuzz/short.sh

@@ -32,7 +32,8 @@ static void die(const char *what)
 
 static void pair_tcp(int pair[2])
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(at);
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -281,7 +282,8 @@ static void case_chunked(int p[2], const char *name)
 static void case_continue(int p[2], const char *name)
 {
 	char buf[512];
-	int n = sprintf(buf, "POST /%s/0 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+	int n = sprintf(buf,
+			"POST /%s/0 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
 			name);
 
 	write_all(p[0], buf, n);
@@ -361,11 +363,11 @@ static const struct {
 	const char *name;
 	void (*run)(int pair[2], const char *name);
 } cases[] = {
-	{ "plain", case_plain },	 { "writev", case_writev },	{ "sendmsg", case_sendmsg },
-	{ "sendmmsg", case_sendmmsg },	 { "peek", case_peek },		{ "trunc", case_trunc },
-	{ "bytes", case_bytes },	 { "bighead", case_bighead },	{ "sendfile", case_sendfile },
-	{ "splice", case_splice },	 { "chunked", case_chunked },	{ "continue", case_continue },
-	{ "pipeline", case_pipeline },	 { "blocked", case_blocked },
+	{ "plain", case_plain },       { "writev", case_writev },   { "sendmsg", case_sendmsg },
+	{ "sendmmsg", case_sendmmsg }, { "peek", case_peek },	    { "trunc", case_trunc },
+	{ "bytes", case_bytes },       { "bighead", case_bighead }, { "sendfile", case_sendfile },
+	{ "splice", case_splice },     { "chunked", case_chunked }, { "continue", case_continue },
+	{ "pipeline", case_pipeline }, { "blocked", case_blocked },
 };
 
 int main(int argc, char **argv)

@@ -34,8 +34,8 @@ static struct sonde_slot *slots;
 static unsigned long seen[16];
 static bool quiet, demote;
 
-static const char *const types[] = { "?", "CONN", "DATA", "END", "SHUT", "GONE", "EXIT", "EXEC",
-				     "PROC" };
+static const char *const types[] = { "?",    "CONN", "DATA", "END", "SHUT",
+				     "GONE", "EXIT", "EXEC", "PROC" };
 
 static void print_text(const uint8_t *at, uint32_t n)
 {
@@ -53,7 +53,8 @@ static void print_record(const struct sonde_rec *h)
 	if (h->type == SONDE_REC_DATA) {
 		const struct sonde_rec_data *d = (const void *)h;
 
-		printf(" tid=%u turn=%u off=%llu call=%u copied=%u piece=%u rec=%u ev=%llx/%u,%llx/%u |",
+		printf(" tid=%u turn=%u off=%llu call=%u copied=%u piece=%u rec=%u "
+		       "ev=%llx/%u,%llx/%u |",
 		       d->tid, d->turn, (unsigned long long)d->offset, d->call_bytes, d->copied,
 		       d->piece, h->bytes, (unsigned long long)d->evidence.at[0].conn,
 		       d->evidence.at[0].turn, (unsigned long long)d->evidence.at[1].conn,
@@ -62,7 +63,8 @@ static void print_record(const struct sonde_rec *h)
 	} else if (h->type == SONDE_REC_CONN) {
 		const struct sonde_rec_conn *c = (const void *)h;
 
-		printf(" tgid=%u fam=%u role=%u verdict=%u %u->%u start=%u base=%u/%u off=%llu/%llu slot=%d pair=%llx |",
+		printf(" tgid=%u fam=%u role=%u verdict=%u %u->%u start=%u base=%u/%u "
+		       "off=%llu/%llu slot=%d pair=%llx |",
 		       c->tgid, c->family, c->role, c->verdict, c->local_port, c->remote_port,
 		       c->from_start, c->tx_base, c->rx_base, (unsigned long long)c->tx_offset,
 		       (unsigned long long)c->rx_offset, (int)c->slot,
@@ -159,8 +161,8 @@ static int report(const struct capture *c)
 		  k.lost_life_reserve - k.lost_fault;
 	bytes = k.bytes_sequence - k.bytes_captured - k.bytes_counted - k.gap_missed -
 		k.gap_splice - k.gap_lost;
-	printf("tier %s residual records %ld bytes %ld unread %ld\n", capture__tier(c), records, bytes,
-	       (long)(k.records_delivered - seen[0]));
+	printf("tier %s residual records %ld bytes %ld unread %ld\n", capture__tier(c), records,
+	       bytes, (long)(k.records_delivered - seen[0]));
 	return records || bytes || k.records_delivered != seen[0];
 }
 

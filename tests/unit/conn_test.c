@@ -108,7 +108,8 @@ static void busy_one_goes(void **state)
 	assert_null(conn__find(core, id_of(0)));
 	assert_int_equal(account.trace.dropped_bound, 1);
 	assert_int_equal(account.trace.ex_open, 1);
-	conn__drop(conn__find(core, id_of(1)), conn__find(core, id_of(1))->first, &account.trace.dropped_ring);
+	conn__drop(conn__find(core, id_of(1)), conn__find(core, id_of(1))->first,
+		   &account.trace.dropped_ring);
 	assert_int_equal(account.trace.ex_open, 0);
 	assert_int_equal(account.trace.ex_inside, 2);
 }
@@ -199,8 +200,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(many), T(random_life), T(longest_unused_goes), T(busy_one_goes),
-		T(timers_in_order), T(timers_share), T(timers_at_random),
+		T(many),
+		T(random_life),
+		T(longest_unused_goes),
+		T(busy_one_goes),
+		T(timers_in_order),
+		T(timers_share),
+		T(timers_at_random),
 #undef T
 	};
 

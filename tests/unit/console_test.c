@@ -134,12 +134,12 @@ static void a_line(void **state)
 	line__heading(&out, &style);
 	line__add(&out, &style, &row);
 	buf__add(&out, "", 1);
-	assert_string_equal(
-		out.at,
-		"TIME          SERVICE       KIND      REQUEST                                   STATUS     TOOK  "
-		"PEER                    TRACE\n"
-		"00:59:59.005  web           server    GET /a b\\x1b                                 200   1.50ms  "
-		"                        abababab\n");
+	assert_string_equal(out.at, "TIME          SERVICE       KIND      REQUEST                 "
+				    "                  STATUS     TOOK  "
+				    "PEER                    TRACE\n"
+				    "00:59:59.005  web           server    GET /a b\\x1b           "
+				    "                      200   1.50ms  "
+				    "                        abababab\n");
 	buf__free(&span);
 	buf__free(&resource);
 	buf__free(&out);
@@ -308,11 +308,13 @@ static void a_waterfall(void **state)
 	buf__add(&out, "", 1);
 	assert_string_equal(
 		out.at,
-		"trace abababababababababababababababab  00:00:00.001  10.0ms  5 spans  3 services  1 error\n"
+		"trace abababababababababababababababab  00:00:00.001  10.0ms  5 spans  3 services "
+		" 1 error\n"
 		"  nginx client GET /x            200   10.0ms  ================================\n"
 		"  `-node server GET /x           200   8.00ms     ==========================\n"
 		"    |-node client GET /x         500   4.00ms              ==============\n"
-		"    | `-python server GET /db    500   2.00ms                  ======= connection_reset\n"
+		"    | `-python server GET /db    500   2.00ms                  ======= "
+		"connection_reset\n"
 		"    `-node client GET /y         200      1ns                           =\n"
 		"\n");
 	waterfall__release(&spans);
@@ -541,12 +543,14 @@ static void a_summary(void **state)
 	}
 	summary__print(s, &out, &style);
 	buf__add(&out, "", 1);
-	assert_string_equal(
-		out.at,
-		"     SPANS    ERRORS      P50      P95      P99      MAX  SERVICE      KIND      OPERATION\n"
-		"      1000        10    495ms    956ms    990ms    1.00s  web          server    GET /x\n"
-		"         3         0      1ns      2ns      2ns      2ns  (unsampled)  client    000000000000beef\n"
-		"      1003        10                                     total\n");
+	assert_string_equal(out.at,
+			    "     SPANS    ERRORS      P50      P95      P99      MAX  SERVICE     "
+			    " KIND      OPERATION\n"
+			    "      1000        10    495ms    956ms    990ms    1.00s  web         "
+			    " server    GET /x\n"
+			    "         3         0      1ns      2ns      2ns      2ns  (unsampled) "
+			    " client    000000000000beef\n"
+			    "      1003        10                                     total\n");
 	buf__free(&out);
 	buf__free(&span);
 	buf__free(&resource);

@@ -85,7 +85,9 @@ static void one_random_life(uint32_t round, uint32_t lose, uint32_t depth, bool 
 	sim_open(sim);
 	sim->unsure = dice(2);
 	req = (int)dice(2);
-	c = sim_connect(sim, dice(3) ? (req == TX ? SONDE_ROLE_ACTIVE : SONDE_ROLE_PASSIVE) : SONDE_ROLE_UNKNOWN,
+	c = sim_connect(sim,
+			dice(3) ? (req == TX ? SONDE_ROLE_ACTIVE : SONDE_ROLE_PASSIVE) :
+				  SONDE_ROLE_UNKNOWN,
 			true);
 	if (!dice(8))
 		c->slot = ~1u; /* requests about the slot go nowhere */
@@ -102,11 +104,13 @@ static void one_random_life(uint32_t round, uint32_t lose, uint32_t depth, bool 
 		while (answered < n && !(overlap && n < 63 && !dice(3)))
 			r += write_response(responses + r, answered++);
 		/* A client that does not wait must have been seen as one: bytes do not say it. */
-		say_in_calls(c, req, requests, q, overlap && !pipelined ? 0 : lose, !overlap || pipelined);
+		say_in_calls(c, req, requests, q, overlap && !pipelined ? 0 : lose,
+			     !overlap || pipelined);
 		pipelined |= overlaps;
 		if (!dice(4))
 			sim_wait(sim, dice(400) * 1000000ull);
-		say_in_calls(c, !req, responses, r, overlap && !pipelined ? 0 : lose, !overlap || pipelined);
+		say_in_calls(c, !req, responses, r, overlap && !pipelined ? 0 : lose,
+			     !overlap || pipelined);
 		if (r)
 			sent = n;
 		if (!dice(4))
@@ -121,8 +125,10 @@ static void one_random_life(uint32_t round, uint32_t lose, uint32_t depth, bool 
 
 		if (e->flags & EX_RESPONSE && e->status != 200 + n % 50)
 			fail_msg("round %u: %s got %u", round, e->target, e->status);
-		if (!lossy && depth == 1 && i && n != (uint32_t)atoi(sim_ended[i - 1].target + 1) + 1)
-			fail_msg("round %u: %s after %s", round, e->target, sim_ended[i - 1].target);
+		if (!lossy && depth == 1 && i &&
+		    n != (uint32_t)atoi(sim_ended[i - 1].target + 1) + 1)
+			fail_msg("round %u: %s after %s", round, e->target,
+				 sim_ended[i - 1].target);
 	}
 	if (!lossy && depth == 1 && sim_n_ended != 62)
 		fail_msg("round %u: %u of 62", round, sim_n_ended);

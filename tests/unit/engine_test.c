@@ -87,7 +87,6 @@ static void keep_alive_client(void **state)
 	sim_gone(c);
 }
 
-
 /* ---- conversations, whole and cut at every byte ---- */
 
 struct line {
@@ -126,7 +125,8 @@ static const struct conversation conversations[] = {
 		  "5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nX-T: 1\r\nY: 2\r\n\r\n" } },
 	  { { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 11 } } },
 	{ "chunked request",
-	  { { RX, "PUT /c HTTP/1.1\r\ntransfer-encoding: gzip, Chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n" },
+	  { { RX, "PUT /c HTTP/1.1\r\ntransfer-encoding: gzip, "
+		  "Chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n" },
 	    { TX, OK5 } },
 	  { { "PUT", "/c", 200, EX_RESPONSE, 10, 5 } } },
 	{ "HEAD has no body",
@@ -134,13 +134,15 @@ static const struct conversation conversations[] = {
 	    { TX, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" },
 	    { RX, GET },
 	    { TX, OK5 } },
-	  { { "HEAD", "/h", 200, EX_RESPONSE, 0, 0 }, { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
+	  { { "HEAD", "/h", 200, EX_RESPONSE, 0, 0 },
+	    { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
 	{ "204 and 304",
 	  { { RX, GET },
 	    { TX, "HTTP/1.1 204 No Content\r\n\r\n" },
 	    { RX, GET },
 	    { TX, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n" } },
-	  { { "GET", "/a?x=1", 204, EX_RESPONSE, 0, 0 }, { "GET", "/a?x=1", 304, EX_RESPONSE, 0, 0 } } },
+	  { { "GET", "/a?x=1", 204, EX_RESPONSE, 0, 0 },
+	    { "GET", "/a?x=1", 304, EX_RESPONSE, 0, 0 } } },
 	{ "100 continue",
 	  { { RX, "POST /e HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 16\r\n\r\n" },
 	    { TX, "HTTP/1.1 100 Continue\r\n\r\n" },
@@ -148,7 +150,8 @@ static const struct conversation conversations[] = {
 	    { TX, OK5 },
 	    { RX, GET },
 	    { TX, OK5 } },
-	  { { "POST", "/e", 200, EX_RESPONSE, 16, 5 }, { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
+	  { { "POST", "/e", 200, EX_RESPONSE, 16, 5 },
+	    { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
 	{ "early hints",
 	  { { RX, GET }, { TX, "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" OK5 } },
 	  { { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
@@ -161,7 +164,8 @@ static const struct conversation conversations[] = {
 	    { TX, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx" },
 	    { RX, GET },
 	    { TX, OK5 } },
-	  { { "GET", "/0", 200, EX_RESPONSE, 0, 1 }, { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
+	  { { "GET", "/0", 200, EX_RESPONSE, 0, 1 },
+	    { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
 	{ "bare LF",
 	  { { RX, "GET /lf HTTP/1.1\nHost: h\ntraceparent: " TP "\n\n" },
 	    { TX, "HTTP/1.1 200 OK\nContent-Length: 2\n\nab" } },
@@ -169,13 +173,15 @@ static const struct conversation conversations[] = {
 	{ "empty line first",
 	  { { RX, "\r\nGET /e HTTP/1.1\r\n\r\n" }, { TX, OK5 } },
 	  { { "GET", "/e", 200, EX_RESPONSE, 0, 5 } },
-	  false, 2 },
+	  false,
+	  2 },
 	{ "folded line",
 	  { { RX, "GET /f HTTP/1.1\r\ntraceparent:\r\n  " TP "\r\n\r\n" }, { TX, OK5 } },
 	  { { "GET", "/f", 200, EX_RESPONSE, 0, 5, TP } } },
 	{ "pipelined",
 	  { { RX, "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n" },
-	    { TX, "HTTP/1.1 204 A\r\n\r\nHTTP/1.1 404 B\r\nContent-Length: 0\r\n\r\nHTTP/1.1 204 C\r\n\r\n" } },
+	    { TX, "HTTP/1.1 204 A\r\n\r\nHTTP/1.1 404 B\r\nContent-Length: 0\r\n\r\nHTTP/1.1 204 "
+		  "C\r\n\r\n" } },
 	  { { "GET", "/1", 204, EX_RESPONSE | EX_NOT_ALONE, 0, 0 },
 	    { "GET", "/2", 404, EX_RESPONSE | EX_NOT_ALONE, 0, 0 },
 	    { "GET", "/3", 204, EX_RESPONSE | EX_NOT_ALONE, 0, 0 } } },
@@ -190,7 +196,8 @@ static const struct conversation conversations[] = {
 	    { TX, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno" },
 	    { RX, GET },
 	    { TX, OK5 } },
-	  { { "CONNECT", "h:443", 403, EX_RESPONSE, 0, 2 }, { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
+	  { { "CONNECT", "h:443", 403, EX_RESPONSE, 0, 2 },
+	    { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
 	{ "upgrade",
 	  { { RX, "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" },
 	    { TX, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n" },
@@ -205,19 +212,24 @@ static const struct conversation conversations[] = {
 	  { { "OPTIONS", "*", 200, EX_RESPONSE, 0, 5 },
 	    { "GET", "http://o.example/x", 200, EX_RESPONSE, 0, 5 } } },
 	{ "a body that looks like a request",
-	  { { RX, "POST /b HTTP/1.1\r\nContent-Length: 36\r\n\r\nGET /evil HTTP/1.1\r\nHost: evil.com\r\n\r\n" },
+	  { { RX, "POST /b HTTP/1.1\r\nContent-Length: 36\r\n\r\nGET /evil HTTP/1.1\r\nHost: "
+		  "evil.com\r\n\r\n" },
 	    { TX, OK5 },
 	    { RX, GET },
 	    { TX, OK5 } },
-	  { { "POST", "/b", 200, EX_RESPONSE, 36, 5 }, { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
+	  { { "POST", "/b", 200, EX_RESPONSE, 36, 5 },
+	    { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
 	{ "a chunk that looks like a response",
 	  { { RX, GET },
-	    { TX, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n13\r\nHTTP/1.1 500 No\r\n\r\n\r\n0\r\n\r\n" },
+	    { TX, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n13\r\nHTTP/1.1 500 "
+		  "No\r\n\r\n\r\n0\r\n\r\n" },
 	    { RX, GET },
 	    { TX, OK5 } },
-	  { { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 19 }, { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
+	  { { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 19 },
+	    { "GET", "/a?x=1", 200, EX_RESPONSE, 0, 5 } } },
 	{ "Content-Length twice, alike",
-	  { { RX, "POST /l HTTP/1.1\r\nContent-Length: 3, 3\r\ncontent-length: 3\r\n\r\nabc" }, { TX, OK5 } },
+	  { { RX, "POST /l HTTP/1.1\r\nContent-Length: 3, 3\r\ncontent-length: 3\r\n\r\nabc" },
+	    { TX, OK5 } },
 	  { { "POST", "/l", 200, EX_RESPONSE, 3, 5 } } },
 };
 
@@ -230,7 +242,8 @@ static void check_conversation(const struct conversation *v, enum exchange_side 
 
 		if (!x->method) {
 			if (sim_n_ended != i)
-				fail_msg("%s, %s %zu: %u exchanges, not %u", v->name, how, at, sim_n_ended, i);
+				fail_msg("%s, %s %zu: %u exchanges, not %u", v->name, how, at,
+					 sim_n_ended, i);
 			return;
 		}
 		if (i >= sim_n_ended)
@@ -238,12 +251,13 @@ static void check_conversation(const struct conversation *v, enum exchange_side 
 		if (strcmp(e->method, x->method) || strcmp(e->target, x->target) ||
 		    e->status != x->status || e->flags != x->flags || e->side != side ||
 		    e->error_type || strcmp(e->traceparent, x->traceparent ?: ""))
-			fail_msg("%s, %s %zu: exchange %u: %s %s %u flags %x side %d %s '%s'", v->name, how,
-				 at, i, e->method, e->target, e->status, e->flags, e->side,
-				 e->error_type ?: "", e->traceparent);
-		if (!at && (e->request_bytes != x->request_bytes || e->response_bytes != x->response_bytes))
-			fail_msg("%s, %s: exchange %u: bytes %lu %lu", v->name, how, i, e->request_bytes,
-				 e->response_bytes);
+			fail_msg("%s, %s %zu: exchange %u: %s %s %u flags %x side %d %s '%s'",
+				 v->name, how, at, i, e->method, e->target, e->status, e->flags,
+				 e->side, e->error_type ?: "", e->traceparent);
+		if (!at && (e->request_bytes != x->request_bytes ||
+			    e->response_bytes != x->response_bytes))
+			fail_msg("%s, %s: exchange %u: bytes %lu %lu", v->name, how, i,
+				 e->request_bytes, e->response_bytes);
 		if (!(e->start_ns <= e->response_ns && e->response_ns <= e->end_ns))
 			fail_msg("%s, %s %zu: exchange %u: times", v->name, how, at, i);
 	}
@@ -299,8 +313,10 @@ static void conversations_in_pieces(void **state)
 {
 	for (size_t i = 0; i < sizeof(conversations) / sizeof(conversations[0]); i++)
 		for (size_t piece = conversations[i].uncut ?: 1; piece < 40; piece++) {
-			hold_conversation(&conversations[i], true, false, "in pieces of", piece, -1, 0);
-			hold_conversation(&conversations[i], false, true, "client, in pieces of", piece, -1, 0);
+			hold_conversation(&conversations[i], true, false, "in pieces of", piece, -1,
+					  0);
+			hold_conversation(&conversations[i], false, true, "client, in pieces of",
+					  piece, -1, 0);
 		}
 }
 
@@ -308,10 +324,11 @@ static void conversations_cut_once(void **state)
 {
 	for (size_t i = 0; i < sizeof(conversations) / sizeof(conversations[0]); i++)
 		for (int l = 0; l < 8 && conversations[i].lines[l].text; l++)
-			for (size_t at = conversations[i].uncut ?: 1; at < strlen(conversations[i].lines[l].text); at++)
-				hold_conversation(&conversations[i], true, false, "cut at", 0, l, at);
+			for (size_t at = conversations[i].uncut ?: 1;
+			     at < strlen(conversations[i].lines[l].text); at++)
+				hold_conversation(&conversations[i], true, false, "cut at", 0, l,
+						  at);
 }
-
 
 /* ---- when a response has ended ---- */
 
@@ -543,7 +560,8 @@ static void cut_by(void **state)
 		{ SONDE_REC_EXIT, 0, "process_exit" },
 		{ SONDE_REC_EXEC, 0, "process_exec" },
 	};
-	static const char *const progress[] = { NULL, "HTTP/1.1 20", HEAD("50"), CHUNKED "5\r\nhel" };
+	static const char *const progress[] = { NULL, "HTTP/1.1 20", HEAD("50"),
+						CHUNKED "5\r\nhel" };
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		for (size_t k = 0; k < 4; k++) {
@@ -753,7 +771,8 @@ static void bad_response(void **state)
 static void ambiguous(void **state)
 {
 	static const char *const requests[] = {
-		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+		"5\r\n\r\n0\r\n\r\n",
 		"POST /a HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
 		"POST /a HTTP/1.1\r\nContent-Length: 5, 6\r\n\r\nhello",
 		"POST /a HTTP/1.1\r\nContent-Length: +5\r\n\r\nhello",
@@ -762,7 +781,8 @@ static void ambiguous(void **state)
 		"POST /a HTTP/1.1\r\nContent-Length:\r\n\r\nhello",
 		"POST /a HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nhello",
 		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\nhello",
-		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+		"chunked\r\n\r\nhello",
 		"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\nhello",
 		"POST /a HTTP/1.1\r\nContent-Length : 5\r\n\r\nhello",
 		"POST /a HTTP/1.1\r\n Content-Length: 5\r\n\r\nhello",
@@ -828,7 +848,6 @@ static void ambiguous_response(void **state)
 	sim_gone(c);
 	assert_int_equal(sim_ended_at(2)->flags, EX_RESPONSE | EX_AMBIGUOUS);
 }
-
 
 /* ---- what is missing ---- */
 
@@ -1242,8 +1261,11 @@ static void unix_pairs(void **state)
 {
 	struct sim *sim = *state;
 	struct sonde_rec_conn rec = { .h = { .type = SONDE_REC_CONN, .conn = 55 },
-				      .family = SONDE_AF_UNIX, .verdict = SONDE_VERDICT_HTTP1,
-				      .from_start = 1, .pair = { 3, 4 }, .slot = ~0u };
+				      .family = SONDE_AF_UNIX,
+				      .verdict = SONDE_VERDICT_HTTP1,
+				      .from_start = 1,
+				      .pair = { 3, 4 },
+				      .slot = ~0u };
 	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_PASSIVE, true);
 
 	sim_record(sim, &rec, sizeof(rec));
@@ -1272,10 +1294,14 @@ static void refused_messages(void **state)
 			rec.h = (struct sonde_rec){ types[i], 0, len, 1, types[i] >= 6 ? 0 : 1 };
 			assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, len),
 					 types[i] == 6 || types[i] == 7 ?
-						 (len >= sizeof(struct sonde_rec_proc) ? 0 : -EPROTO) :
-					 types[i] == 3 ? (len >= sizeof(struct sonde_rec_end) ? 0 : -EPROTO) :
+						 (len >= sizeof(struct sonde_rec_proc) ? 0 :
+											 -EPROTO) :
+					 types[i] == 3 ?
+						 (len >= sizeof(struct sonde_rec_end) ? 0 :
+											-EPROTO) :
 					 types[i] == 4 || types[i] == 5 ?
-						 (len >= sizeof(struct sonde_rec_gone) ? 0 : -EPROTO) :
+						 (len >= sizeof(struct sonde_rec_gone) ? 0 :
+											 -EPROTO) :
 						 -EPROTO);
 		}
 	bad = sim->account.trace.records_bad;

@@ -59,10 +59,10 @@ static void cut_anywhere(void **state)
 static void refused(void **state)
 {
 	static const uint8_t cases[][8] = {
-		{ 0, 0, 0, 0, 3, 2, 0, 0 },    /* version */
-		{ 0, 0, 0, 0, 3, 1, 1, 0 },    /* zero is not */
+		{ 0, 0, 0, 0, 3, 2, 0, 0 }, /* version */
+		{ 0, 0, 0, 0, 3, 1, 1, 0 }, /* zero is not */
 		{ 0, 0, 0, 0, 3, 1, 0, 1 },
-		{ 1, 0, 16, 0, 3, 1, 0, 0 },   /* a byte too long */
+		{ 1, 0, 16, 0, 3, 1, 0, 0 }, /* a byte too long */
 		{ 255, 255, 255, 255, 3, 1, 0, 0 },
 	};
 	static const uint8_t longest[8] = { 0, 0, 16, 0, 3, 1, 0, 0 };

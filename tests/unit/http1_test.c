@@ -40,7 +40,8 @@ static char *guarded(const char *text, size_t len)
 	const size_t size = 32 * 4096;
 
 	if (!area) {
-		area = mmap(NULL, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		area = mmap(NULL, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 		assert_true(area != MAP_FAILED);
 		assert_int_equal(mprotect(area + size, 4096, PROT_NONE), 0);
 	}
@@ -75,9 +76,19 @@ static void request_lines(void **state)
 		{ "GET /a b HTTP/1.1\r\n\r\n", "GET", "/a b", 1, true },
 	};
 	static const char *const bad[] = {
-		"", "\r\n", "GET\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.\r\n\r\n",
-		"GET / HTTP/1.10\r\n\r\n", "GET  HTTP/1.1\r\n\r\n", " / HTTP/1.1\r\n\r\n", "G(T / HTTP/1.1\r\n\r\n",
-		"GET / HTTP/1.1", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH / HTTP/1.1\r\n\r\n", "GET / http/1.1\r\n\r\n",
+		"",
+		"\r\n",
+		"GET\r\n\r\n",
+		"GET /\r\n\r\n",
+		"GET / HTTP/2.0\r\n\r\n",
+		"GET / HTTP/1.\r\n\r\n",
+		"GET / HTTP/1.10\r\n\r\n",
+		"GET  HTTP/1.1\r\n\r\n",
+		" / HTTP/1.1\r\n\r\n",
+		"G(T / HTTP/1.1\r\n\r\n",
+		"GET / HTTP/1.1",
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH / HTTP/1.1\r\n\r\n",
+		"GET / http/1.1\r\n\r\n",
 	};
 	struct http1_head head;
 
@@ -103,8 +114,10 @@ static void request_lines(void **state)
 static void status_lines(void **state)
 {
 	static const char *const bad[] = {
-		"HTTP/1.1 20\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 x00 OK\r\n\r\n", "HTTP/1.1 099 No\r\n\r\n",
-		"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1\t200 OK\r\n\r\n", "HTTP/1.1 20x OK\r\n\r\n", "",
+		"HTTP/1.1 20\r\n\r\n",	   "HTTP/1.1 2000 OK\r\n\r\n",
+		"HTTP/1.1 x00 OK\r\n\r\n", "HTTP/1.1 099 No\r\n\r\n",
+		"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1\t200 OK\r\n\r\n",
+		"HTTP/1.1 20x OK\r\n\r\n", "",
 	};
 	struct http1_head head;
 	struct exchange *ex = exchange_pool__get(pool);
@@ -131,13 +144,27 @@ static void detection(void **state)
 		int kind;
 		bool sure;
 	} cases[] = {
-		{ "", 0, true },	       { "G", 1, true },	{ "GET", 1, true },
-		{ "GET ", 1, true },	       { "GET /", 1, true },	{ "OPTIONS *", 1, true },
-		{ "GET http://a", 1, true },   { "FOO bar", 0, true },	{ "CONNECT h:1", 1, true },
-		{ "CONNECT {\"v", 0, true },   { "H", 2, false },	{ "HT", 2, true },
-		{ "HTTP/1.1 2", 2, true },     { "HEAD /", 1, true },	{ "HTTP/2", 0, true },
-		{ "PRI * HTTP/2.0", 0, true }, { "PRI * HT", 0, true }, { "\r\nGET /", 1, true },
-		{ "\x16\x03\x01", 0, true },   { " GET /", 0, true },	{ "{\"a\":1}", 0, true },
+		{ "", 0, true },
+		{ "G", 1, true },
+		{ "GET", 1, true },
+		{ "GET ", 1, true },
+		{ "GET /", 1, true },
+		{ "OPTIONS *", 1, true },
+		{ "GET http://a", 1, true },
+		{ "FOO bar", 0, true },
+		{ "CONNECT h:1", 1, true },
+		{ "CONNECT {\"v", 0, true },
+		{ "H", 2, false },
+		{ "HT", 2, true },
+		{ "HTTP/1.1 2", 2, true },
+		{ "HEAD /", 1, true },
+		{ "HTTP/2", 0, true },
+		{ "PRI * HTTP/2.0", 0, true },
+		{ "PRI * HT", 0, true },
+		{ "\r\nGET /", 1, true },
+		{ "\x16\x03\x01", 0, true },
+		{ " GET /", 0, true },
+		{ "{\"a\":1}", 0, true },
 		{ "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ", 0, true },
 	};
 
@@ -168,9 +195,9 @@ static void head_ends(void **state)
 		const char *text;
 		size_t end;
 	} cases[] = {
-		{ "a\r\n\r\nb", 5 }, { "a\n\nb", 3 },	   { "a\n\r\nb", 4 },	  { "a\r\n\nb", 4 },
+		{ "a\r\n\r\nb", 5 },  { "a\n\nb", 3 },	   { "a\n\r\nb", 4 },	 { "a\r\n\nb", 4 },
 		{ "a\r\r\n\r\n", 6 }, { "a\n\rb\n\n", 6 }, { "a\r\n\r\r\n", 0 }, { "abc", 0 },
-		{ "\n\n", 2 },	     { "a\r\n", 0 },	   { "a\r\n\r", 0 },
+		{ "\n\n", 2 },	      { "a\r\n", 0 },	   { "a\r\n\r", 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -178,13 +205,16 @@ static void head_ends(void **state)
 
 		for (size_t cut = 0; cut <= len; cut++) {
 			uint8_t carry = 0;
-			size_t at = http1__find_head_end(
-				(struct view){ guarded(cases[i].text, cut), cut }, &carry);
+			size_t at = http1__find_head_end((struct view){ guarded(cases[i].text, cut),
+									cut },
+							 &carry);
 
 			if (!at && cut < len) {
-				at = http1__find_head_end(
-					(struct view){ guarded(cases[i].text + cut, len - cut), len - cut },
-					&carry);
+				at = http1__find_head_end((struct view){ guarded(cases[i].text +
+											 cut,
+										 len - cut),
+									 len - cut },
+							  &carry);
 				at += at ? cut : 0;
 			}
 			if (at != cases[i].end)
@@ -198,9 +228,10 @@ static void head_ends(void **state)
 static void fields(void **state)
 {
 	struct http1_head head;
-	struct exchange *ex = request("GET / HTTP/1.1\r\nA: 1\r\nb:2 \r\nC:\r\nD:\t x \t y\t\r\nA: 3\r\n"
-				      "F: 1\r\n 2\r\n\t3\r\nlast: x\r\n\r\n",
-				      &head);
+	struct exchange *ex =
+		request("GET / HTTP/1.1\r\nA: 1\r\nb:2 \r\nC:\r\nD:\t x \t y\t\r\nA: 3\r\n"
+			"F: 1\r\n 2\r\n\t3\r\nlast: x\r\n\r\n",
+			&head);
 
 	assert_int_equal(ex->n_fields, 7);
 	assert_false(head.ambiguous);
@@ -282,7 +313,8 @@ static void request_framing(void **state)
 		ex = request(text, &head);
 		if (http1__request_framing(&head) != cases[i].framing ||
 		    (cases[i].length && head.length != cases[i].length))
-			fail_msg("%s: %d %lu", cases[i].fields, http1__request_framing(&head), head.length);
+			fail_msg("%s: %d %lu", cases[i].fields, http1__request_framing(&head),
+				 head.length);
 		exchange__free(ex);
 	}
 }
@@ -299,7 +331,8 @@ static void response_framing(void **state)
 		{ "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", FRAMING_CHUNKED },
 		{ "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n", FRAMING_CLOSE },
 		{ "GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n", FRAMING_UNKNOWN },
-		{ "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n", FRAMING_UNKNOWN },
+		{ "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+		  FRAMING_UNKNOWN },
 		{ "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", FRAMING_NONE },
 		{ "head", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", FRAMING_LENGTH },
 		{ "CONNECT", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", FRAMING_NONE },
@@ -355,7 +388,9 @@ static void chunks(void **state)
 				size_t n = len - at < step ? len - at : step;
 
 				at += http1__chunk(&chunk,
-						   (struct view){ guarded(cases[i].text + at, n), n }, &body);
+						   (struct view){ guarded(cases[i].text + at, n),
+								  n },
+						   &body);
 			}
 			if (!cases[i].body) {
 				assert_int_equal(chunk.state, CHUNK_BAD);
@@ -363,7 +398,8 @@ static void chunks(void **state)
 				assert_int_equal(chunk.state, CHUNK_DONE);
 				assert_int_equal(chunk.total, strlen(cases[i].body));
 				assert_int_equal(body.len, chunk.total);
-				assert_memory_equal(body.len ? (char *)body.at : "", cases[i].body, body.len);
+				assert_memory_equal(body.len ? (char *)body.at : "", cases[i].body,
+						    body.len);
 				assert_int_equal(len - at, cases[i].rest);
 			}
 			buf__free(&body);
@@ -422,10 +458,12 @@ static void hosts(void **state)
 	static const struct {
 		const char *value, *host, *port;
 	} cases[] = {
-		{ "h", "h" },		   { "h:80", "h", "80" },     { "", "" },
-		{ "h:", "h", "" },	   { "h:x", "h" },	      { "h:123456", "h" },
-		{ "[::1]", "::1" },	   { "[::1]:9", "::1", "9" }, { "::1", "::1" },
-		{ "[::1", "[::1" },	   { "[::1]x", "::1" },	      { "1.2.3.4:5", "1.2.3.4", "5" },
+		{ "h", "h" },	     { "h:80", "h", "80" },
+		{ "", "" },	     { "h:", "h", "" },
+		{ "h:x", "h" },	     { "h:123456", "h" },
+		{ "[::1]", "::1" },  { "[::1]:9", "::1", "9" },
+		{ "::1", "::1" },    { "[::1", "[::1" },
+		{ "[::1]x", "::1" }, { "1.2.3.4:5", "1.2.3.4", "5" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -513,7 +551,8 @@ static void check_span(enum exchange_side side, const char *head, const char *re
 			continue;
 		}
 		if (**want == '#') { /* name and status of the span */
-			snprintf(value, sizeof(value), "%.*s %u", (int)span.name.len, span.name.at, span.status);
+			snprintf(value, sizeof(value), "%.*s %u", (int)span.name.len, span.name.at,
+				 span.status);
 			if (strcmp(value, *want + 1))
 				fail_msg("%s: is '%s'", head, value);
 			continue;
@@ -532,7 +571,11 @@ static void check_span(enum exchange_side side, const char *head, const char *re
 	exchange__free(ex);
 }
 
-#define WANT(...) (const char *const[]){ __VA_ARGS__, NULL }
+#define WANT(...)                                                                                  \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
 
 static const struct describe_options plain = { .known_methods = "" };
 static const struct describe_options values = { .query_values = true };
@@ -540,25 +583,34 @@ static const struct describe_options with_headers = { .headers = true };
 
 static void server_spans(void **state)
 {
-	check_span(SIDE_SERVER, "GET /p?a=1&b=two&c HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: curl/8\r\n\r\n",
+	check_span(SIDE_SERVER,
+		   "GET /p?a=1&b=two&c HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: "
+		   "curl/8\r\n\r\n",
 		   "HTTP/1.1 200 OK\r\n\r\n", &plain,
-		   WANT("#GET 0", "http.request.method=GET", "url.path=/p", "url.query=a=REDACTED&b=REDACTED&c",
-			"url.scheme=http", "server.address=shop.example", "server.port=8080",
-			"client.address=10.0.0.7", "user_agent.original=curl/8", "http.response.status_code=200",
-			"network.protocol.version=1.1", "!error.type", "!url.full", "!http.request.method_original",
+		   WANT("#GET 0", "http.request.method=GET", "url.path=/p",
+			"url.query=a=REDACTED&b=REDACTED&c", "url.scheme=http",
+			"server.address=shop.example", "server.port=8080",
+			"client.address=10.0.0.7", "user_agent.original=curl/8",
+			"http.response.status_code=200", "network.protocol.version=1.1",
+			"!error.type", "!url.full", "!http.request.method_original",
 			"!network.protocol.name", "!http.request.body.size"));
 	check_span(SIDE_SERVER, "GET /p HTTP/1.0\r\n\r\n", "HTTP/1.0 404 No\r\n\r\n", &plain,
-		   WANT("#GET 0", "http.response.status_code=404", "!error.type", "!server.address", "!server.port",
-			"!url.query", "network.protocol.version=1.0", "!user_agent.original"));
+		   WANT("#GET 0", "http.response.status_code=404", "!error.type", "!server.address",
+			"!server.port", "!url.query", "network.protocol.version=1.0",
+			"!user_agent.original"));
 	check_span(SIDE_SERVER, "GET /p HTTP/1.1\r\n\r\n", "HTTP/1.1 503 No\r\n\r\n", &plain,
 		   WANT("#GET 2", "error.type=503"));
 	check_span(SIDE_SERVER, "FOO /p HTTP/1.1\r\n\r\n", NULL, &plain,
 		   WANT("#HTTP 0", "http.request.method=_OTHER", "http.request.method_original=FOO",
 			"!http.response.status_code"));
-	check_span(SIDE_SERVER, "QUERY /p HTTP/1.1\r\n\r\n", NULL, &plain, WANT("#QUERY 0", "http.request.method=QUERY"));
-	check_span(SIDE_SERVER, "get /p HTTP/1.1\r\n\r\n", NULL, &plain, WANT("#HTTP 0", "http.request.method_original=get"));
-	check_span(SIDE_SERVER, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", NULL, &plain, WANT("url.path=*"));
-	check_span(SIDE_SERVER, "GET /p? HTTP/1.1\r\nHost: h\r\n\r\n", NULL, &plain, WANT("url.path=/p", "!url.query"));
+	check_span(SIDE_SERVER, "QUERY /p HTTP/1.1\r\n\r\n", NULL, &plain,
+		   WANT("#QUERY 0", "http.request.method=QUERY"));
+	check_span(SIDE_SERVER, "get /p HTTP/1.1\r\n\r\n", NULL, &plain,
+		   WANT("#HTTP 0", "http.request.method_original=get"));
+	check_span(SIDE_SERVER, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", NULL, &plain,
+		   WANT("url.path=*"));
+	check_span(SIDE_SERVER, "GET /p? HTTP/1.1\r\nHost: h\r\n\r\n", NULL, &plain,
+		   WANT("url.path=/p", "!url.query"));
 }
 
 static void known_methods(void **state)
@@ -572,8 +624,10 @@ static void known_methods(void **state)
 static void behind_proxies(void **state)
 {
 	check_span(SIDE_SERVER,
-		   "GET /p HTTP/1.1\r\nHost: inner:81\r\nForwarded: for=\"[2001:db8::7]:99\";proto=https;host=outer.example\r\n"
-		   "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: other\r\nX-Forwarded-Proto: http\r\n\r\n",
+		   "GET /p HTTP/1.1\r\nHost: inner:81\r\nForwarded: "
+		   "for=\"[2001:db8::7]:99\";proto=https;host=outer.example\r\n"
+		   "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: other\r\nX-Forwarded-Proto: "
+		   "http\r\n\r\n",
 		   NULL, &plain,
 		   WANT("url.scheme=https", "server.address=outer.example", "server.port=443",
 			"client.address=2001:db8::7"));
@@ -581,12 +635,16 @@ static void behind_proxies(void **state)
 		   "GET /p HTTP/1.1\r\nHost: inner:81\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8\r\n"
 		   "X-Forwarded-Host: outer:444 , b\r\nX-Forwarded-Proto: https\r\n\r\n",
 		   NULL, &plain,
-		   WANT("url.scheme=https", "server.address=outer", "server.port=444", "client.address=9.9.9.9"));
+		   WANT("url.scheme=https", "server.address=outer", "server.port=444",
+			"client.address=9.9.9.9"));
 	check_span(SIDE_SERVER, "GET http://abs:82/p HTTP/1.1\r\nHost: inner\r\n\r\n", NULL, &plain,
 		   WANT("server.address=abs", "server.port=82", "url.path=/p", "url.scheme=http"));
-	check_span(SIDE_SERVER, "GET http://abs HTTP/1.1\r\nHost: inner\r\n\r\n", NULL, &plain, WANT("url.path=/"));
+	check_span(SIDE_SERVER, "GET http://abs HTTP/1.1\r\nHost: inner\r\n\r\n", NULL, &plain,
+		   WANT("url.path=/"));
 	/* a client's headers are its own: they say nothing of where it called */
-	check_span(SIDE_CLIENT, "GET /p HTTP/1.1\r\nHost: inner:81\r\nX-Forwarded-Host: outer\r\nForwarded: host=x\r\n\r\n",
+	check_span(SIDE_CLIENT,
+		   "GET /p HTTP/1.1\r\nHost: inner:81\r\nX-Forwarded-Host: outer\r\nForwarded: "
+		   "host=x\r\n\r\n",
 		   NULL, &plain, WANT("server.address=inner", "url.full=http://inner:81/p"));
 }
 
@@ -595,17 +653,25 @@ static void client_spans(void **state)
 	check_span(SIDE_CLIENT, "GET /p?a=1 HTTP/1.1\r\nHost: h:8080\r\nUser-Agent: curl\r\n\r\n",
 		   "HTTP/1.1 404 No\r\n\r\n", &plain,
 		   WANT("#GET 2", "error.type=404", "server.address=h", "server.port=8080",
-			"url.full=http://h:8080/p?a=REDACTED", "!url.path", "!url.query", "!url.scheme",
-			"!client.address", "!user_agent.original"));
-	check_span(SIDE_CLIENT, "GET /p?a=1&Signature=s&sig=&X-Amz-Signature=q HTTP/1.1\r\nHost: h\r\n\r\n", NULL,
-		   &values, WANT("url.full=http://h/p?a=1&Signature=REDACTED&sig=&X-Amz-Signature=REDACTED", "server.port=80"));
-	check_span(SIDE_CLIENT, "GET https://u:p@far/x HTTP/1.1\r\nHost: proxy\r\n\r\n", NULL, &plain,
-		   WANT("url.full=https://REDACTED:REDACTED@far/x", "server.address=far", "server.port=443"));
-	check_span(SIDE_CLIENT, "GET http://u@far HTTP/1.1\r\n\r\n", NULL, &plain, WANT("url.full=http://REDACTED@far/"));
+			"url.full=http://h:8080/p?a=REDACTED", "!url.path", "!url.query",
+			"!url.scheme", "!client.address", "!user_agent.original"));
+	check_span(SIDE_CLIENT,
+		   "GET /p?a=1&Signature=s&sig=&X-Amz-Signature=q HTTP/1.1\r\nHost: h\r\n\r\n",
+		   NULL, &values,
+		   WANT("url.full=http://h/p?a=1&Signature=REDACTED&sig=&X-Amz-Signature=REDACTED",
+			"server.port=80"));
+	check_span(SIDE_CLIENT, "GET https://u:p@far/x HTTP/1.1\r\nHost: proxy\r\n\r\n", NULL,
+		   &plain,
+		   WANT("url.full=https://REDACTED:REDACTED@far/x", "server.address=far",
+			"server.port=443"));
+	check_span(SIDE_CLIENT, "GET http://u@far HTTP/1.1\r\n\r\n", NULL, &plain,
+		   WANT("url.full=http://REDACTED@far/"));
 	check_span(SIDE_CLIENT, "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n", NULL, &plain,
 		   WANT("url.full=http://[::1]:81/", "server.address=::1"));
-	check_span(SIDE_CLIENT, "GET / HTTP/1.0\r\n\r\n", NULL, &plain, WANT("!url.full", "!server.address"));
-	check_span(SIDE_CLIENT, "CONNECT far:443 HTTP/1.1\r\nHost: far:443\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", &plain,
+	check_span(SIDE_CLIENT, "GET / HTTP/1.0\r\n\r\n", NULL, &plain,
+		   WANT("!url.full", "!server.address"));
+	check_span(SIDE_CLIENT, "CONNECT far:443 HTTP/1.1\r\nHost: far:443\r\n\r\n",
+		   "HTTP/1.1 200 OK\r\n\r\n", &plain,
 		   WANT("#CONNECT 0", "server.address=far", "server.port=443", "!url.full"));
 }
 
@@ -639,11 +705,15 @@ static void header_attributes(void **state)
 	size_t n;
 
 	check_span(SIDE_SERVER,
-		   "GET / HTTP/1.1\r\nX-A: 1\r\nx-a: 2\r\nAuthorization: Basic abc\r\nCookie: a=b\r\nx-A: 3\r\n\r\n",
-		   "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-R: r\r\n\r\n", &with_headers,
-		   WANT("http.request.header.x-a=1, 2, 3", "http.request.header.authorization=REDACTED",
-			"http.request.header.cookie=REDACTED", "http.response.header.set-cookie=REDACTED",
-			"http.response.header.x-r=r", "http.request.body.size=0", "http.response.body.size=0"));
+		   "GET / HTTP/1.1\r\nX-A: 1\r\nx-a: 2\r\nAuthorization: Basic abc\r\nCookie: "
+		   "a=b\r\nx-A: 3\r\n\r\n",
+		   "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-R: r\r\n\r\n",
+		   &with_headers,
+		   WANT("http.request.header.x-a=1, 2, 3",
+			"http.request.header.authorization=REDACTED",
+			"http.request.header.cookie=REDACTED",
+			"http.response.header.set-cookie=REDACTED", "http.response.header.x-r=r",
+			"http.request.body.size=0", "http.response.body.size=0"));
 	/* more than there is room for: left out, and counted */
 	n = (size_t)sprintf(head, "GET / HTTP/1.1\r\n");
 	for (int i = 0; i < 40; i++)
@@ -701,9 +771,11 @@ static void pool_bound(void **state)
 	assert_ptr_equal(exchange_pool__get(pool), ex[1]);
 	for (int i = 0; i < EXCHANGE_FIELDS_MAX; i++)
 		assert_int_equal(exchange__add_field(&fields_at, &count, &cap,
-						     (struct header_field){ VIEW("a"), VIEW("b") }), 0);
+						     (struct header_field){ VIEW("a"), VIEW("b") }),
+				 0);
 	assert_int_equal(exchange__add_field(&fields_at, &count, &cap,
-					     (struct header_field){ VIEW("a"), VIEW("b") }), -ENOSPC);
+					     (struct header_field){ VIEW("a"), VIEW("b") }),
+			 -ENOSPC);
 	free(fields_at);
 }
 
@@ -711,10 +783,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(request_lines), T(status_lines), T(detection), T(start_lines), T(head_ends), T(fields),
-		T(many_fields), T(request_framing), T(response_framing), T(chunks), T(targets), T(hosts),
-		T(forwarded), T(server_spans), T(known_methods), T(behind_proxies), T(client_spans),
-		T(errors), T(header_attributes), T(no_scratch), T(export_paths), T(pool_bound),
+		T(request_lines),    T(status_lines), T(detection),	    T(start_lines),
+		T(head_ends),	     T(fields),	      T(many_fields),	    T(request_framing),
+		T(response_framing), T(chunks),	      T(targets),	    T(hosts),
+		T(forwarded),	     T(server_spans), T(known_methods),	    T(behind_proxies),
+		T(client_spans),     T(errors),	      T(header_attributes), T(no_scratch),
+		T(export_paths),     T(pool_bound),
 #undef T
 	};
 

@@ -53,52 +53,51 @@ static void everything(void **state)
 	const struct ship_otlp *o;
 	struct read r;
 
-	read_file(
-		&r,
-		"file_format: \"1.1\"\n"
-		"disabled: ${TRUE}\n"
-		"log_level: info\n"
-		"resource:\n"
-		"  attributes_list: a=1,b=2\n"
-		"  attributes:\n"
-		"    - name: b\n"
-		"      value: 3\n"
-		"      type: int\n"
-		"    - {name: service.name, value: \"${UNSET:-web shop}\"}\n"
-		"    - {name: list, value: [x], type: string_array}\n"
-		"tracer_provider:\n"
-		"  sampler:\n"
-		"    parent_based:\n"
-		"      root:\n"
-		"        trace_id_ratio_based:\n"
-		"          ratio: 0.25\n"
-		"  processors:\n"
-		"    - batch:\n"
-		"        schedule_delay: ${DELAY}\n"
-		"        export_timeout: 0\n"
-		"        max_queue_size: 100\n"
-		"        max_export_batch_size: 500\n"
-		"        exporter:\n"
-		"          otlp_http:\n"
-		"            endpoint: https://${HOST}:4318/v1/traces\n"
-		"            tls: {ca_file: /proc/self/status, cert_file: /dev/null, key_file: /dev/null}\n"
-		"            headers:\n"
-		"              - {name: k, value: \"$$HOST ${env:HOST}\"}\n"
-		"              - {name: nothing, value: }\n"
-		"            headers_list: \"k=low,l=x%20y\"\n"
-		"            compression: zstd\n"
-		"            timeout: 1500\n"
-		"            encoding: json\n"
-		"    - simple:\n"
-		"        exporter: {otlp_grpc: {endpoint: \"h:1\", tls: {insecure: true}}}\n"
-		"    - batch:\n"
-		"        exporter: {otlp_grpc: }\n"
-		"    - simple:\n"
-		"        exporter: {console: {}}\n"
-		"    - batch:\n"
-		"        exporter: {otlp_file/development: {output_stream: stdout}}\n"
-		"    - batch: {exporter: {zipkin: {}}}\n"
-		"    - mine: {}\n");
+	read_file(&r, "file_format: \"1.1\"\n"
+		      "disabled: ${TRUE}\n"
+		      "log_level: info\n"
+		      "resource:\n"
+		      "  attributes_list: a=1,b=2\n"
+		      "  attributes:\n"
+		      "    - name: b\n"
+		      "      value: 3\n"
+		      "      type: int\n"
+		      "    - {name: service.name, value: \"${UNSET:-web shop}\"}\n"
+		      "    - {name: list, value: [x], type: string_array}\n"
+		      "tracer_provider:\n"
+		      "  sampler:\n"
+		      "    parent_based:\n"
+		      "      root:\n"
+		      "        trace_id_ratio_based:\n"
+		      "          ratio: 0.25\n"
+		      "  processors:\n"
+		      "    - batch:\n"
+		      "        schedule_delay: ${DELAY}\n"
+		      "        export_timeout: 0\n"
+		      "        max_queue_size: 100\n"
+		      "        max_export_batch_size: 500\n"
+		      "        exporter:\n"
+		      "          otlp_http:\n"
+		      "            endpoint: https://${HOST}:4318/v1/traces\n"
+		      "            tls: {ca_file: /proc/self/status, cert_file: /dev/null, "
+		      "key_file: /dev/null}\n"
+		      "            headers:\n"
+		      "              - {name: k, value: \"$$HOST ${env:HOST}\"}\n"
+		      "              - {name: nothing, value: }\n"
+		      "            headers_list: \"k=low,l=x%20y\"\n"
+		      "            compression: zstd\n"
+		      "            timeout: 1500\n"
+		      "            encoding: json\n"
+		      "    - simple:\n"
+		      "        exporter: {otlp_grpc: {endpoint: \"h:1\", tls: {insecure: true}}}\n"
+		      "    - batch:\n"
+		      "        exporter: {otlp_grpc: }\n"
+		      "    - simple:\n"
+		      "        exporter: {console: {}}\n"
+		      "    - batch:\n"
+		      "        exporter: {otlp_file/development: {output_stream: stdout}}\n"
+		      "    - batch: {exporter: {zipkin: {}}}\n"
+		      "    - mine: {}\n");
 	assert_string_equal(r.err.text, "");
 	assert_int_equal(r.ret, 0);
 	assert_true(r.settings.disabled && r.settings.has_sampler);
@@ -207,10 +206,10 @@ static void references(void **state)
 		char text[256];
 		struct read r;
 
-		snprintf(
-			text, sizeof(text),
-			"file_format: \"1.0\"\nresource:\n  attributes:\n    - name: k\n      value: %s\n",
-			cases[i].text);
+		snprintf(text, sizeof(text),
+			 "file_format: \"1.0\"\nresource:\n  attributes:\n    - name: k\n      "
+			 "value: %s\n",
+			 cases[i].text);
 		read_file(&r, text);
 		if (r.ret != (cases[i].value ? 0 : -EINVAL))
 			fail_msg("%s: %d %s", cases[i].text, r.ret, r.err.text);
@@ -248,8 +247,8 @@ static void refused(void **state)
 		{ HEAD
 		  "  processors:\n    - batch: {schedule_delay: \"1\", exporter: {otlp_http: }}\n",
 		  "/schedule_delay: a whole number" },
-		{ HEAD
-		  "  processors:\n    - batch: {max_export_batch_size: 0, exporter: {otlp_http: }}\n",
+		{ HEAD "  processors:\n    - batch: {max_export_batch_size: 0, exporter: "
+		       "{otlp_http: }}\n",
 		  "must not be 0" },
 		{ HEAD "  processors:\n    - batch: {exporter: {otlp_http: {endpoint: \"h:1\"}}}\n",
 		  "/endpoint" },
@@ -265,14 +264,14 @@ static void refused(void **state)
 		{ HEAD
 		  "  processors:\n    - batch: {exporter: {otlp_http: {headers: [{value: b}]}}}\n",
 		  "needs a name" },
-		{ HEAD
-		  "  processors:\n    - batch: {exporter: {otlp_file/development: {output_stream: \"ftp://x\"}}}\n",
+		{ HEAD "  processors:\n    - batch: {exporter: {otlp_file/development: "
+		       "{output_stream: \"ftp://x\"}}}\n",
 		  "stdout or file" },
-		{ HEAD
-		  "  processors:\n    - batch: {exporter: {otlp_file/development: {output_stream: \"file:///no/such/x\"}}}\n",
+		{ HEAD "  processors:\n    - batch: {exporter: {otlp_file/development: "
+		       "{output_stream: \"file:///no/such/x\"}}}\n",
 		  "cannot be opened" },
-		{ HEAD
-		  "  processors:\n    - batch: {exporter: {otlp_grpc: {endpoint: \"https://h\", tls: {ca_file: /no/such}}}}\n",
+		{ HEAD "  processors:\n    - batch: {exporter: {otlp_grpc: {endpoint: "
+		       "\"https://h\", tls: {ca_file: /no/such}}}}\n",
 		  "certificate file /no/such cannot be read: No such file" },
 		{ HEAD "  sampler: {jaeger_remote/development: {}}\n", "the sampler is not known" },
 		{ HEAD "  sampler: {trace_id_ratio_based: {ratio: 2}}\n", "a number from 0 to 1" },

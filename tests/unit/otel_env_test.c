@@ -401,9 +401,9 @@ static void configuration_as_json(void **state)
 	console->width = 80;
 	console->tree = true;
 	ship_config__add(&config, SHIP_FILE)->file.fd = 17;
-	assert_int_equal(
-		ship_otlp__from_env(&ship_config__add(&config, SHIP_OTLP)->otlp, &env, NULL, NULL),
-		0);
+	assert_int_equal(ship_otlp__from_env(&ship_config__add(&config, SHIP_OTLP)->otlp, &env,
+					     NULL, NULL),
+			 0);
 	ship_config__add(&config, SHIP_OTLP);
 	assert_string_equal(config.sinks[3].name, "otlp-2");
 	config.n_sinks--;

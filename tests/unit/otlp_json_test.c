@@ -120,8 +120,9 @@ static void a_whole_span(void **state)
 	assert_int_equal(json_integer_value(json_object_get(root, "droppedAttributesCount")), 1);
 	assert_int_equal(json_integer_value(json_object_get(root, "droppedEventsCount")), 4);
 	assert_int_equal(json_integer_value(json_object_get(root, "droppedLinksCount")), 5);
-	assert_int_equal(
-		json_integer_value(json_object_get(json_object_get(root, "status"), "code")), 2);
+	assert_int_equal(json_integer_value(
+				 json_object_get(json_object_get(root, "status"), "code")),
+			 2);
 	assert_string_equal(text_of(json_array_get(json_object_get(root, "events"), 0), "name"),
 			    "exception");
 	assert_string_equal(text_of(json_array_get(json_object_get(root, "links"), 0), "traceId"),
@@ -187,9 +188,8 @@ static void every_value(void **state)
 		&v, "{\"arrayValue\":{\"values\":[{\"stringValue\":\"x\"},{\"intValue\":\"5\"}]}}");
 	pb_attribute_text(&list, 1, "in", "side");
 	pb_message(&v, 6, &list);
-	assert_value(
-		&v,
-		"{\"kvlistValue\":{\"values\":[{\"key\":\"in\",\"value\":{\"stringValue\":\"side\"}}]}}");
+	assert_value(&v, "{\"kvlistValue\":{\"values\":[{\"key\":\"in\",\"value\":{\"stringValue\":"
+			 "\"side\"}}]}}");
 }
 
 static void deep_values_end(void **state)
@@ -245,9 +245,8 @@ static void resources_and_scopes(void **state)
 	pb_number(&b, 4, 1);
 	assert_int_equal(otlp_json__scope(&out, buf_view(&b)), 0);
 	buf__add(&out, "", 1);
-	assert_string_equal(
-		out.at,
-		"{\"name\":\"sonde\",\"version\":\"1\",\"attributes\":[],\"droppedAttributesCount\":1}");
+	assert_string_equal(out.at, "{\"name\":\"sonde\",\"version\":\"1\",\"attributes\":[],"
+				    "\"droppedAttributesCount\":1}");
 	buf__free(&b);
 	buf__free(&out);
 }

@@ -255,8 +255,10 @@ static void json_requests(void **state)
 		assert_non_null(root);
 		json_array_foreach(json_object_get(root, "resourceSpans"), i, group)
 		{
-			json_t *list = json_object_get(
-				json_array_get(json_object_get(group, "scopeSpans"), 0), "spans");
+			json_t *list =
+				json_object_get(json_array_get(json_object_get(group, "scopeSpans"),
+							       0),
+						"spans");
 
 			assert_true(json_array_size(list) > 0);
 			spans += json_array_size(list);

@@ -18,11 +18,11 @@ static void every_http_status(void **state)
 		struct answer a = { .received = true,
 				    .http_status = status,
 				    .grpc_status = GRPC_NONE };
-		enum verdict want = status >= 200 && status < 300 ? VERDICT_DONE
-				    : status == 429 || (status >= 502 && status <= 504)
-					    ? VERDICT_RETRY
-				    : status == 413 ? VERDICT_SPLIT
-						    : VERDICT_REJECT;
+		enum verdict want = status >= 200 && status < 300 ? VERDICT_DONE :
+				    status == 429 || (status >= 502 && status <= 504) ?
+								    VERDICT_RETRY :
+				    status == 413 ? VERDICT_SPLIT :
+						    VERDICT_REJECT;
 
 		assert_int_equal(retry__judge(&a), want);
 	}

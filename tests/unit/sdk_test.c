@@ -135,8 +135,8 @@ static void cut_anywhere(void **state)
 			unsigned int got;
 
 			memcpy(copy + 1, bodies[b].at, n);
-			got = b ? sdk__decode_json(bytes_of(copy + 1, n), on_span, &found)
-				: sdk__decode_protobuf(bytes_of(copy + 1, n), on_span, &found);
+			got = b ? sdk__decode_json(bytes_of(copy + 1, n), on_span, &found) :
+				  sdk__decode_protobuf(bytes_of(copy + 1, n), on_span, &found);
 			assert_int_equal(got, found.n);
 			assert_true(found.n <= 2);
 			if (n > bodies[b].len - 3 && b)
@@ -161,7 +161,7 @@ enum { CURL = 10, APP = 20, NODE = 30, COLLECTOR = 40 };
 
 #define T "0af7651916cd43dd8448eb211c80319c"
 #define HEADER(id) "00-" T "-" id "-01"
-#define P "b7ad6b7169203331" /* curl's invention, or some other system's span */
+#define P "b7ad6b7169203331"  /* curl's invention, or some other system's span */
 #define X1 "00f067aa0ba90211" /* the SDK's server span */
 #define X2 "00f067aa0ba90222" /* the SDK's client span */
 

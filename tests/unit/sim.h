@@ -57,10 +57,10 @@ struct sim {
 	uint64_t records;
 	uint64_t want[64];
 	uint32_t n_want;
-	bool unsure, lose; /* calls say what is asked for; records are lost */
-	uint32_t capture;  /* bytes of a call that are captured at most; 0: all */
+	bool unsure, lose;		 /* calls say what is asked for; records are lost */
+	uint32_t capture;		 /* bytes of a call that are captured at most; 0: all */
 	uint32_t tx_base, rx_base, tgid; /* of the next connection; 0: 1000, 2000, 100 */
-	struct buf *frames; /* where what comes out is kept, or NULL */
+	struct buf *frames;		 /* where what comes out is kept, or NULL */
 	char *area;
 };
 
@@ -171,7 +171,7 @@ static void sim_on_want_process(void *arg, uint32_t tgid, uint64_t start_ns)
 static void sim_open(struct sim *sim)
 {
 	static char *area;
-	struct engine_out out = { sim,		     sim_on_frame,	 sim_on_watermark,
+	struct engine_out out = { sim,	       sim_on_frame,	 sim_on_watermark,
 				  sim_on_wish, sim_on_want_slot, sim_on_want_process };
 
 	sim->engine = engine__new(&sim->config, &out, &sim->account);
@@ -198,8 +198,10 @@ static void sim_check_account(struct sim *sim)
 			a->dropped_bad_head + a->dropped_trace_cap + a->dropped_unjoined;
 
 	if (begun != went)
-		fail_msg("begun %lu (turns %lu starts %lu lost %lu inside %lu) but open %lu spans %lu "
-			 "continuation %lu ring %lu response_lost %lu bound %lu bad %lu unjoined %lu",
+		fail_msg("begun %lu (turns %lu starts %lu lost %lu inside %lu) but open %lu spans "
+			 "%lu "
+			 "continuation %lu ring %lu response_lost %lu bound %lu bad %lu unjoined "
+			 "%lu",
 			 begun, sim->turns_begun, sim->starts_begun, sim->begun_lost, a->ex_inside,
 			 a->ex_open, a->ex_spans, a->filtered_continuation, a->dropped_ring,
 			 a->dropped_response_lost, a->dropped_bound, a->dropped_bad_head,
@@ -416,7 +418,8 @@ static void sim_call(struct sim_conn *c, int dir, const char *at, size_t len)
 	if (c->watermark[dir]) {
 		if (offset < c->watermark[dir] && c->watermark[dir] <= c->off[dir])
 			sim_end(c, dir, 0);
-	} else if ((!captured || copied < len) && len >= 5 && !memcmp(at + len - 5, "0\r\n\r\n", 5) &&
+	} else if ((!captured || copied < len) && len >= 5 &&
+		   !memcmp(at + len - 5, "0\r\n\r\n", 5) &&
 		   (len == 5 || (len >= 7 && !memcmp(at + len - 7, "\r\n", 2)))) {
 		sim_end(c, dir, SONDE_F_LAST_CHUNK);
 	}

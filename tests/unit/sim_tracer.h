@@ -29,7 +29,8 @@ struct sim_ended {
 };
 
 static struct sim_ended sim_ended[SIM_ENDED];
-static uint32_t sim_n_ended, sim_n_request, sim_n_abandoned, sim_n_gone, sim_n_process, sim_n_flush, sim_n_resent;
+static uint32_t sim_n_ended, sim_n_request, sim_n_abandoned, sim_n_gone, sim_n_process, sim_n_flush,
+	sim_n_resent;
 static bool sim_promise; /* other spans refer to what is abandoned */
 static struct account *sim_account;
 
@@ -43,7 +44,8 @@ struct tracer *tracer__new(const struct engine_config *config, const struct engi
 			   struct account *account)
 {
 	sim_account = account;
-	sim_n_ended = sim_n_request = sim_n_abandoned = sim_n_gone = sim_n_process = sim_n_flush = 0;
+	sim_n_ended = sim_n_request = sim_n_abandoned = sim_n_gone = sim_n_process = sim_n_flush =
+		0;
 	return calloc(1, sizeof(struct tracer));
 }
 

@@ -177,8 +177,9 @@ static void rig_field(struct exchange *ex, const char *name, const char *value)
 	struct header_field field = { view_of(name), view_of(value) };
 
 	if (value)
-		assert_int_equal(
-			exchange__add_field(&ex->fields, &ex->n_fields, &ex->fields_cap, field), 0);
+		assert_int_equal(exchange__add_field(&ex->fields, &ex->n_fields, &ex->fields_cap,
+						     field),
+				 0);
 }
 
 static struct exchange *rig_exchange(struct rig *rig, struct rig_call *call,
@@ -198,8 +199,8 @@ static struct exchange *rig_exchange(struct rig *rig, struct rig_call *call,
 	ex->flags = call->flags;
 	ex->process = (struct process_key){ tgid, tgid };
 	ex->tid = tid ? tid : tgid;
-	ex->turn = (struct sonde_turn_ref){ side == SIDE_SERVER ? call->server_conn
-								: call->client_conn,
+	ex->turn = (struct sonde_turn_ref){ side == SIDE_SERVER ? call->server_conn :
+								  call->client_conn,
 					    call->reused ? 3 : 1, ex->tid };
 	ex->edge = (struct edge){ .known = !call->no_edge,
 				  .unix_pair = call->unix_pair,
@@ -232,9 +233,9 @@ static RIG_UNUSED void rig_write(struct rig *rig, struct rig_call *call)
 	if (call->in_hand)
 		in_hand = (struct sonde_turn_ref){ call->in_hand->server_conn,
 						   call->in_hand->reused ? 3 : 1,
-						   call->in_hand->server_tid
-							   ? call->in_hand->server_tid
-							   : call->in_hand->server };
+						   call->in_hand->server_tid ?
+							   call->in_hand->server_tid :
+							   call->in_hand->server };
 	call->c->evidence.at[SONDE_EV_WRITE] = in_hand;
 	if (!call->reused)
 		call->c->evidence.at[SONDE_EV_CONNECT] = in_hand;

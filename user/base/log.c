@@ -36,8 +36,11 @@ static void write_line(enum log_level level, const char *text, time_t now)
 	size_t n;
 
 	if (config.json) {
-		n = (size_t)snprintf(out, sizeof(out), "{\"time\":%lld,\"level\":\"%s\",\"role\":\"%s\",\"message\":\"",
-				     (long long)now, level_names[level], config.role ? config.role : "");
+		n = (size_t)
+			snprintf(out, sizeof(out),
+				 "{\"time\":%lld,\"level\":\"%s\",\"role\":\"%s\",\"message\":\"",
+				 (long long)now, level_names[level],
+				 config.role ? config.role : "");
 		for (const char *s = text; *s && n < sizeof(out) - 8; s++) {
 			if (*s == '"' || *s == '\\')
 				out[n++] = '\\';
@@ -66,7 +69,8 @@ void log__line(enum log_level level, const char *fmt, ...)
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (now.tv_sec != second) {
 		if (suppressed) {
-			snprintf(text, sizeof(text), "%u lines were left out in the last second", suppressed);
+			snprintf(text, sizeof(text), "%u lines were left out in the last second",
+				 suppressed);
 			write_line(LOG_WARN, text, now.tv_sec);
 		}
 		second = now.tv_sec;

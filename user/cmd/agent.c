@@ -20,15 +20,18 @@
 static const char help[] =
 	"usage: sonde agent [SCOPE] [OUTPUT]\n"
 	"\n"
-	"Traces the whole machine (or a scope) and exports spans as the environment says: OTEL_* as any\n"
-	"OpenTelemetry SDK reads them, default OTLP to http://localhost:4318. With OTEL_CONFIG_FILE or\n"
+	"Traces the whole machine (or a scope) and exports spans as the environment says: OTEL_* "
+	"as any\n"
+	"OpenTelemetry SDK reads them, default OTLP to http://localhost:4318. With "
+	"OTEL_CONFIG_FILE or\n"
 	"--config, only that file counts. One agent a machine.\n"
 	"\n"
 	"  OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 sonde agent\n"
 	"  sonde agent --otlp grpc://127.0.0.1:4317 --cgroup /system.slice\n"
 	"  sonde agent --replace                     take over from a running agent\n"
 	"\n"
-	"  --replace        end the agent that runs and take its place; the gap is in neither's account\n"
+	"  --replace        end the agent that runs and take its place; the gap is in neither's "
+	"account\n"
 	"  --lock FILE      the lock of the one agent (default " LOCK_FILE ")\n"
 	"  --config FILE    OpenTelemetry configuration file\n"
 	"Scope, -o, --otlp, --ledger, --tier, --ring-size, --duration as in `sonde trace --help`.\n"
@@ -52,7 +55,8 @@ static int take_over(int fd, const char *path)
 	pid_t pid = holder(fd);
 
 	if (pid <= 1 || kill(pid, SIGTERM)) {
-		fprintf(stderr, "sonde agent: --replace: %s names no process that could be ended\n", path);
+		fprintf(stderr, "sonde agent: --replace: %s names no process that could be ended\n",
+			path);
 		return EXIT_FAILED;
 	}
 	log_info("agent %d is asked to end", (int)pid);
@@ -61,7 +65,8 @@ static int take_over(int fd, const char *path)
 			return 0;
 		clock__sleep_ms(20);
 	}
-	fprintf(stderr, "sonde agent: --replace: agent %d did not end within %d s\n", (int)pid, REPLACE_SECONDS);
+	fprintf(stderr, "sonde agent: --replace: agent %d did not end within %d s\n", (int)pid,
+		REPLACE_SECONDS);
 	return EXIT_FAILED;
 }
 
@@ -72,13 +77,15 @@ static int lock(const struct run_options *options)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644), status = 0;
 
 	if (fd < 0) {
-		fprintf(stderr, "sonde agent: cannot open the lock %s: %s; --lock names another\n", path,
-			strerror(errno));
+		fprintf(stderr, "sonde agent: cannot open the lock %s: %s; --lock names another\n",
+			path, strerror(errno));
 		return EXIT_FAILED;
 	}
 	if (!try_lock(fd)) {
 		if (!options->replace) {
-			fprintf(stderr, "sonde agent: another agent runs already, process %d (%s): end it, or take over with --replace\n",
+			fprintf(stderr,
+				"sonde agent: another agent runs already, process %d (%s): end it, "
+				"or take over with --replace\n",
 				(int)holder(fd), path);
 			return EXIT_FAILED;
 		}
@@ -93,8 +100,9 @@ int cmd_agent(int argc, char **argv)
 {
 	struct run_options options;
 	struct run_plan plan;
-	int status = options__parse(argc, argv, TAKES_SCOPE | TAKES_OUTPUT | TAKES_CAPTURE | TAKES_AGENT,
-				    &options);
+	int status =
+		options__parse(argc, argv, TAKES_SCOPE | TAKES_OUTPUT | TAKES_CAPTURE | TAKES_AGENT,
+			       &options);
 
 	if (status)
 		return status;

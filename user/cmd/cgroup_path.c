@@ -69,17 +69,21 @@ static int find_by_name(enum cgroup_kind kind, const char *root, const char *nam
 	snprintf(unit, sizeof(unit), "%s%s", name,
 		 kind == CGROUP_UNIT && !strchr(name, '.') ? ".service" : "");
 	if (kind == CGROUP_CONTAINER && strlen(name) < CONTAINER_PREFIX_MIN)
-		return err__set(err, -EINVAL, "'%s' is too short to name one container: give at least %d characters of its id",
+		return err__set(err, -EINVAL,
+				"'%s' is too short to name one container: give at least %d "
+				"characters of its id",
 				name, CONTAINER_PREFIX_MIN);
 	walk.name = unit;
 	walk.kind = kind;
 	walk.matches = 0;
 	nftw(root, visit, 32, FTW_PHYS | FTW_ACTIONRETVAL);
 	if (!walk.matches)
-		return err__set(err, -ENOENT, "there is no %s '%s' below %s: is it running, and on cgroup v2?",
+		return err__set(err, -ENOENT,
+				"there is no %s '%s' below %s: is it running, and on cgroup v2?",
 				what, unit, root);
 	if (walk.matches > 1)
-		return err__set(err, -EINVAL, "'%s' names %u %ss: write more of it, or use --cgroup", unit,
+		return err__set(err, -EINVAL,
+				"'%s' names %u %ss: write more of it, or use --cgroup", unit,
 				walk.matches, what);
 	*ret = strdup(walk.found);
 	return *ret ? 0 : -ENOMEM;
@@ -92,7 +96,9 @@ int cgroup_path__find(enum cgroup_kind kind, const char *name, char **ret_path, 
 	struct stat st;
 
 	if (!root)
-		return err__set(err, -ENOENT, "cgroup v2 is not mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified: mount it, or use -p, --port or --netns");
+		return err__set(err, -ENOENT,
+				"cgroup v2 is not mounted at /sys/fs/cgroup or "
+				"/sys/fs/cgroup/unified: mount it, or use -p, --port or --netns");
 	if (kind != CGROUP_PATH)
 		return find_by_name(kind, root, name, ret_path, err);
 	if (name[0] == '/' && !stat(name, &st) && S_ISDIR(st.st_mode) &&
@@ -102,7 +108,9 @@ int cgroup_path__find(enum cgroup_kind kind, const char *name, char **ret_path, 
 	}
 	snprintf(path, sizeof(path), "%s/%s", root, name + (name[0] == '/'));
 	if (stat(path, &st) || !S_ISDIR(st.st_mode))
-		return err__set(err, -ENOENT, "there is no cgroup '%s' below %s; `cat /proc/PID/cgroup` shows a process's",
+		return err__set(err, -ENOENT,
+				"there is no cgroup '%s' below %s; `cat /proc/PID/cgroup` shows a "
+				"process's",
 				name, root);
 	*ret_path = strdup(path);
 	return *ret_path ? 0 : -ENOMEM;

@@ -4,11 +4,18 @@
 #define SONDE_CMD_COMMAND_H
 
 /* Exit status of every command (a traced command's own passes through; 125–127 as env(1)). */
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_SONDE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_SONDE = 125,
+	EXIT_CANNOT_RUN = 126,
+	EXIT_NOT_FOUND = 127
+};
 
 struct command {
 	const char *name;
-	const char *summary; /* one line */
+	const char *summary;		   /* one line */
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 

@@ -8,15 +8,16 @@
 #include "probe/capture.h"
 #include "probe/environment.h"
 
-static const char help[] =
-	"usage: sonde doctor [--json]\n"
-	"\n"
-	"Says what this kernel and these permissions allow, one sentence and one fix each: the conditions,\n"
-	"then every tier, tried for real (loaded, attached, fired, taken off again). Nothing of others is traced.\n"
-	"\n"
-	"  sudo sonde doctor\n"
-	"\n"
-	"Exit status 0 if sonde can trace here, else 1.\n";
+static const char help[] = "usage: sonde doctor [--json]\n"
+			   "\n"
+			   "Says what this kernel and these permissions allow, one sentence and "
+			   "one fix each: the conditions,\n"
+			   "then every tier, tried for real (loaded, attached, fired, taken off "
+			   "again). Nothing of others is traced.\n"
+			   "\n"
+			   "  sudo sonde doctor\n"
+			   "\n"
+			   "Exit status 0 if sonde can trace here, else 1.\n";
 
 static json_t *finding_json(const struct finding *f)
 {
@@ -26,8 +27,8 @@ static json_t *finding_json(const struct finding *f)
 			 f->text, "fix", f->fix);
 }
 
-static void print_json(const struct finding *findings, unsigned int n, const struct tier_report *tiers,
-		       const char *chosen)
+static void print_json(const struct finding *findings, unsigned int n,
+		       const struct tier_report *tiers, const char *chosen)
 {
 	json_t *root = json_object(), *list = json_array(), *tier_list = json_array();
 	char *text;
@@ -36,8 +37,9 @@ static void print_json(const struct finding *findings, unsigned int n, const str
 		json_array_append_new(list, finding_json(&findings[i]));
 	for (unsigned int i = 0; i < TIERS; i++)
 		json_array_append_new(tier_list,
-				      json_pack("{s:s, s:b, s:s, s:s}", "name", tiers[i].name, "available",
-						tiers[i].available, "why", tiers[i].why, "fix", tiers[i].fix));
+				      json_pack("{s:s, s:b, s:s, s:s}", "name", tiers[i].name,
+						"available", tiers[i].available, "why",
+						tiers[i].why, "fix", tiers[i].fix));
 	json_object_set_new(root, "conditions", list);
 	json_object_set_new(root, "tiers", tier_list);
 	json_object_set_new(root, "tier", chosen ? json_string(chosen) : json_null());
@@ -55,24 +57,27 @@ static void print_line(const char *mark, const char *name, const char *text, con
 		printf("%-5s %-20s -> %s\n", "", "", fix);
 }
 
-static void print_text(const struct finding *findings, unsigned int n, const struct tier_report *tiers,
-		       const char *chosen)
+static void print_text(const struct finding *findings, unsigned int n,
+		       const struct tier_report *tiers, const char *chosen)
 {
 	static const char *const marks[] = { "ok", "note", "BAD" };
 
 	for (unsigned int i = 0; i < n; i++)
-		print_line(marks[findings[i].level], findings[i].name, findings[i].text, findings[i].fix);
+		print_line(marks[findings[i].level], findings[i].name, findings[i].text,
+			   findings[i].fix);
 	for (unsigned int i = 0; i < TIERS; i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "tier %s", tiers[i].name);
 		print_line(tiers[i].available ? "ok" : "no", name,
-			   tiers[i].why[0] ? tiers[i].why : "loads, attaches and fires", tiers[i].fix);
+			   tiers[i].why[0] ? tiers[i].why : "loads, attaches and fires",
+			   tiers[i].fix);
 	}
 	if (chosen)
 		printf("\nsonde can trace here, by tier %s.\n", chosen);
 	else
-		printf("\nsonde cannot trace here: mend what is marked BAD first, then what stands at the tiers.\n");
+		printf("\nsonde cannot trace here: mend what is marked BAD first, then what stands "
+		       "at the tiers.\n");
 }
 
 /* The first available one in the order in which a trace would take them. */
@@ -104,7 +109,9 @@ int cmd_doctor(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	if (argc > 1 && !json) {
-		fprintf(stderr, "sonde doctor: unknown argument '%s'; usage: sonde doctor [--json]\n", argv[1]);
+		fprintf(stderr,
+			"sonde doctor: unknown argument '%s'; usage: sonde doctor [--json]\n",
+			argv[1]);
 		return EXIT_USAGE;
 	}
 	n = environment__look(findings, FINDINGS_MAX);

@@ -15,9 +15,24 @@
 #include "cmd/command.h"
 
 enum {
-	OPT_CGROUP = 256, OPT_UNIT, OPT_CONTAINER, OPT_NETNS, OPT_PORT, OPT_EXE, OPT_OTLP, OPT_LEDGER,
-	OPT_TREE, OPT_WHERE, OPT_DURATION, OPT_HEADERS, OPT_TIER, OPT_RING_SIZE, OPT_CONFIG, OPT_JSON,
-	OPT_REPLACE, OPT_LOCK,
+	OPT_CGROUP = 256,
+	OPT_UNIT,
+	OPT_CONTAINER,
+	OPT_NETNS,
+	OPT_PORT,
+	OPT_EXE,
+	OPT_OTLP,
+	OPT_LEDGER,
+	OPT_TREE,
+	OPT_WHERE,
+	OPT_DURATION,
+	OPT_HEADERS,
+	OPT_TIER,
+	OPT_RING_SIZE,
+	OPT_CONFIG,
+	OPT_JSON,
+	OPT_REPLACE,
+	OPT_LOCK,
 };
 
 struct option_rule {
@@ -57,7 +72,8 @@ static const struct option_rule rules[] = {
 };
 #define RULES (sizeof(rules) / sizeof(rules[0]))
 
-static int __attribute__((format(printf, 2, 3))) bad(const struct run_options *o, const char *fmt, ...)
+static int __attribute__((format(printf, 2, 3)))
+bad(const struct run_options *o, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -107,7 +123,8 @@ static int add_pids(struct run_options *o, const char *list)
 	strcpy(copy, list);
 	for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save)) {
 		if (!parse_number(s, 1, 1u << 22, false, &pid))
-			return bad(o, "-p: '%s' is not a process id; write -p 1234 or -p 1234,1235", s);
+			return bad(o, "-p: '%s' is not a process id; write -p 1234 or -p 1234,1235",
+				   s);
 		if (o->scope.n_pids == OPTION_LIST_MAX)
 			return bad(o, "-p: more than %d processes; use --cgroup", OPTION_LIST_MAX);
 		if (kill((pid_t)pid, 0) && errno == ESRCH)
@@ -130,9 +147,12 @@ static int add_string(struct run_options *o, const char **list, unsigned int *n,
 
 static int add_cgroup(struct run_options *o, int code, const char *value)
 {
-	const char *name = code == OPT_UNIT ? "--unit" : code == OPT_CONTAINER ? "--container" : "--cgroup";
-	enum cgroup_kind kind = code == OPT_UNIT ? CGROUP_UNIT :
-				code == OPT_CONTAINER ? CGROUP_CONTAINER : CGROUP_PATH;
+	const char *name = code == OPT_UNIT	 ? "--unit" :
+			   code == OPT_CONTAINER ? "--container" :
+						   "--cgroup";
+	enum cgroup_kind kind = code == OPT_UNIT      ? CGROUP_UNIT :
+				code == OPT_CONTAINER ? CGROUP_CONTAINER :
+							CGROUP_PATH;
 	struct err err = { "" };
 	char *path;
 
@@ -144,8 +164,10 @@ static int add_cgroup(struct run_options *o, int code, const char *value)
 static int add_netns(struct run_options *o, const char *value)
 {
 	if (access(value, F_OK))
-		return bad(o, "--netns: %s: %s; give a path such as /run/netns/NAME or /proc/PID/ns/net",
-			   value, strerror(errno));
+		return bad(
+			o,
+			"--netns: %s: %s; give a path such as /run/netns/NAME or /proc/PID/ns/net",
+			value, strerror(errno));
 	return add_string(o, o->scope.netns, &o->scope.n_netns, value, "--netns");
 }
 
@@ -199,7 +221,9 @@ static int set_duration(struct run_options *o, const char *value)
 static int set_tier(struct run_options *o, const char *value)
 {
 	if (strcmp(value, "fentry") && strcmp(value, "kprobe") && strcmp(value, "socktp"))
-		return bad(o, "--tier: there is no tier '%s'; there are fentry, kprobe and socktp; `sonde doctor` says which work here",
+		return bad(o,
+			   "--tier: there is no tier '%s'; there are fentry, kprobe and socktp; "
+			   "`sonde doctor` says which work here",
 			   value);
 	o->tier = value;
 	return 0;
@@ -211,7 +235,9 @@ static int set_ring(struct run_options *o, const char *value)
 
 	if (!parse_number(value, page, 1u << 30, true, &o->ring_bytes) ||
 	    (o->ring_bytes & (o->ring_bytes - 1)))
-		return bad(o, "--ring-size: '%s' is not a power of two from %llu bytes to 1g; write 262144 or 256k",
+		return bad(o,
+			   "--ring-size: '%s' is not a power of two from %llu bytes to 1g; write "
+			   "262144 or 256k",
 			   value, (unsigned long long)page);
 	return 0;
 }
@@ -219,24 +245,57 @@ static int set_ring(struct run_options *o, const char *value)
 static int set_option(struct run_options *o, int code, const char *value)
 {
 	switch (code) {
-	case 'u': o->user = value; return 0;
-	case 'o': o->file = value; return 0;
-	case 'c': o->summary = true; return 0;
-	case 'v': o->verbose++; return 0;
-	case 'q': o->quiet = true; return 0;
-	case 'h': o->help = true; return 0;
-	case OPT_OTLP: o->otlp = value; return 0;
-	case OPT_LEDGER: o->ledger = value; return 0;
-	case OPT_TREE: o->tree = true; return 0;
-	case OPT_JSON: o->json = true; return 0;
-	case OPT_WHERE: o->where = value; return 0;
-	case OPT_HEADERS: o->headers = true; return 0;
-	case OPT_CONFIG: o->config = value; return 0;
-	case OPT_REPLACE: o->replace = true; return 0;
-	case OPT_LOCK: o->lock = value; return 0;
-	case OPT_DURATION: return set_duration(o, value);
-	case OPT_TIER: return set_tier(o, value);
-	case OPT_RING_SIZE: return set_ring(o, value);
+	case 'u':
+		o->user = value;
+		return 0;
+	case 'o':
+		o->file = value;
+		return 0;
+	case 'c':
+		o->summary = true;
+		return 0;
+	case 'v':
+		o->verbose++;
+		return 0;
+	case 'q':
+		o->quiet = true;
+		return 0;
+	case 'h':
+		o->help = true;
+		return 0;
+	case OPT_OTLP:
+		o->otlp = value;
+		return 0;
+	case OPT_LEDGER:
+		o->ledger = value;
+		return 0;
+	case OPT_TREE:
+		o->tree = true;
+		return 0;
+	case OPT_JSON:
+		o->json = true;
+		return 0;
+	case OPT_WHERE:
+		o->where = value;
+		return 0;
+	case OPT_HEADERS:
+		o->headers = true;
+		return 0;
+	case OPT_CONFIG:
+		o->config = value;
+		return 0;
+	case OPT_REPLACE:
+		o->replace = true;
+		return 0;
+	case OPT_LOCK:
+		o->lock = value;
+		return 0;
+	case OPT_DURATION:
+		return set_duration(o, value);
+	case OPT_TIER:
+		return set_tier(o, value);
+	case OPT_RING_SIZE:
+		return set_ring(o, value);
 	case 'n':
 		if (!parse_number(value, 1, UINT64_MAX / 2, false, &o->limit))
 			return bad(o, "-n: '%s' is not a number of spans; write 1 or more", value);
@@ -256,7 +315,8 @@ static void make_tables(unsigned int takes, struct option *longs, char *shorts)
 	for (unsigned int i = 0; i < RULES; i++) {
 		if (!(rules[i].takes & takes))
 			continue;
-		longs[n++] = (struct option){ rules[i].name, rules[i].has_argument, NULL, rules[i].code };
+		longs[n++] = (struct option){ rules[i].name, rules[i].has_argument, NULL,
+					      rules[i].code };
 		if (rules[i].code < 256) {
 			*shorts++ = (char)rules[i].code;
 			if (rules[i].has_argument)
@@ -290,11 +350,13 @@ int options__parse(int argc, char **argv, unsigned int takes, struct run_options
 			return 0;
 	}
 	if (optind < argc && !(takes & TAKES_COMMAND))
-		return bad(ret, "'%s' is one argument too many; `sonde %s --help` shows how it is used",
+		return bad(ret,
+			   "'%s' is one argument too many; `sonde %s --help` shows how it is used",
 			   argv[optind], argv[0]);
 	if (optind < argc)
 		ret->command = argv + optind;
 	if (ret->user && !ret->command)
-		return bad(ret, "-u: it names the user to run a command as, but there is no command; add -- CMD ARG…");
+		return bad(ret, "-u: it names the user to run a command as, but there is no "
+				"command; add -- CMD ARG…");
 	return 0;
 }

@@ -29,18 +29,18 @@ struct run_options {
 	char **command; /* CMD ARG…, NULL: none */
 	const char *user;
 	/* output */
-	const char *file;     /* -o */
-	const char *otlp;     /* --otlp */
-	const char *ledger;   /* --ledger */
+	const char *file;   /* -o */
+	const char *otlp;   /* --otlp */
+	const char *ledger; /* --ledger */
 	bool tree, summary, json, headers;
 	const char *where;
-	uint64_t limit;	      /* -n */
-	double duration_s;    /* --duration, 0: none */
+	uint64_t limit;	   /* -n */
+	double duration_s; /* --duration, 0: none */
 	/* capture */
 	const char *tier;
 	uint64_t ring_bytes;
 	const char *config;
-	const char *lock;     /* agent: --lock */
+	const char *lock; /* agent: --lock */
 	bool replace;
 	int verbose;
 	bool quiet;

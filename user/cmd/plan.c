@@ -29,7 +29,8 @@ int plan__open_output(const char *command, const char *option, const char *path,
 		return STDOUT_FILENO;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
 	if (fd < 0)
-		fprintf(stderr, "sonde %s: %s: cannot write %s: %s\n", command, option, path, strerror(errno));
+		fprintf(stderr, "sonde %s: %s: cannot write %s: %s\n", command, option, path,
+			strerror(errno));
 	return fd;
 }
 
@@ -43,15 +44,17 @@ static int fleet_key(uint8_t key[16])
 	if (fd < 0) {
 		if (!path && errno == ENOENT)
 			return getrandom(key, 16, 0) == 16 ? 0 : -EIO;
-		fprintf(stderr, "sonde: cannot read the fleet key %s: %s\n", path ? path : FLEET_KEY_FILE,
-			strerror(errno));
+		fprintf(stderr, "sonde: cannot read the fleet key %s: %s\n",
+			path ? path : FLEET_KEY_FILE, strerror(errno));
 		return -EIO;
 	}
 	n = read(fd, key, 16);
 	close(fd);
 	if (n == 16)
 		return 0;
-	fprintf(stderr, "sonde: the fleet key %s is shorter than 16 bytes; make one with: head -c 16 /dev/urandom\n",
+	fprintf(stderr,
+		"sonde: the fleet key %s is shorter than 16 bytes; make one with: head -c 16 "
+		"/dev/urandom\n",
 		path ? path : FLEET_KEY_FILE);
 	return -EINVAL;
 }
@@ -67,7 +70,8 @@ static void boot_id(uint8_t id[16])
 	if (f && fgets(text, sizeof(text), f))
 		for (const char *s = text; *s && n < 32; s++) {
 			int digit = *s >= '0' && *s <= '9' ? *s - '0' :
-				    *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 : -1;
+				    *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 :
+							     -1;
 
 			if (digit < 0)
 				continue;
@@ -120,11 +124,13 @@ static int add_console(struct run_plan *plan, const struct run_options *o)
 		sink->file.fd = STDOUT_FILENO;
 		elsewhere = true;
 	}
-	if ((elsewhere || o->quiet) && !o->tree && !o->summary && !o->where && !o->limit && !o->verbose)
+	if ((elsewhere || o->quiet) && !o->tree && !o->summary && !o->where && !o->limit &&
+	    !o->verbose)
 		return 0;
 	sink = ship_config__add(&plan->ship, SHIP_CONSOLE);
-	sink->console.fd = o->command || (o->file && !strcmp(o->file, "-")) || o->json ? STDERR_FILENO :
-											STDOUT_FILENO;
+	sink->console.fd = o->command || (o->file && !strcmp(o->file, "-")) || o->json ?
+				   STDERR_FILENO :
+				   STDOUT_FILENO;
 	sink->console.tree = o->tree;
 	sink->console.summary = o->summary;
 	sink->console.lines = !o->tree && !o->summary && !(elsewhere && !o->where && !o->verbose);
@@ -215,10 +221,12 @@ static int from_file(const char *path, struct ship_config *ship, struct trace_se
 	int ret;
 
 	if (!text) {
-		fprintf(stderr, "sonde: cannot read the configuration file %s: %s\n", path, strerror(errno));
+		fprintf(stderr, "sonde: cannot read the configuration file %s: %s\n", path,
+			strerror(errno));
 		return EXIT_USAGE;
 	}
-	ret = ship__from_file(ship, &settings, text, len, path, &env, STDOUT_FILENO, &warnings, &err);
+	ret = ship__from_file(ship, &settings, text, len, path, &env, STDOUT_FILENO, &warnings,
+			      &err);
 	free(text);
 	print_warnings(&warnings);
 	if (ret) {
@@ -249,8 +257,7 @@ static int agent_sinks(const struct run_options *o, struct ship_config *ship,
 	set_sampler(trace, otel_env__sampler(&env, &warnings));
 	if (otel_env__resource(&env, ret_resource, &warnings))
 		return EXIT_FAILED;
-	ret = o->file || o->otlp ? 0 :
-				   ship__from_env(ship, &env, STDOUT_FILENO, &warnings, &err);
+	ret = o->file || o->otlp ? 0 : ship__from_env(ship, &env, STDOUT_FILENO, &warnings, &err);
 	print_warnings(&warnings);
 	if (!ret)
 		return 0;
@@ -278,7 +285,8 @@ static int reload(const struct run_plan *plan, struct ship_config *ret_ship)
 		if (sink)
 			sink->file.fd = old->file.fd;
 	}
-	if (fresh.sampler != plan->settings.sampler || fresh.sampler_ratio != plan->settings.sampler_ratio)
+	if (fresh.sampler != plan->settings.sampler ||
+	    fresh.sampler_ratio != plan->settings.sampler_ratio)
 		log_warn("another sampler takes effect when the agent is started again");
 	return ret;
 }
@@ -324,7 +332,8 @@ static void known_methods(struct run_plan *plan)
 	const char *list = otel_env__get(&env, "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS");
 
 	if (list)
-		snprintf(plan->settings.known_methods, sizeof(plan->settings.known_methods), "%s", list);
+		snprintf(plan->settings.known_methods, sizeof(plan->settings.known_methods), "%s",
+			 list);
 }
 
 int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)

@@ -7,8 +7,10 @@
 static const char help[] =
 	"usage: sonde record -o FILE [SCOPE] [-- CMD ARG...]\n"
 	"\n"
-	"Writes every message that the trace role receives to FILE (mode 0600: it holds the heads of\n"
-	"requests, credentials included). `sonde replay FILE` makes the same spans of it, on any machine\n"
+	"Writes every message that the trace role receives to FILE (mode 0600: it holds the heads "
+	"of\n"
+	"requests, credentials included). `sonde replay FILE` makes the same spans of it, on any "
+	"machine\n"
 	"of the same byte order, without root: for bug reports, tests and benchmarks.\n"
 	"\n"
 	"  sonde record -o run.sonde -- ./run-my-services.sh\n"
@@ -23,7 +25,8 @@ int cmd_record(int argc, char **argv)
 	struct run_plan plan;
 	const char *file;
 	int status = options__parse(argc, argv,
-				    TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE, &options);
+				    TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE,
+				    &options);
 
 	if (status)
 		return status;
@@ -32,7 +35,8 @@ int cmd_record(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	if (!options.file) {
-		fprintf(stderr, "sonde record: it needs a file to write to: sonde record -o FILE ...\n");
+		fprintf(stderr,
+			"sonde record: it needs a file to write to: sonde record -o FILE ...\n");
 		return EXIT_USAGE;
 	}
 	file = options.file;

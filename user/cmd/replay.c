@@ -8,16 +8,17 @@
 #include "cmd/command.h"
 #include "cmd/plan.h"
 
-static const char help[] =
-	"usage: sonde replay FILE [OUTPUT]\n"
-	"\n"
-	"Runs a file of `sonde record` through the whole user side again: the same spans, ids and times,\n"
-	"to the same bytes each time. Needs no privileges.\n"
-	"\n"
-	"  sonde replay run.sonde --tree\n"
-	"  sonde replay run.sonde -o spans.jsonl --ledger account.json\n"
-	"\n"
-	"Output: -o, --otlp, --ledger, --tree, -c, --json, --where, -n as in `sonde trace --help`.\n";
+static const char help[] = "usage: sonde replay FILE [OUTPUT]\n"
+			   "\n"
+			   "Runs a file of `sonde record` through the whole user side again: the "
+			   "same spans, ids and times,\n"
+			   "to the same bytes each time. Needs no privileges.\n"
+			   "\n"
+			   "  sonde replay run.sonde --tree\n"
+			   "  sonde replay run.sonde -o spans.jsonl --ledger account.json\n"
+			   "\n"
+			   "Output: -o, --otlp, --ledger, --tree, -c, --json, --where, -n as in "
+			   "`sonde trace --help`.\n";
 
 static int open_file(struct run_plan *plan, const char *path)
 {
@@ -62,7 +63,8 @@ int cmd_replay(int argc, char **argv)
 		options.command = options.command[1] ? options.command : NULL;
 	}
 	if (!path || options.command) {
-		fprintf(stderr, "sonde replay: it needs one file that `sonde record` wrote: sonde replay FILE\n");
+		fprintf(stderr, "sonde replay: it needs one file that `sonde record` wrote: sonde "
+				"replay FILE\n");
 		return EXIT_USAGE;
 	}
 	status = plan__make(&plan, &options, false);

@@ -7,13 +7,16 @@
 static const char help[] =
 	"usage: sonde trace [SCOPE] [OUTPUT] [-- CMD ARG...]\n"
 	"\n"
-	"Traces CMD and all that it starts, or a scope, until it ends or Ctrl-C. Prints a line a span\n"
-	"(on standard error beside a CMD, else on standard output), and at the end, on standard error,\n"
+	"Traces CMD and all that it starts, or a scope, until it ends or Ctrl-C. Prints a line a "
+	"span\n"
+	"(on standard error beside a CMD, else on standard output), and at the end, on standard "
+	"error,\n"
 	"spans, losses and what was not decoded.\n"
 	"\n"
 	"  sonde trace -- curl -s http://127.0.0.1:8080/       one command\n"
 	"  sonde trace --tree -- ./run-my-services.sh          waterfalls of whole traces\n"
-	"  sonde trace -p 1234,1240 --duration 10s             running processes and what they start\n"
+	"  sonde trace -p 1234,1240 --duration 10s             running processes and what they "
+	"start\n"
 	"  sonde trace --port 8080 --where 'status>=500'       whoever uses a port, errors only\n"
 	"  sonde trace -o spans.jsonl --otlp http://127.0.0.1:4318 -- CMD\n"
 	"\n"
@@ -32,7 +35,8 @@ static const char help[] =
 	"  --tree                  waterfalls instead of lines\n"
 	"  -c, --summary           a table by service and operation at the end\n"
 	"  --json                  spans as OTLP JSON on standard output\n"
-	"  --where EXPR            only spans that match: 'service=nginx status>=500 duration>10ms'\n"
+	"  --where EXPR            only spans that match: 'service=nginx status>=500 "
+	"duration>10ms'\n"
 	"  -n, --limit N           end after N spans\n"
 	"  --duration TIME         end after 10, 10s, 5m\n"
 	"  --headers               with request and response headers (secrets redacted)\n"
@@ -43,15 +47,18 @@ static const char help[] =
 	"  --ring-size BYTES       of the buffer between kernel and sonde (default 256k)\n"
 	"  -v, -q                  more, or less, on standard error\n"
 	"\n"
-	"Exit status: the command's own (128+n if a signal killed it), 125 if sonde failed, 126 or 127 if\n"
-	"the command could not be run; without a command 0, 1 if sonde failed, 2 for wrong usage.\n";
+	"Exit status: the command's own (128+n if a signal killed it), 125 if sonde failed, 126 or "
+	"127 if\n"
+	"the command could not be run; without a command 0, 1 if sonde failed, 2 for wrong "
+	"usage.\n";
 
 int cmd_trace(int argc, char **argv)
 {
 	struct run_options options;
 	struct run_plan plan;
 	int status = options__parse(argc, argv,
-				    TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE, &options);
+				    TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE,
+				    &options);
 
 	if (status)
 		return status;

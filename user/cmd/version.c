@@ -19,18 +19,23 @@ int cmd_version(int argc, char **argv)
 	bool json = argc > 1 && !strcmp(argv[1], "--json");
 
 	if (argc > 1 && !strcmp(argv[1], "--help")) {
-		puts("usage: sonde version [--json]\n\nVersion, semantic conventions, tiers compiled in, libraries, kernel.");
+		puts("usage: sonde version [--json]\n\nVersion, semantic conventions, tiers "
+		     "compiled in, libraries, kernel.");
 		return EXIT_DONE;
 	}
 	if (argc > 1 && !json) {
-		fprintf(stderr, "sonde version: unknown argument '%s'; usage: sonde version [--json]\n", argv[1]);
+		fprintf(stderr,
+			"sonde version: unknown argument '%s'; usage: sonde version [--json]\n",
+			argv[1]);
 		return EXIT_USAGE;
 	}
 	uname(&uts);
-	printf(json ? "{\"version\":\"%s\",\"semconv\":\"%s\",\"tiers\":[\"fentry\",\"kprobe\",\"socktp\"],"
-		      "\"libraries\":{\"libbpf\":\"%s\",\"libcurl\":\"%s\",\"jansson\":\"%s\",\"libseccomp\":\"%u.%u.%u\",\"zlib\":\"%s\",\"zstd\":\"%s\"},"
-		      "\"kernel\":\"%s\",\"machine\":\"%s\"}\n"
-		    : "sonde %s\nsemantic conventions %s\ntiers fentry, kprobe, socktp\n"
+	printf(json ? "{\"version\":\"%s\",\"semconv\":\"%s\",\"tiers\":[\"fentry\",\"kprobe\","
+		      "\"socktp\"],"
+		      "\"libraries\":{\"libbpf\":\"%s\",\"libcurl\":\"%s\",\"jansson\":\"%s\","
+		      "\"libseccomp\":\"%u.%u.%u\",\"zlib\":\"%s\",\"zstd\":\"%s\"},"
+		      "\"kernel\":\"%s\",\"machine\":\"%s\"}\n" :
+		      "sonde %s\nsemantic conventions %s\ntiers fentry, kprobe, socktp\n"
 		      "libbpf %s, libcurl %s, jansson %s, libseccomp %u.%u.%u, zlib %s, zstd %s\n"
 		      "kernel %s %s\n",
 	       SONDE_VERSION, SEMCONV_VERSION, libbpf_version_string(),

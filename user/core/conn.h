@@ -23,12 +23,13 @@ static inline enum direction direction_other(enum direction dir)
 /* Captured bytes of one direction, and what their record says beside them. */
 struct piece {
 	enum direction dir;
-	uint16_t flags; /* SONDE_F_* */
+	uint16_t flags;	 /* SONDE_F_* */
 	uint64_t offset; /* of bytes.at[0] */
 	struct view bytes;
 	uint64_t call_end; /* offset after the last byte of the call */
 	uint64_t ns;
-	uint64_t other_offset, other_ns; /* how far the other direction had got, and when; ns 0: nothing */
+	uint64_t other_offset,
+		other_ns; /* how far the other direction had got, and when; ns 0: nothing */
 	uint32_t turn, tid;
 	struct process_key process;
 	const struct sonde_evidence *evidence;
@@ -66,7 +67,7 @@ struct conn {
 /* Open addressing by connection id. */
 struct conn_table {
 	struct conn **at;
-	uint32_t size, used, max; /* size: a power of two */
+	uint32_t size, used, max;	   /* size: a power of two */
 	struct conn *lru_first, *lru_last; /* first: used last */
 };
 

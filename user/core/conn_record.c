@@ -66,7 +66,8 @@ static struct conn *add_unknown(struct core *core, const struct sonde_rec_data *
 		return NULL;
 	conn->proto = proto;
 	conn->process = (struct process_key){ rec->tgid, rec->tgid_start_ns };
-	proto->met(conn, tx ? rec->offset : rec->other_offset, tx ? rec->other_offset : rec->offset);
+	proto->met(conn, tx ? rec->offset : rec->other_offset,
+		   tx ? rec->other_offset : rec->offset);
 	return conn;
 }
 
@@ -78,7 +79,8 @@ void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const vo
 		.flags = rec->h.flags,
 		.offset = rec->offset,
 		.bytes = { payload, rec->copied },
-		.call_end = rec->offset + (rec->call_bytes > rec->copied ? rec->call_bytes : rec->copied),
+		.call_end = rec->offset +
+			    (rec->call_bytes > rec->copied ? rec->call_bytes : rec->copied),
 		.ns = rec->h.ns,
 		.other_offset = rec->other_offset,
 		.other_ns = rec->other_ns,
@@ -172,8 +174,7 @@ void conn__on_timers(struct core *core)
 	struct wheel_timer *timer;
 
 	while ((timer = wheel__expired(&core->wheel, core->now_ns))) {
-		struct conn *conn =
-			(struct conn *)((char *)timer - offsetof(struct conn, timer));
+		struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, timer));
 
 		conn->proto->timer(conn);
 	}

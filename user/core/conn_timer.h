@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define WHEEL_TICK_NS 25000000ull /* 25 ms */
-#define WHEEL_BUCKETS 256	   /* 6.4 s: no timer may be longer */
+#define WHEEL_BUCKETS 256	  /* 6.4 s: no timer may be longer */
 
 /* One in each connection. bucket is its bucket + 1, 0: not set. */
 struct wheel_timer {
@@ -20,8 +20,8 @@ struct wheel_timer {
 
 struct wheel {
 	struct wheel_timer *buckets[WHEEL_BUCKETS];
-	uint32_t set;	   /* timers that are set */
-	uint64_t next_ns;  /* not later than the earliest timer; 0: none is set */
+	uint32_t set;	  /* timers that are set */
+	uint64_t next_ns; /* not later than the earliest timer; 0: none is set */
 };
 
 /* Replaces what was set. Later than the wheel reaches is brought forward. */

@@ -28,16 +28,17 @@ enum exchange_side { SIDE_SERVER = 2, SIDE_CLIENT = 3 }; /* values of OTLP SpanK
 
 /* What is wrong with an exchange, or special: several may hold. */
 enum {
-	EX_RESPONSE = 1 << 0,	  /* a final response head was seen */
-	EX_CUT = 1 << 1,	  /* ended before its response was whole: by reset, close, exit, exec */
-	EX_AMBIGUOUS = 1 << 2,	  /* framing is ambiguous (RFC 9112 6.3): lengths not trusted */
-	EX_UPGRADED = 1 << 3,	  /* 101, or CONNECT with 2xx: the connection is another protocol now */
-	EX_EARLY = 1 << 4,	  /* the response came before the request was whole */
+	EX_RESPONSE = 1 << 0, /* a final response head was seen */
+	EX_CUT = 1 << 1,      /* ended before its response was whole: by reset, close, exit, exec */
+	EX_AMBIGUOUS = 1 << 2, /* framing is ambiguous (RFC 9112 6.3): lengths not trusted */
+	EX_UPGRADED = 1 << 3, /* 101, or CONNECT with 2xx: the connection is another protocol now */
+	EX_EARLY = 1 << 4,    /* the response came before the request was whole */
 	EX_NOT_ALONE = 1 << 5,	  /* shares its turn with other exchanges: no thread evidence */
 	EX_EXPORT = 1 << 6,	  /* a telemetry export: filtered{telemetry} */
 	EX_MID = 1 << 7,	  /* on a connection older than the agent */
 	EX_HEAD_PARTIAL = 1 << 8, /* the head was longer than is captured, or partly unreadable */
-	EX_BODY_PARTIAL = 1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
+	EX_BODY_PARTIAL =
+		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
 };
 
 struct header_field {
@@ -71,15 +72,15 @@ struct edge {
 };
 
 struct exchange {
-	struct exchange *next; /* for whoever owns it */
+	struct exchange *next;	    /* for whoever owns it */
 	struct exchange_pool *pool; /* where exchange__free() puts it */
 	const struct proto *proto;
 	enum exchange_side side;
 	uint32_t flags; /* EX_* */
 
 	struct process_key process;
-	uint32_t tid;		    /* that read (server) or wrote (client) the request's first bytes */
-	uint32_t response_tid;	    /* that wrote or read the response's; 0: not seen */
+	uint32_t tid;	       /* that read (server) or wrote (client) the request's first bytes */
+	uint32_t response_tid; /* that wrote or read the response's; 0: not seen */
 	struct sonde_turn_ref turn; /* the request's turn */
 	uint32_t index;		    /* the how-manieth exchange of this turn, from 0 */
 	struct endpoints endpoints;
@@ -93,14 +94,14 @@ struct exchange {
 	/* The request; views into text. */
 	struct buf text;
 	struct view method, target, version; /* version: "1.1" */
-	struct header_field *fields; /* the pool's memory */
+	struct header_field *fields;	     /* the pool's memory */
 	unsigned int n_fields, fields_cap;
 	/* The response. */
 	uint16_t status;
 	struct header_field *response_fields;
 	unsigned int n_response_fields, response_fields_cap;
 	struct buf response_text;
-	struct buf body;	/* of a telemetry export, as far as captured */
+	struct buf body; /* of a telemetry export, as far as captured */
 	/* A registry error.type when it is none of the status: static string, or NULL. */
 	const char *error_type;
 

@@ -17,7 +17,8 @@
 enum frame_type {
 	FRAME_RESOURCE = 1, /* u32 n, u32 revision, then the encoded OTLP Resource message */
 	FRAME_SCOPE = 2,    /* u32 n, then the encoded OTLP InstrumentationScope message */
-	FRAME_SPAN = 3,	    /* struct frame_span, then the encoded OTLP Span message (none if unsampled) */
+	FRAME_SPAN =
+		3, /* struct frame_span, then the encoded OTLP Span message (none if unsampled) */
 };
 
 struct frame_header {
@@ -28,17 +29,17 @@ struct frame_header {
 
 struct frame_span {
 	uint8_t trace_id[16], span_id[8], parent_id[8]; /* parent all zero: none */
-	uint64_t start_ns;	/* since the epoch */
+	uint64_t start_ns;				/* since the epoch */
 	uint64_t duration_ns;
-	uint64_t operation;	/* hash of service, kind and name */
-	uint32_t resource;	/* n of the RESOURCE frame */
-	uint32_t scope;		/* n of the SCOPE frame */
-	uint8_t kind;		/* OTLP: 2 server, 3 client */
-	uint8_t status;		/* OTLP: 0 unset, 2 error */
-	uint8_t flags;		/* W3C trace flags */
-	uint8_t sampled;	/* 0: header only */
-	uint8_t link_method;	/* registry: enum link_method */
-	uint8_t confidence;	/* percent */
+	uint64_t operation;  /* hash of service, kind and name */
+	uint32_t resource;   /* n of the RESOURCE frame */
+	uint32_t scope;	     /* n of the SCOPE frame */
+	uint8_t kind;	     /* OTLP: 2 server, 3 client */
+	uint8_t status;	     /* OTLP: 0 unset, 2 error */
+	uint8_t flags;	     /* W3C trace flags */
+	uint8_t sampled;     /* 0: header only */
+	uint8_t link_method; /* registry: enum link_method */
+	uint8_t confidence;  /* percent */
 	uint8_t pad[2];
 };
 

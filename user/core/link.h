@@ -35,15 +35,15 @@
 struct tracer;
 
 enum node_state {
-	NODE_OPEN, /* its exchange is under way */
+	NODE_OPEN,  /* its exchange is under way */
 	NODE_ENDED, /* over, and its content encoded; waits */
-	NODE_OUT, /* its span is out */
-	NODE_GONE, /* will make no span */
+	NODE_OUT,   /* its span is out */
+	NODE_GONE,  /* will make no span */
 };
 
 enum parent_state {
 	PARENT_SETTLED,
-	PARENT_EDGE, /* server: the client's end may still show up */
+	PARENT_EDGE,   /* server: the client's end may still show up */
 	PARENT_THREAD, /* client: the candidate is not confirmed yet */
 };
 
@@ -62,7 +62,7 @@ struct passing {
 	struct map_link by_ids;
 	struct passing *newer;
 	uint64_t last_ns;
-	uint32_t open; /* open server nodes with these */
+	uint32_t open;	   /* open server nodes with these */
 	struct node *node; /* the only one, while there has been only one since open was 0 */
 	uint32_t resource; /* of the process */
 	uint8_t trace_id[16];
@@ -72,7 +72,7 @@ struct passing {
 struct node {
 	struct map_link by_edge, by_thread, by_proof;
 	struct process *process; /* holds a reference */
-	struct exchange *ex; /* while NODE_OPEN */
+	struct exchange *ex;	 /* while NODE_OPEN */
 	uint32_t refs;
 	enum exchange_side side;
 	enum node_state state;
@@ -96,18 +96,18 @@ struct node {
 	/* At the top of a tree: the trace of a header that a program further in has made. */
 	struct trace *suggested;
 	struct process *suggested_by; /* holds a reference */
-	struct node *parent; /* holds a reference; NULL: see parent_id */
-	uint64_t parent_id; /* a parent that is no node; 0: none */
-	struct node *candidate; /* holds a reference: thread evidence, until it is weighed */
+	struct node *parent;	      /* holds a reference; NULL: see parent_id */
+	uint64_t parent_id;	      /* a parent that is no node; 0: none */
+	struct node *candidate;	      /* holds a reference: thread evidence, until it is weighed */
 	struct passing *passing;
 
-	uint64_t start_ns, end_ns; /* CLOCK_BOOTTIME */
+	uint64_t start_ns, end_ns;  /* CLOCK_BOOTTIME */
 	uint64_t seen_ns, ended_ns; /* when the tracer was told of request and end */
 	int64_t epoch_offset_ns;
 
 	/* From here on: hold.h's and tracer_emit.c's. */
 	struct node *held_prev, *held_next;
-	struct node *waiters; /* nodes that wait for news of this one */
+	struct node *waiters;		   /* nodes that wait for news of this one */
 	struct node **wait_at, *wait_next; /* in somebody's waiters */
 	struct node *ready_next;
 	bool held, ready;
@@ -123,7 +123,7 @@ struct links {
 	const struct engine_config *config;
 	struct process_table *processes;
 	struct account_trace *account;
-	struct map by_edge; /* clients until they have ended, servers until they have settled */
+	struct map by_edge;   /* clients until they have ended, servers until they have settled */
 	struct map by_thread; /* open server nodes by process and thread */
 	struct map passing;
 	struct passing *passing_first, *passing_last; /* first: the oldest */

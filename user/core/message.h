@@ -23,7 +23,7 @@ enum message_type {
 };
 
 struct message_clock {
-	uint64_t now_ns;	/* CLOCK_BOOTTIME */
+	uint64_t now_ns;	 /* CLOCK_BOOTTIME */
 	int64_t epoch_offset_ns; /* CLOCK_REALTIME - CLOCK_BOOTTIME, now */
 };
 
@@ -51,10 +51,13 @@ enum runtime {
 
 /* Flags of struct message_process. */
 enum {
-	PROCESS_SDK = 1 << 0,	/* a tracing SDK, agent or export library is loaded */
-	PROCESS_GONE = 1 << 1,	/* it had ended before it could be looked at: attributes are what the kernel said */
+	PROCESS_SDK = 1 << 0, /* a tracing SDK, agent or export library is loaded */
+	PROCESS_GONE =
+		1
+		<< 1, /* it had ended before it could be looked at: attributes are what the kernel said */
 	PROCESS_OPT_OUT = 1 << 2, /* the process asked not to be traced */
-	PROCESS_PENDING = 1 << 3, /* runtime and SDK are still being looked for: another message follows */
+	PROCESS_PENDING =
+		1 << 3, /* runtime and SDK are still being looked for: another message follows */
 };
 
 /*
@@ -64,9 +67,9 @@ enum {
  */
 struct message_process {
 	uint64_t tgid_start_ns;
-	uint32_t tgid;	    /* initial pid namespace */
-	uint32_t netns;	    /* inode number */
-	uint16_t runtime;   /* enum runtime */
+	uint32_t tgid;	  /* initial pid namespace */
+	uint32_t netns;	  /* inode number */
+	uint16_t runtime; /* enum runtime */
 	uint16_t flags;
 	uint32_t attributes;
 };

@@ -94,11 +94,11 @@ static uint8_t *put_fixed64(uint8_t *at, unsigned int field, uint64_t value)
 
 static size_t utf8_length(const uint8_t *at, size_t left)
 {
-	size_t n = at[0] < 0x80			   ? 1
-		   : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
-		   : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
-		   : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
-						   : 0;
+	size_t n = at[0] < 0x80			 ? 1 :
+		   at[0] >= 0xc2 && at[0] < 0xe0 ? 2 :
+		   at[0] >= 0xe0 && at[0] < 0xf0 ? 3 :
+		   at[0] >= 0xf0 && at[0] < 0xf5 ? 4 :
+						   0;
 
 	if (!n || n > left)
 		return 0;

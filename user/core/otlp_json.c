@@ -11,12 +11,12 @@
 /* Length of the UTF-8 sequence at the start (RFC 3629: no surrogates, shortest form), 0: none. */
 static size_t utf8_length(const uint8_t *s, size_t len)
 {
-	size_t n = s[0] < 0x80	 ? 1
-		   : s[0] < 0xc2 ? 0
-		   : s[0] < 0xe0 ? 2
-		   : s[0] < 0xf0 ? 3
-		   : s[0] < 0xf5 ? 4
-				 : 0;
+	size_t n = s[0] < 0x80 ? 1 :
+		   s[0] < 0xc2 ? 0 :
+		   s[0] < 0xe0 ? 2 :
+		   s[0] < 0xf0 ? 3 :
+		   s[0] < 0xf5 ? 4 :
+				 0;
 
 	if (!n || n > len)
 		return 0;

@@ -21,12 +21,12 @@ struct process {
 	struct map_link by_key;
 	struct process *lru_prev, *lru_next; /* first: used last */
 	struct process_key key;
-	uint32_t refs; /* nodes of it */
-	bool known; /* a MSG_PROCESS was seen */
-	bool gone; /* ended, or replaced its program */
+	uint32_t refs;	/* nodes of it */
+	bool known;	/* a MSG_PROCESS was seen */
+	bool gone;	/* ended, or replaced its program */
 	uint16_t flags; /* PROCESS_* */
 	enum runtime runtime;
-	uint64_t asked_ns; /* when its identity was asked for */
+	uint64_t asked_ns;    /* when its identity was asked for */
 	struct node *waiters; /* ended nodes that wait for its identity */
 
 	/* The resource: n of its frames, what was last encoded, what was last sent. */
@@ -36,16 +36,16 @@ struct process {
 	uint16_t service_len;
 
 	/* Serving: how its threads and requests relate. */
-	uint32_t open; /* server exchanges open now */
+	uint32_t open;	     /* server exchanges open now */
 	uint32_t served_tid; /* the first thread that read a request; 0: none */
-	bool many_threads; /* others did too */
-	bool multiplexes; /* a thread read a request while another was open on it */
-	uint32_t stayed; /* responses begun on the thread that read the request */
-	uint32_t hopped; /* responses begun on another one */
+	bool many_threads;   /* others did too */
+	bool multiplexes;    /* a thread read a request while another was open on it */
+	uint32_t stayed;     /* responses begun on the thread that read the request */
+	uint32_t hopped;     /* responses begun on another one */
 
 	/* Its own telemetry. */
-	bool relay; /* others export to it */
-	uint32_t exports; /* trace exports of it that were decoded */
+	bool relay;		/* others export to it */
+	uint32_t exports;	/* trace exports of it that were decoded */
 	uint64_t first_held_ns; /* since when its spans have been waiting for a proof */
 };
 

@@ -42,8 +42,9 @@ enum sdk_format sdk__format(const struct exchange *ex)
 	if (ends_with(path, VIEW("/v1/traces"))) {
 		if (json)
 			return SDK_OTLP_JSON;
-		return starts_with_nocase(type, VIEW("application/x-protobuf")) ? SDK_OTLP_PROTOBUF
-										: SDK_NONE;
+		return starts_with_nocase(type, VIEW("application/x-protobuf")) ?
+			       SDK_OTLP_PROTOBUF :
+			       SDK_NONE;
 	}
 	return json && ends_with(path, VIEW("/api/v2/spans")) ? SDK_ZIPKIN_JSON : SDK_NONE;
 }
@@ -92,8 +93,8 @@ unsigned int sdk__decode(const struct exchange *ex, sdk_span_fn *fn, void *arg)
 		return 0;
 	}
 	if (body.len)
-		n = format == SDK_OTLP_PROTOBUF ? sdk__decode_protobuf(body, fn, arg)
-						: sdk__decode_json(body, fn, arg);
+		n = format == SDK_OTLP_PROTOBUF ? sdk__decode_protobuf(body, fn, arg) :
+						  sdk__decode_json(body, fn, arg);
 	buf__free(&inflated);
 	return n;
 }

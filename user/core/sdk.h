@@ -24,8 +24,8 @@ enum sdk_format {
 struct sdk_span {
 	uint8_t trace_id[16];
 	uint64_t span_id, parent_id; /* parent 0: none */
-	uint8_t kind; /* OTLP SpanKind; 0: not said */
-	uint64_t start_ns, end_ns; /* since the epoch */
+	uint8_t kind;		     /* OTLP SpanKind; 0: not said */
+	uint64_t start_ns, end_ns;   /* since the epoch */
 };
 
 typedef void sdk_span_fn(void *arg, const struct sdk_span *span);

@@ -73,9 +73,9 @@ static bool read_hex(struct view v, uint8_t *to, size_t bytes)
 		return false;
 	for (size_t i = 0; i < v.len; i++) {
 		char c = v.at[i] | 0x20;
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-						   : -1;
+		int digit = c >= '0' && c <= '9' ? c - '0' :
+			    c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+						   -1;
 		size_t place = v.len - 1 - i;
 
 		if (digit < 0)

@@ -15,8 +15,8 @@
 enum value_type { VALUE_STRING, VALUE_INT, VALUE_BOOL, VALUE_STRINGS /* array of one string */ };
 
 struct attribute {
-	uint16_t key; /* enum attribute; ATTR_CUSTOM: name is in `name` */
-	uint8_t type; /* enum value_type */
+	uint16_t key;	  /* enum attribute; ATTR_CUSTOM: name is in `name` */
+	uint8_t type;	  /* enum value_type */
 	struct view name; /* ATTR_CUSTOM only: http.request.header.<name> */
 	struct view text;
 	int64_t number;
@@ -24,7 +24,7 @@ struct attribute {
 
 struct span {
 	struct view name;
-	uint8_t kind; /* OTLP SpanKind */
+	uint8_t kind;	/* OTLP SpanKind */
 	uint8_t status; /* OTLP StatusCode */
 	struct view status_message;
 	struct attribute attributes[SPAN_ATTRIBUTES_MAX];

@@ -42,7 +42,7 @@ struct tracer {
 	struct trace_count counts[TRACE_CAP_SETS][TRACE_CAP_WAYS];
 	uint32_t counts_used;
 	uint32_t scope_generation; /* the generation in which SCOPE was sent */
-	struct span span; /* described here */
+	struct span span;	   /* described here */
 	struct buf content, body, frame;
 	struct account spare; /* where nobody gave an account */
 };

@@ -11,7 +11,7 @@
 #define MAGIC_BYTES 14
 #define HEADER_BYTES 32
 #define ALIGNMENT 16
-#define SENTINEL_BYTES 16 /* before and after the text (cmd/go/internal/modload) */
+#define SENTINEL_BYTES 16	    /* before and after the text (cmd/go/internal/modload) */
 #define SEARCH_MAX_BYTES (1u << 20) /* of a data segment, where there are no sections */
 #define FLAG_BIG_ENDIAN 1
 #define FLAG_INLINE 2 /* Go 1.18: strings follow the header, each after its length */

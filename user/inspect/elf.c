@@ -270,8 +270,8 @@ static int read_dynamic(const struct elf *elf, const struct elf_segment *s, unsi
 	err = file__read(elf->file, s->offset + (uint64_t)i * bytes, &d, bytes);
 	if (err)
 		return err;
-	*ret = elf->is64 ? (struct dynamic){ d.wide.d_tag, d.wide.d_un.d_val }
-			 : (struct dynamic){ d.narrow.d_tag, d.narrow.d_un.d_val };
+	*ret = elf->is64 ? (struct dynamic){ d.wide.d_tag, d.wide.d_un.d_val } :
+			   (struct dynamic){ d.narrow.d_tag, d.narrow.d_un.d_val };
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 #define ELF_SECTIONS_MAX 512
 #define ELF_SECTION_NAME_BYTES 24
 #define ELF_DYNAMIC_MAX 1024 /* entries of PT_DYNAMIC looked at */
-#define ELF_NEEDED_MAX 128 /* libraries of these */
+#define ELF_NEEDED_MAX 128   /* libraries of these */
 
 struct elf_segment {
 	uint32_t type, flags;

@@ -16,7 +16,7 @@
 
 /* Flags of struct inspect_answer. */
 enum {
-	INSPECT_DYNAMIC = 1 << 0, /* has a program interpreter or needs shared libraries */
+	INSPECT_DYNAMIC = 1 << 0,  /* has a program interpreter or needs shared libraries */
 	INSPECT_STRIPPED = 1 << 1, /* has no symbol table (.symtab) */
 	INSPECT_SDK = 1 << 2, /* a tracing SDK, agent or export library is built in or linked */
 	INSPECT_CXX = 1 << 3, /* linked with a C++ standard library */
@@ -27,22 +27,22 @@ enum {
 
 /* NUL-terminated strings of printable ASCII; unused bytes are 0. */
 struct inspect_answer {
-	uint32_t abi; /* INSPECT_ABI */
+	uint32_t abi;	  /* INSPECT_ABI */
 	uint32_t request; /* as in the request */
-	int32_t status; /* 0; -ENOEXEC: no ELF file; -EPROTO: broken; -EIO: could not be read */
-	uint32_t flags; /* INSPECT_* */
+	int32_t status;	  /* 0; -ENOEXEC: no ELF file; -EPROTO: broken; -EIO: could not be read */
+	uint32_t flags;	  /* INSPECT_* */
 	uint16_t runtime; /* enum runtime; RUNTIME_NATIVE: machine code of no known runtime */
 	uint16_t machine; /* ELF e_machine */
 	uint32_t build_id_bytes;
 	uint8_t build_id[32];
 	char runtime_version[64]; /* "go1.26.8", "rustc 1.85.0 (…)" */
-	char module[256]; /* Go: path of the main package; else "" */
-	char module_version[64]; /* Go: version of the main module; "" where it has none */
-	char sdk[64]; /* with INSPECT_SDK: which */
+	char module[256];	  /* Go: path of the main package; else "" */
+	char module_version[64];  /* Go: version of the main module; "" where it has none */
+	char sdk[64];		  /* with INSPECT_SDK: which */
 };
 
 struct inspect_request {
-	uint32_t abi; /* INSPECT_ABI */
+	uint32_t abi;	  /* INSPECT_ABI */
 	uint32_t request; /* any number, comes back in the answer */
 };
 

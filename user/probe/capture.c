@@ -24,13 +24,16 @@ static bool is_power_of_two(uint32_t n)
 static int check_options(const struct capture_options *o, struct err *err)
 {
 	if (o->ring_bytes && (!is_power_of_two(o->ring_bytes) || o->ring_bytes < 16384))
-		return err__set(err, -EINVAL,
-				"the ring size %u is no power of two of at least 16384: for example %u",
-				o->ring_bytes, SONDE_RING_DEFAULT_BYTES);
+		return err__set(
+			err, -EINVAL,
+			"the ring size %u is no power of two of at least 16384: for example %u",
+			o->ring_bytes, SONDE_RING_DEFAULT_BYTES);
 	if (o->slots && !is_power_of_two(o->slots))
-		return err__set(err, -EINVAL, "the number of slots, %u, is no power of two", o->slots);
+		return err__set(err, -EINVAL, "the number of slots, %u, is no power of two",
+				o->slots);
 	if (o->tier && tier__by_name(o->tier) < 0)
-		return err__set(err, -EINVAL, "there is no tier %s: fentry, kprobe or socktp", o->tier);
+		return err__set(err, -EINVAL, "there is no tier %s: fentry, kprobe or socktp",
+				o->tier);
 	return 0;
 }
 
@@ -53,17 +56,26 @@ static void settings_fill(struct capture *c, enum tier_id tier, struct sonde_set
 static int maps_prepare(struct capture *c, struct bpf_object *object, const struct bpf_object *from,
 			const struct sonde_settings *s)
 {
-	static const char *const kept[] = { "ring", "proc_ring", "kcounters", "slots", "switches",
-					    "scope_pids", "scope_cgroups", "scope_netns",
-					    "scope_ports", "seen_procs" };
+	static const char *const kept[] = { "ring",	     "proc_ring",   "kcounters",
+					    "slots",	     "switches",    "scope_pids",
+					    "scope_cgroups", "scope_netns", "scope_ports",
+					    "seen_procs" };
 	struct bpf_map *map;
 	int err = 0;
 
-	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "ring"), s->ring_bytes);
-	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "kcounters"), c->cpus);
-	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "slots"), c->slots);
-	err = err ?: bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "conn_hash"), c->conns);
-	bpf_object__for_each_map(map, object) {
+	err = err   ?:
+		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "ring"),
+					       s->ring_bytes);
+	err = err   ?:
+		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "kcounters"),
+					       c->cpus);
+	err = err   ?:
+		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "slots"),
+					       c->slots);
+	err = err   ?:
+		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "conn_hash"),
+					       c->conns);
+	bpf_object__for_each_map (map, object) {
 		const char *name = bpf_map__name(map);
 
 		if (!strcmp(name, s->conn_in_storage ? "conn_hash" : "conn_storage") ||
@@ -94,9 +106,11 @@ static int life_choose(const struct capture *c, struct bpf_object *object)
 		snprintf(name, sizeof(name), "on_%s", names[i]);
 		tracepoint = bpf_object__find_program_by_name(object, name);
 		if (kprobe && tracepoint)
-			err = err ?: bpf_program__set_autoload(c->features.life_kprobe[i] ? tracepoint :
-											    kprobe,
-							       false);
+			err = err   ?:
+				      bpf_program__set_autoload(c->features.life_kprobe[i] ?
+									tracepoint :
+									kprobe,
+								false);
 	}
 	return err;
 }
@@ -119,7 +133,7 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 		return -errno;
 	settings_fill(c, tier, &wanted);
 	err = -EINVAL;
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map (map, object) {
 		const char *dot = strchr(bpf_map__name(map), '.');
 
 		if (!dot || strcmp(dot, ".rodata"))
@@ -170,7 +184,7 @@ static int attach_all(struct capture *c)
 	int err;
 
 	for (int pass = 0; pass < 2; pass++) {
-		bpf_object__for_each_program(program, c->object) {
+		bpf_object__for_each_program (program, c->object) {
 			if (!bpf_program__autoload(program) ||
 			    is_life(bpf_program__name(program)) != (pass == 0))
 				continue;
@@ -225,14 +239,18 @@ static int counters_map(struct capture *c)
 static int load_refused(enum tier_id tier, int ret, struct err *err)
 {
 	if (ret == -EPERM && tier == TIER_FENTRY)
-		return err__set(err, ret,
-				"tier fentry: this kernel attaches no programs to its functions; it needs "
-				"CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, and the other tiers do without");
+		return err__set(
+			err, ret,
+			"tier fentry: this kernel attaches no programs to its functions; it needs "
+			"CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, and the other tiers do without");
 	if (ret == -EPERM)
-		return err__set(err, ret, "tier %s: the kernel refuses to load programs: give sonde "
-				"CAP_BPF and CAP_PERFMON in the initial user namespace, or run it as root",
-				tier__name(tier));
-	return err__set(err, ret, "tier %s: this kernel does not take its programs (%s): use another tier",
+		return err__set(
+			err, ret,
+			"tier %s: the kernel refuses to load programs: give sonde "
+			"CAP_BPF and CAP_PERFMON in the initial user namespace, or run it as root",
+			tier__name(tier));
+	return err__set(err, ret,
+			"tier %s: this kernel does not take its programs (%s): use another tier",
 			tier__name(tier), strerror(-ret));
 }
 
@@ -244,7 +262,8 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 	int ret;
 
 	if (!tier__possible(tier, &c->features, &report))
-		return err__set(err, -ENOTSUP, "tier %s: %s: %s", report.name, report.why, report.fix);
+		return err__set(err, -ENOTSUP, "tier %s: %s: %s", report.name, report.why,
+				report.fix);
 	ret = capture__load(c, tier, NULL, &c->object);
 	if (ret)
 		return load_refused(tier, ret, err);
@@ -370,7 +389,8 @@ struct capture *capture__new(const struct capture_options *o)
 	c->scope = scope__bits(o);
 	c->exec_events = o->exec_events;
 	if (getrandom(c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
-		memcpy(c->seed, &c, sizeof(c)); /* only hides addresses; never needed to be unique */
+		memcpy(c->seed, &c,
+		       sizeof(c)); /* only hides addresses; never needed to be unique */
 	return c;
 }
 
@@ -405,7 +425,9 @@ int capture__open(const struct capture_options *o, struct capture **ret, struct 
 	}
 	if (code)
 		err__set(err, code, "%s%s", first.text,
-			 n > 1 && code != -EINVAL ? "; no other tier works either: see sonde doctor" : "");
+			 n > 1 && code != -EINVAL ?
+				 "; no other tier works either: see sonde doctor" :
+				 "");
 	if (!code) {
 		c->procs = ring_buffer__new(capture__map_fd(c, "proc_ring"), proc_record, c, NULL);
 		if (!c->procs)
@@ -508,7 +530,7 @@ uint64_t capture__map_bytes(const struct capture *c)
 	struct bpf_map *map;
 	uint64_t bytes = 0;
 
-	bpf_object__for_each_map(map, c->object) {
+	bpf_object__for_each_map (map, c->object) {
 		uint64_t entries = bpf_map__max_entries(map);
 
 		if (bpf_map__fd(map) < 0)

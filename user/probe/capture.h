@@ -35,12 +35,12 @@ struct capture_options {
 	 * command runs or as executables are seen.
 	 */
 	bool pids_later;
-	bool exec_events;	/* every exec of the machine on the process ring */
-	const char *tier;	/* NULL: the best that loads, fires and does not miss */
-	uint32_t ring_bytes;	/* a power of two, at least 16 KiB; 0: SONDE_RING_DEFAULT_BYTES */
-	uint32_t conns;		/* 0: SONDE_CONNS_DEFAULT */
-	uint32_t slots;		/* a power of two; 0: SONDE_SLOTS_DEFAULT */
-	bool verbose;		/* libbpf's own words on standard error */
+	bool exec_events;    /* every exec of the machine on the process ring */
+	const char *tier;    /* NULL: the best that loads, fires and does not miss */
+	uint32_t ring_bytes; /* a power of two, at least 16 KiB; 0: SONDE_RING_DEFAULT_BYTES */
+	uint32_t conns;	     /* 0: SONDE_CONNS_DEFAULT */
+	uint32_t slots;	     /* a power of two; 0: SONDE_SLOTS_DEFAULT */
+	bool verbose;	     /* libbpf's own words on standard error */
 };
 
 /*

@@ -59,7 +59,7 @@ unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, 
 	unsigned int n = 0, n_link = 0;
 	/* links were made in two passes over the programs: see attach_all() */
 	for (int pass = 0; pass < 2; pass++) {
-		bpf_object__for_each_program(program, c->object) {
+		bpf_object__for_each_program (program, c->object) {
 			const char *name = bpf_program__name(program);
 			bool first = !strcmp(name + 2, "_fork") || !strcmp(name + 2, "_exit");
 			uint64_t missed = 0, more = 0;

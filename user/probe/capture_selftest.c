@@ -15,7 +15,8 @@
 /* A connected pair of TCP sockets on loopback. -errno where this host has no loopback to test on. */
 static int tcp_pair(int pair[2])
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(at);
 	int listener, err = 0;
 

@@ -54,7 +54,9 @@ int child__prepare(struct child *child, char **argv, const char *user, struct er
 	if (user) {
 		pw = getpwnam(user);
 		if (!pw)
-			return err__set(err, -ENOENT, "-u: there is no user '%s'; `getent passwd` lists them", user);
+			return err__set(err, -ENOENT,
+					"-u: there is no user '%s'; `getent passwd` lists them",
+					user);
 	}
 	if (pipe2(go, O_CLOEXEC))
 		return err__set(err, -errno, "cannot make a pipe: %s", strerror(errno));
@@ -73,7 +75,8 @@ int child__prepare(struct child *child, char **argv, const char *user, struct er
 	child->go = go[1];
 	child->failed = failed[0];
 	if (pid < 0)
-		return err__set(err, -errno, "cannot make a process for the command: %s", strerror(errno));
+		return err__set(err, -errno, "cannot make a process for the command: %s",
+				strerror(errno));
 	child->pid = pid;
 	return 0;
 }

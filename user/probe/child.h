@@ -9,8 +9,8 @@
 #include "base/err.h"
 
 struct child {
-	pid_t pid; /* 0: none, or ended */
-	int go;	   /* write end: a byte lets it exec */
+	pid_t pid;  /* 0: none, or ended */
+	int go;	    /* write end: a byte lets it exec */
 	int failed; /* read end: errno of an exec that failed, else end of file */
 	bool ended;
 	int status; /* of wait(2), once ended */

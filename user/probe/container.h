@@ -12,7 +12,7 @@
 #include "base/buf.h"
 
 #define CONTAINER_ID_BYTES 80 /* 64 hexadecimal digits, or what Amazon ECS makes of a task; NUL */
-#define UNIT_NAME_BYTES 256 /* unit names are at most 255 bytes (systemd, UNIT_NAME_MAX) */
+#define UNIT_NAME_BYTES 256   /* unit names are at most 255 bytes (systemd, UNIT_NAME_MAX) */
 
 /*
  * The container id out of the text of /proc/PID/cgroup. Where several levels look like one (a

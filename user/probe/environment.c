@@ -24,9 +24,9 @@ struct list {
 	unsigned int n, max;
 };
 
-static void __attribute__((format(printf, 5, 6))) add(struct list *list, const char *name,
-						      enum finding_level level, const char *fix,
-						      const char *fmt, ...)
+static void __attribute__((format(printf, 5, 6)))
+add(struct list *list, const char *name, enum finding_level level, const char *fix, const char *fmt,
+    ...)
 {
 	struct finding *f;
 	va_list ap;
@@ -60,7 +60,8 @@ static void look_kernel(struct list *list)
 	unsigned int major = 0, minor = 0;
 
 	uname(&uts);
-	if (sscanf(uts.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 10)))
+	if (sscanf(uts.release, "%u.%u", &major, &minor) == 2 &&
+	    (major < 5 || (major == 5 && minor < 10)))
 		add(list, "kernel", FINDING_BAD, "use Linux 5.10 or newer",
 		    "Linux %s is older than 5.10, the oldest that sonde works on", uts.release);
 	else
@@ -73,9 +74,9 @@ static void look_btf(struct list *list)
 		add(list, "btf", FINDING_OK, "", "the kernel describes its types (BTF)");
 	else
 		add(list, "btf", FINDING_BAD,
-		    errno == ENOENT ?
-			    "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every distribution's since 2021), or mount sysfs on /sys" :
-			    "make /sys/kernel/btf/vmlinux readable",
+		    errno == ENOENT ? "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every "
+				      "distribution's since 2021), or mount sysfs on /sys" :
+				      "make /sys/kernel/btf/vmlinux readable",
 		    "/sys/kernel/btf/vmlinux cannot be read: %s", strerror(errno));
 }
 
@@ -96,7 +97,8 @@ static void look_privileges(struct list *list)
 	static const struct {
 		const char *name;
 		cap_value_t cap;
-	} wanted[] = { { "CAP_BPF", CAP_BPF }, { "CAP_PERFMON", CAP_PERFMON },
+	} wanted[] = { { "CAP_BPF", CAP_BPF },
+		       { "CAP_PERFMON", CAP_PERFMON },
 		       { "CAP_SYS_PTRACE", CAP_SYS_PTRACE },
 		       { "CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH } };
 	char missing[128] = "";
@@ -104,14 +106,17 @@ static void look_privileges(struct list *list)
 	if (!has_capability(CAP_SYS_ADMIN))
 		for (unsigned int i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 			if (!has_capability(wanted[i].cap))
-				snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing), "%s%s",
+				snprintf(missing + strlen(missing),
+					 sizeof(missing) - strlen(missing), "%s%s",
 					 missing[0] ? ", " : "", wanted[i].name);
 	if (!missing[0])
-		add(list, "privileges", FINDING_OK, "", "this process may load and attach programs");
+		add(list, "privileges", FINDING_OK, "",
+		    "this process may load and attach programs");
 	else
 		add(list, "privileges", FINDING_BAD,
 		    geteuid() ? "run sonde as root (sudo), or give it these capabilities" :
-				"start it with these capabilities: a container or service took them away",
+				"start it with these capabilities: a container or service took "
+				"them away",
 		    "this process lacks %s", missing);
 }
 
@@ -134,15 +139,18 @@ static void look_paranoid(struct list *list)
 	read_line("/proc/sys/kernel/perf_event_paranoid", text, sizeof(text));
 	level = atoi(text);
 	if (!text[0] || level < 3)
-		add(list, "perf_event_paranoid", FINDING_OK, "", "perf events are allowed (kernel.perf_event_paranoid is %s)",
+		add(list, "perf_event_paranoid", FINDING_OK, "",
+		    "perf events are allowed (kernel.perf_event_paranoid is %s)",
 		    text[0] ? text : "not there");
 	else if (has_capability(CAP_SYS_ADMIN))
 		add(list, "perf_event_paranoid", FINDING_OK, "",
-		    "kernel.perf_event_paranoid is %d: kprobes need CAP_SYS_ADMIN, which is there", level);
+		    "kernel.perf_event_paranoid is %d: kprobes need CAP_SYS_ADMIN, which is there",
+		    level);
 	else
 		add(list, "perf_event_paranoid", FINDING_NOTE,
 		    "sysctl kernel.perf_event_paranoid=2, or give sonde CAP_SYS_ADMIN",
-		    "kernel.perf_event_paranoid is %d: the kprobe tier then needs CAP_SYS_ADMIN", level);
+		    "kernel.perf_event_paranoid is %d: the kprobe tier then needs CAP_SYS_ADMIN",
+		    level);
 }
 
 static void look_lockdown(struct list *list)
@@ -152,10 +160,13 @@ static void look_lockdown(struct list *list)
 	read_line("/sys/kernel/security/lockdown", text, sizeof(text));
 	if (strstr(text, "[confidentiality]"))
 		add(list, "lockdown", FINDING_NOTE,
-		    "boot with lockdown=integrity, or without Secure Boot's lockdown, for the other tiers",
-		    "the kernel is locked down (confidentiality): no kprobes, and no reading of kernel memory by programs");
+		    "boot with lockdown=integrity, or without Secure Boot's lockdown, for the "
+		    "other tiers",
+		    "the kernel is locked down (confidentiality): no kprobes, and no reading of "
+		    "kernel memory by programs");
 	else
-		add(list, "lockdown", FINDING_OK, "", "the kernel is not locked down against tracing");
+		add(list, "lockdown", FINDING_OK, "",
+		    "the kernel is not locked down against tracing");
 }
 
 static void look_jit(struct list *list)

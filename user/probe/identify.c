@@ -15,11 +15,12 @@
 /* A little more than the role gives itself. */
 #define DEADLINE_NS ((INSPECT_DEADLINE_MS + 500) * 1000000ull)
 
-int identify__new(struct identify *identify, void (*answer)(void *, const void *, size_t), void *arg,
-		  struct err *err)
+int identify__new(struct identify *identify, void (*answer)(void *, const void *, size_t),
+		  void *arg, struct err *err)
 {
 	*identify = (struct identify){ .answer = answer, .arg = arg };
-	identify->inspect = (struct role_process){ .role = ROLE_INSPECT, .pidfd = -1, .control = -1 };
+	identify->inspect =
+		(struct role_process){ .role = ROLE_INSPECT, .pidfd = -1, .control = -1 };
 	identify->cache = identity_cache__new(0);
 	if (!identify->cache)
 		return err__set(err, -ENOMEM, "out of memory");
@@ -170,8 +171,10 @@ void identify__process(struct identify *identify, const struct identity_query *q
 		read_and_answer(identify, query, &hints);
 		return;
 	}
-	*w = (struct identify_waiting){ .request = ++identify->next_request, .query = *query,
-					.key = hints.key, .exe_fd = hints.exe_fd };
+	*w = (struct identify_waiting){ .request = ++identify->next_request,
+					.query = *query,
+					.key = hints.key,
+					.exe_fd = hints.exe_fd };
 	if (query->comm)
 		strncpy(w->comm, query->comm, sizeof(w->comm) - 1);
 	ask_next(identify);
@@ -182,7 +185,8 @@ void identify__remember(struct identify *identify, const struct identity_query *
 	struct identity_hints hints = { .exe_fd = -1 };
 
 	buf__clear(&identify->message);
-	if (!identity__read(identify->cache, query, &identify->message, &hints) && hints.exe_fd >= 0)
+	if (!identity__read(identify->cache, query, &identify->message, &hints) &&
+	    hints.exe_fd >= 0)
 		close(hints.exe_fd);
 }
 
@@ -207,7 +211,8 @@ void identify__on_readable(struct identify *identify)
 		finish_asked(identify, &answer);
 		return;
 	}
-	if (ret == -ECONNRESET) { /* its death is reaped; the file that killed it counts as unknown */
+	if (ret ==
+	    -ECONNRESET) { /* its death is reaped; the file that killed it counts as unknown */
 		spawn__signal(&identify->inspect, SIGKILL);
 		close(identify->inspect.control);
 		identify->inspect.control = -1;

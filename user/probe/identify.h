@@ -37,8 +37,8 @@ struct identify {
 	void *arg;
 };
 
-int identify__new(struct identify *identify, void (*answer)(void *, const void *, size_t), void *arg,
-		  struct err *err);
+int identify__new(struct identify *identify, void (*answer)(void *, const void *, size_t),
+		  void *arg, struct err *err);
 void identify__free(struct identify *identify);
 
 /*

@@ -217,8 +217,8 @@ static int look_at(struct identity_cache *cache, const struct identity_query *qu
 	if (err)
 		return err;
 	/* It is ending: what was read of it when it began is whole. */
-	if (r->partial && memory__get(identity_cache__memory(cache), query->tgid, query->start_ns,
-				      query->comm))
+	if (r->partial &&
+	    memory__get(identity_cache__memory(cache), query->tgid, query->start_ns, query->comm))
 		return -ESRCH;
 	describe(r, query, p);
 	memory__put(identity_cache__memory(cache), p);
@@ -277,9 +277,9 @@ int identity__host_attributes(struct buf *ret, uint32_t *ret_n)
 	if (uname(&name) == 0) {
 		attributes__set(&attributes, VIEW("host.name"), view_of(name.nodename));
 		attributes__set(&attributes, VIEW("host.arch"),
-				!strcmp(name.machine, "x86_64")	   ? VIEW("amd64")
-				: !strcmp(name.machine, "aarch64") ? VIEW("arm64")
-								   : view_of(name.machine));
+				!strcmp(name.machine, "x86_64")	 ? VIEW("amd64") :
+				!strcmp(name.machine, "aarch64") ? VIEW("arm64") :
+								   view_of(name.machine));
 	}
 	attributes__set(&attributes, VIEW("host.id"), machine_id(id));
 	attributes__set(&attributes, VIEW("os.type"), VIEW("linux"));

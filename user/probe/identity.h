@@ -27,10 +27,10 @@ struct binary_key {
 };
 
 struct identity_query {
-	pid_t pid; /* in the pid namespace of this process (that /proc shows) */
-	uint32_t tgid; /* in the initial pid namespace, for the message */
+	pid_t pid;	   /* in the pid namespace of this process (that /proc shows) */
+	uint32_t tgid;	   /* in the initial pid namespace, for the message */
 	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown, not compared */
-	const char *comm; /* as the kernel said, NUL-terminated; "" or NULL: unknown */
+	const char *comm;  /* as the kernel said, NUL-terminated; "" or NULL: unknown */
 };
 
 struct identity_hints {

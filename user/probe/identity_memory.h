@@ -18,8 +18,8 @@ struct known_process {
 	struct message_process message; /* runtime: by name and libraries; flags without SDK */
 	struct attributes attributes;
 	struct binary_key subject_key; /* what inspect is asked about */
-	bool asks; /* there is something to ask about */
-	bool sdk; /* sdk_detect__loaded() */
+	bool asks;		       /* there is something to ask about */
+	bool sdk;		       /* sdk_detect__loaded() */
 	enum service_source source;
 	char comm[17];
 };

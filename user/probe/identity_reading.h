@@ -14,16 +14,16 @@ struct reading {
 	pid_t pid;
 	uint64_t start_ns; /* 0: taken from /proc */
 	/* out; views point into the buffers below */
-	int err; /* -ESRCH: gone */
+	int err;  /* -ESRCH: gone */
 	int proc; /* /proc/PID */
 	uint32_t netns;
 	struct service_facts facts; /* all but `attribute` */
 	struct view exe, maps, mounts;
 	struct binary_key key; /* of the executable */
-	uint64_t mount_id; /* where it lies */
-	enum runtime runtime; /* by the executable's name and the mapped libraries */
-	bool sdk; /* sdk_detect__loaded() */
-	bool partial; /* it ended before its environment could be read */
+	uint64_t mount_id;     /* where it lies */
+	enum runtime runtime;  /* by the executable's name and the mapped libraries */
+	bool sdk;	       /* sdk_detect__loaded() */
+	bool partial;	       /* it ended before its environment could be read */
 	/*
 	 * What inspect may be asked to look at, executable or archive, opened; -1: nothing, or it went
 	 * before it was opened. Its key; all 0: nothing.

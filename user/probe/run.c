@@ -74,7 +74,8 @@ static void disown_roles(struct run *run)
 	capture__add_pid(run->capture, getpid(), SONDE_PID_OWN);
 	for (unsigned int at = 0; at < SUPERVISED; at++)
 		if (run->supervisor.roles[at].pid)
-			capture__add_pid(run->capture, run->supervisor.roles[at].pid, SONDE_PID_OWN);
+			capture__add_pid(run->capture, run->supervisor.roles[at].pid,
+					 SONDE_PID_OWN);
 }
 
 static void watch_inspect(struct run *run)
@@ -99,7 +100,8 @@ static void on_proc_record(void *arg, const struct sonde_rec_proc *record)
 {
 	struct run *run = arg;
 	char comm[SONDE_COMM_BYTES + 1] = "";
-	struct identity_query query = { .tgid = record->tgid, .start_ns = record->tgid_start_ns,
+	struct identity_query query = { .tgid = record->tgid,
+					.start_ns = record->tgid_start_ns,
 					.comm = comm };
 
 	memcpy(comm, record->comm, SONDE_COMM_BYTES);
@@ -405,7 +407,8 @@ static int start_roles(struct run *run, struct err *err)
 	for (uint32_t i = 0; i < plan->ship.n_sinks; i++) {
 		const struct ship_sink_config *sink = &plan->ship.sinks[i];
 		int fd = sink->type == SHIP_CONSOLE ? sink->console.fd :
-			 sink->type == SHIP_FILE ? sink->file.fd : -1;
+			 sink->type == SHIP_FILE    ? sink->file.fd :
+						      -1;
 
 		if (fd > STDERR_FILENO)
 			supervisor__pass(&run->supervisor, AT_SHIP, fd, fd);
@@ -422,8 +425,9 @@ static int start_roles(struct run *run, struct err *err)
 static void add_blind(struct run *run, struct ledger *ledger)
 {
 	for (unsigned int i = 0; i < run->n_misses && i < LEDGER_BLIND_MAX; i++)
-		ledger->blind[ledger->n_blind++] = (struct ledger_blind){
-			run->misses[i].program, run->misses[i].known, run->misses[i].missed };
+		ledger->blind[ledger->n_blind++] =
+			(struct ledger_blind){ run->misses[i].program, run->misses[i].known,
+					       run->misses[i].missed };
 }
 
 static void print_ledger(struct run *run)
@@ -449,7 +453,8 @@ static void print_ledger(struct run *run)
 	if (run->plan->ledger_fd >= 0) {
 		ledger__json(&ledger, &text);
 		if (write(run->plan->ledger_fd, text.at, text.len) != (ssize_t)text.len)
-			log_error("cannot write the account to %s: %s", run->options->ledger, strerror(errno));
+			log_error("cannot write the account to %s: %s", run->options->ledger,
+				  strerror(errno));
 	}
 	buf__free(&text);
 }
@@ -461,7 +466,8 @@ static void finish_command(struct run *run)
 		return;
 	end_command(run, SIGTERM);
 	for (unsigned int ms = 0; ms < COMMAND_END_MS && !run->child.ended; ms += 10) {
-		run->child.ended = waitpid(run->child.pid, &run->child.status, WNOHANG) == run->child.pid;
+		run->child.ended =
+			waitpid(run->child.pid, &run->child.status, WNOHANG) == run->child.pid;
 		if (!run->child.ended)
 			clock__sleep_ms(10);
 	}
@@ -584,8 +590,12 @@ static int run_plan(struct run *run)
 
 int run__plan(struct run_plan *plan)
 {
-	struct run run = { .plan = plan, .options = plan->options, .epoll = -1, .signals = -1,
-			   .watched_inspect = -1, .child = { .go = -1, .failed = -1 },
+	struct run run = { .plan = plan,
+			   .options = plan->options,
+			   .epoll = -1,
+			   .signals = -1,
+			   .watched_inspect = -1,
+			   .child = { .go = -1, .failed = -1 },
 			   .supervisor = { .account_fd = -1, .frames = { -1, -1 } } };
 	int status = run_plan(&run);
 

@@ -20,10 +20,10 @@ struct run_plan {
 	struct trace_settings settings; /* sampler, keys, bounds; the rest is filled in here */
 	struct buf host_attributes;
 	struct ship_config ship;
-	int record_fd;	  /* record: messages are written to it; replay: read from it; -1: neither */
+	int record_fd; /* record: messages are written to it; replay: read from it; -1: neither */
 	bool replay;
-	bool agent;	  /* says when it is ready, stays until told to end */
-	int ledger_fd;	  /* the account as JSON, at the end; -1: none */
+	bool agent;    /* says when it is ready, stays until told to end */
+	int ledger_fd; /* the account as JSON, at the end; -1: none */
 	/*
 	 * SIGHUP: makes the sinks anew from file and environment. 0, or non-zero after a message; then
 	 * the old ones stay. NULL: there is nothing to read again.

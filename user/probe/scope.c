@@ -116,13 +116,17 @@ int scope__add_cgroups(int map_fd, const struct capture_options *o, struct err *
 		int fd = open(o->cgroups[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
 
 		if (fd < 0)
-			return err__set(err, -errno, "cannot open the cgroup %s: %s; name a folder below "
-					"/sys/fs/cgroup", o->cgroups[i], strerror(errno));
+			return err__set(err, -errno,
+					"cannot open the cgroup %s: %s; name a folder below "
+					"/sys/fs/cgroup",
+					o->cgroups[i], strerror(errno));
 		ret = bpf_map_update_elem(map_fd, &i, &fd, BPF_ANY) ? -errno : 0;
 		close(fd);
 		if (ret)
-			return err__set(err, ret, "%s is no cgroup v2 folder: %s; on a hybrid system it "
-					"lies below /sys/fs/cgroup/unified", o->cgroups[i], strerror(-ret));
+			return err__set(err, ret,
+					"%s is no cgroup v2 folder: %s; on a hybrid system it "
+					"lies below /sys/fs/cgroup/unified",
+					o->cgroups[i], strerror(-ret));
 	}
 	return 0;
 }
@@ -136,9 +140,10 @@ int scope__add_netns(int map_fd, const struct capture_options *o, struct err *er
 		uint32_t inum;
 
 		if (stat(o->netns[i], &st))
-			return err__set(err, -errno, "cannot look at the network namespace %s: %s; name "
-					"/proc/PID/ns/net or /run/netns/NAME", o->netns[i],
-					strerror(errno));
+			return err__set(err, -errno,
+					"cannot look at the network namespace %s: %s; name "
+					"/proc/PID/ns/net or /run/netns/NAME",
+					o->netns[i], strerror(errno));
 		inum = st.st_ino;
 		if (bpf_map_update_elem(map_fd, &inum, &in, BPF_ANY))
 			return err__set(err, -errno, "cannot add the network namespace %s: %s",

@@ -64,7 +64,8 @@ int scope_list__seed(const struct scope_options *scope, struct capture *capture,
 			ret = 0; /* it ended meanwhile */
 	}
 	closedir(dir);
-	return ret ? err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret)) : 0;
+	return ret ? err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret)) :
+		     0;
 }
 
 bool scope_list__exec(const struct scope_options *scope, struct capture *capture, pid_t pid)

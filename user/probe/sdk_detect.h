@@ -31,8 +31,8 @@
 
 struct sdk_facts {
 	const struct service_facts *process;
-	struct view maps; /* /proc/PID/maps */
-	struct view mounts; /* /proc/PID/mountinfo */
+	struct view maps;     /* /proc/PID/maps */
+	struct view mounts;   /* /proc/PID/mountinfo */
 	struct view exe_path; /* as the process sees it */
 	enum runtime runtime;
 	int proc; /* /proc/PID (procfs__open()), or -1: no file is looked for */

@@ -12,10 +12,10 @@
 
 #include "probe/sdk_detect.h"
 
-#define SEARCH_LOOKUPS_MAX 256 /* of one process */
+#define SEARCH_LOOKUPS_MAX 256	/* of one process */
 #define SEARCH_ENTRIES_MAX 2048 /* entries read of one directory */
-#define SEARCH_LEVELS_MAX 16 /* directories up from a script */
-#define SEARCH_SCRIPTS_MAX 4 /* arguments that may be a script */
+#define SEARCH_LEVELS_MAX 16	/* directories up from a script */
+#define SEARCH_SCRIPTS_MAX 4	/* arguments that may be a script */
 
 struct search {
 	const struct sdk_facts *facts;

@@ -16,21 +16,21 @@
 
 /* What is known of a process. Views are borrowed; empty: unknown. */
 struct service_facts {
-	struct view exe_name; /* base name of /proc/PID/exe */
-	struct view cmdline; /* /proc/PID/cmdline: arguments, each followed by a NUL */
-	struct view environ; /* /proc/PID/environ: NAME=value, each followed by a NUL */
-	struct view cwd; /* /proc/PID/cwd */
+	struct view exe_name;  /* base name of /proc/PID/exe */
+	struct view cmdline;   /* /proc/PID/cmdline: arguments, each followed by a NUL */
+	struct view environ;   /* /proc/PID/environ: NAME=value, each followed by a NUL */
+	struct view cwd;       /* /proc/PID/cwd */
 	struct view attribute; /* service.name of OTEL_RESOURCE_ATTRIBUTES, decoded */
-	struct view unit; /* systemd unit without ".service" */
+	struct view unit;      /* systemd unit without ".service" */
 };
 
 /* Where a name came from, in the order of precedence. */
 enum service_source {
 	SERVICE_FROM_ENVIRONMENT = 0, /* OTEL_SERVICE_NAME, or Java's -Dotel.service.name */
-	SERVICE_FROM_ATTRIBUTES, /* OTEL_RESOURCE_ATTRIBUTES */
-	SERVICE_FROM_UNIT, /* systemd */
-	SERVICE_FROM_PROGRAM, /* jar, script, module, main class that an interpreter runs */
-	SERVICE_FROM_EXECUTABLE, /* unknown_service:<exe> */
+	SERVICE_FROM_ATTRIBUTES,      /* OTEL_RESOURCE_ATTRIBUTES */
+	SERVICE_FROM_UNIT,	      /* systemd */
+	SERVICE_FROM_PROGRAM,	      /* jar, script, module, main class that an interpreter runs */
+	SERVICE_FROM_EXECUTABLE,      /* unknown_service:<exe> */
 };
 
 /* Always finds a name (at the very least "unknown_service"), NUL-terminated, bytes as they came. */

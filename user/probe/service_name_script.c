@@ -193,8 +193,8 @@ bool script__python_server(const struct service_facts *facts, struct view server
 	}
 	if (!environ__get(facts->environ, "FLASK_APP", &value))
 		return false;
-	return memchr(value.at, '/', value.len) ? script__name(facts, value, ret)
-						: script__module(without_extension(value), ret);
+	return memchr(value.at, '/', value.len) ? script__name(facts, value, ret) :
+						  script__module(without_extension(value), ret);
 }
 
 bool script__is_title(struct view first, struct view rest)
@@ -221,10 +221,10 @@ bool script__from_title(struct view title, char *ret)
 			continue;
 		open = memrchr(title.at, '[', title.len);
 		if (open)
-			return script__module(
-				(struct view){ open + 1,
-					       title.len - (size_t)(open + 2 - title.at) },
-				ret);
+			return script__module((struct view){ open + 1,
+							     title.len - (size_t)(open + 2 -
+										  title.at) },
+					      ret);
 	}
 	return false;
 }

@@ -130,8 +130,8 @@ static bool has_member(const struct btf *btf, const char *type, const char *memb
 
 static void read_btf(struct kernel_features *f)
 {
-	static const char *const life[] = { "tcp_set_state", "tcp_v4_destroy_sock", "wake_up_new_task",
-					    "exit_files", "finalize_exec" };
+	static const char *const life[] = { "tcp_set_state", "tcp_v4_destroy_sock",
+					    "wake_up_new_task", "exit_files", "finalize_exec" };
 	struct btf *btf = btf__load_vmlinux_btf();
 	const struct btf_type *proto;
 
@@ -184,23 +184,27 @@ bool tier__possible(enum tier_id tier, const struct kernel_features *f, struct t
 		return refuse(report, "loading BPF programs needs CAP_BPF and CAP_PERFMON",
 			      "run sonde as root, or give it these capabilities");
 	if (!f->btf)
-		return refuse(report, "the kernel's type information (/sys/kernel/btf/vmlinux) is missing",
-			      "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every distribution's "
-			      "since 2021), or mount /sys into the container");
+		return refuse(
+			report,
+			"the kernel's type information (/sys/kernel/btf/vmlinux) is missing",
+			"use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every distribution's "
+			"since 2021), or mount /sys into the container");
 	if (tier == TIER_SOCKTP && !f->sock_tracepoints)
 		return refuse(report,
 			      "the kernel has no tracepoints sock_send_length and sock_recv_length",
 			      "they came with Linux 6.3; on older kernels use kprobe or fentry");
 	if (tier == TIER_KPROBE && !f->kprobes)
-		return refuse(report, "kprobes are not compiled into this kernel, or /sys is not mounted",
-			      "use a kernel built with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y");
+		return refuse(
+			report, "kprobes are not compiled into this kernel, or /sys is not mounted",
+			"use a kernel built with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y");
 	if (tier == TIER_KPROBE && f->lockdown)
 		return refuse(report, "kernel lockdown (confidentiality) forbids kprobes",
 			      "boot with lockdown=integrity or without lockdown");
 	if (tier == TIER_KPROBE && f->perf_paranoid)
-		return refuse(report,
-			      "kernel.perf_event_paranoid is 3 or more, so kprobes need CAP_SYS_ADMIN",
-			      "sysctl kernel.perf_event_paranoid=2, or give sonde CAP_SYS_ADMIN");
+		return refuse(
+			report,
+			"kernel.perf_event_paranoid is 3 or more, so kprobes need CAP_SYS_ADMIN",
+			"sysctl kernel.perf_event_paranoid=2, or give sonde CAP_SYS_ADMIN");
 	return true;
 }
 

@@ -13,15 +13,15 @@ enum tier_id { TIER_FENTRY = 0, TIER_KPROBE, TIER_SOCKTP, TIERS };
 
 /* What this kernel has; found once, by looking at its BTF and files, without loading a program. */
 struct kernel_features {
-	bool btf;		/* /sys/kernel/btf/vmlinux is readable */
-	bool root_or_bpf;	/* CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, are effective */
-	bool kprobes;		/* the kprobe PMU is there */
-	bool lockdown;		/* lockdown=confidentiality: no kprobe, no reading of kernel memory */
-	bool perf_paranoid;	/* perf_event_paranoid above 2 and no CAP_SYS_ADMIN */
-	bool preempt;		/* preemption is full or lazy: fentry and tp_btf miss hits */
-	bool sock_tracepoints;	/* sock_send_length, sock_recv_length: 6.3 */
-	bool sk_storage;	/* socket storage for tracing programs: 5.11 */
-	bool task_storage;	/* task storage for tracing programs: 5.11 */
+	bool btf;	    /* /sys/kernel/btf/vmlinux is readable */
+	bool root_or_bpf;   /* CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, are effective */
+	bool kprobes;	    /* the kprobe PMU is there */
+	bool lockdown;	    /* lockdown=confidentiality: no kprobe, no reading of kernel memory */
+	bool perf_paranoid; /* perf_event_paranoid above 2 and no CAP_SYS_ADMIN */
+	bool preempt;	    /* preemption is full or lazy: fentry and tp_btf miss hits */
+	bool sock_tracepoints; /* sock_send_length, sock_recv_length: 6.3 */
+	bool sk_storage;       /* socket storage for tracing programs: 5.11 */
+	bool task_storage;     /* task storage for tracing programs: 5.11 */
 	/*
 	 * Functions that kprobes can follow lives by, in the order set_state, destroy_sock, fork,
 	 * exit, exec: where one is missing its raw tracepoint is used.

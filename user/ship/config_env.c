@@ -150,9 +150,9 @@ static int read_endpoint(struct ship_otlp *otlp, const struct otel_env *env,
 		return set_base(otlp, "http://localhost:4318");
 	if (!grpc) {
 		ret = config__check_url(value, name, err);
-		return ret   ? ret
-		       : own ? config__set(&otlp->endpoint, value)
-			     : set_base(otlp, value);
+		return ret ? ret :
+		       own ? config__set(&otlp->endpoint, value) :
+			     set_base(otlp, value);
 	}
 	ret = grpc_target(env, value, &url, warnings);
 	if (!ret)

@@ -217,8 +217,8 @@ static int read_exporter(struct reader *r, struct fy_node *node, struct ship_otl
 		return 0;
 	}
 	*ret_otlp = &sink->otlp;
-	return !strcmp(key, "otlp_http") ? read_otlp_http(r, &sink->otlp, value)
-					 : read_otlp_grpc(r, &sink->otlp, value);
+	return !strcmp(key, "otlp_http") ? read_otlp_http(r, &sink->otlp, value) :
+					   read_otlp_grpc(r, &sink->otlp, value);
 }
 
 static int read_batch(struct reader *r, struct ship_otlp *otlp, struct fy_node *node)

@@ -17,11 +17,30 @@
 
 /* What libc and OpenSSL read to resolve a name and to check a certificate; absent ones are passed over. */
 static const char *const system_paths[] = {
-	"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
-	"/etc/services", "/etc/protocols", "/etc/localtime", "/etc/ssl", "/etc/pki",
-	"/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
-	"/usr/lib/ssl", "/etc/ld.so.cache", "/lib", "/lib64", "/usr/lib", "/usr/lib64",
-	"/run/systemd/resolve", "/run/resolvconf", "/dev/urandom", "/usr/lib/locale", "/usr/share/zoneinfo",
+	"/etc/resolv.conf",
+	"/etc/hosts",
+	"/etc/nsswitch.conf",
+	"/etc/host.conf",
+	"/etc/gai.conf",
+	"/etc/services",
+	"/etc/protocols",
+	"/etc/localtime",
+	"/etc/ssl",
+	"/etc/pki",
+	"/etc/ca-certificates",
+	"/usr/share/ca-certificates",
+	"/usr/local/share/ca-certificates",
+	"/usr/lib/ssl",
+	"/etc/ld.so.cache",
+	"/lib",
+	"/lib64",
+	"/usr/lib",
+	"/usr/lib64",
+	"/run/systemd/resolve",
+	"/run/resolvconf",
+	"/dev/urandom",
+	"/usr/lib/locale",
+	"/usr/share/zoneinfo",
 };
 #define SYSTEM_PATHS (sizeof(system_paths) / sizeof(system_paths[0]))
 /* Of each certificate file: its folder, and the folder that a link leads to. */
@@ -94,7 +113,8 @@ int ship__main(uid_t uid)
 	void *account;
 	int ret;
 
-	account = mmap(NULL, sizeof(struct account), PROT_READ | PROT_WRITE, MAP_SHARED, FD_ACCOUNT, 0);
+	account = mmap(NULL, sizeof(struct account), PROT_READ | PROT_WRITE, MAP_SHARED, FD_ACCOUNT,
+		       0);
 	if (account == MAP_FAILED) {
 		log_error("the ship role cannot map the account: %s", strerror(errno));
 		return 1;

@@ -188,8 +188,8 @@ static int set_up(struct ship *s, const struct ship_config *config, struct accou
 				strerror(-ret));
 	ret = s->control_fd < 0 ? 0 : loop__watch(s->loop, s->control_fd, EPOLLIN, on_control, s);
 	return ret ? err__set(err, ret, "ship: the control socket cannot be watched: %s",
-			      strerror(-ret))
-		   : 0;
+			      strerror(-ret)) :
+		     0;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -308,9 +308,9 @@ int ship__run(const struct ship_config *config, int frames_fd, int control_fd,
 		flush(&s, &waiting);
 		skipped = stream__skipped(s.stream);
 		if (skipped)
-			log_warn(
-				"ship: %llu bytes of the stream were no frames and were passed over",
-				(unsigned long long)skipped);
+			log_warn("ship: %llu bytes of the stream were no frames and were passed "
+				 "over",
+				 (unsigned long long)skipped);
 	}
 	tear_down(&s);
 	sigprocmask(SIG_SETMASK, &before, NULL);

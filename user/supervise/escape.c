@@ -39,8 +39,9 @@ static int try_socket(void)
 
 static int try_bpf(void)
 {
-	union bpf_attr attr = { .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4,
-				.max_entries = 1 };
+	union bpf_attr attr = {
+		.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1
+	};
 
 	return (int)syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
 }
@@ -118,13 +119,20 @@ static const struct {
 	int (*try_it)(void);
 	bool ship_may; /* part of ship's work */
 } attempts[] = {
-	{ "open /etc/passwd", try_open, true },	     { "open /etc/shadow", try_open_shadow, false },
-	{ "write a file", try_write_file, false },   { "socket", try_socket, true },
-	{ "bpf", try_bpf, false },		     { "ptrace", try_ptrace, false },
-	{ "exec", try_exec, false },		     { "exec itself", try_exec_self, false },
-	{ "fork", try_fork, false },		     { "setuid 0", try_setuid, false },
-	{ "signal the parent", try_kill_parent, false }, { "chroot", try_chroot, false },
-	{ "unshare", try_unshare, false },	     { "perf_event_open", try_perf, false },
+	{ "open /etc/passwd", try_open, true },
+	{ "open /etc/shadow", try_open_shadow, false },
+	{ "write a file", try_write_file, false },
+	{ "socket", try_socket, true },
+	{ "bpf", try_bpf, false },
+	{ "ptrace", try_ptrace, false },
+	{ "exec", try_exec, false },
+	{ "exec itself", try_exec_self, false },
+	{ "fork", try_fork, false },
+	{ "setuid 0", try_setuid, false },
+	{ "signal the parent", try_kill_parent, false },
+	{ "chroot", try_chroot, false },
+	{ "unshare", try_unshare, false },
+	{ "perf_event_open", try_perf, false },
 	{ "executable memory", try_exec_memory, true },
 	{ "read the parent's memory", try_process_memory, false },
 };

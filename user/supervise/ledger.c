@@ -131,8 +131,7 @@ static void add_exchanges(json_t *root, const struct ledger *ledger, const struc
 		set(drops, "record_lost", ledger->kernel.begun_lost);
 	dropped += ledger->kernel.begun_lost;
 	/* Between the core and the sinks: spans of the line "exchanges" that no sink was handed. */
-	set(line, "frames_lost",
-	    t->frames_refused + t->frames_restart + t->frames_waiting);
+	set(line, "frames_lost", t->frames_refused + t->frames_restart + t->frames_waiting);
 	set(line, "residual",
 	    begun(ledger) - t->ex_open - t->ex_held - t->ex_spans - filtered - dropped);
 }
@@ -151,8 +150,7 @@ static void add_sink(json_t *sinks, const struct account_sink *s)
 	rejected = reasons(add_object(line, "rejected"), all, n, "rejected_", false);
 	dropped = reasons(add_object(line, "dropped"), all, n, "dropped_", false);
 	set(line, "unconfirmed", s->unconfirmed);
-	set(line, "residual",
-	    s->spans - s->unsampled - s->acked - s->queued - rejected - dropped);
+	set(line, "residual", s->spans - s->unsampled - s->acked - s->queued - rejected - dropped);
 }
 
 static void add_links(json_t *root, const struct named *all, unsigned int n)
@@ -201,8 +199,7 @@ uint64_t ledger__lost(const struct ledger *ledger)
 	struct named all[COUNTERS_MAX];
 	unsigned int n = trace_counters(&ledger->account.trace, all);
 	uint64_t lost = reasons(NULL, all, n, "dropped_", false) + ledger->kernel.begun_lost +
-			ledger->account.trace.frames_refused +
-			ledger->account.trace.frames_restart;
+			ledger->account.trace.frames_refused + ledger->account.trace.frames_restart;
 
 	for (unsigned int i = 0; i < ACCOUNT_SINKS_MAX; i++) {
 		n = sink_counters(&ledger->account.sinks[i], all);
@@ -213,7 +210,8 @@ uint64_t ledger__lost(const struct ledger *ledger)
 }
 
 /* " (2 ring_full, 1 fault)" or nothing. */
-static void add_reasons(struct buf *out, const struct named *all, unsigned int n, const char *prefix)
+static void add_reasons(struct buf *out, const struct named *all, unsigned int n,
+			const char *prefix)
 {
 	size_t skip = strlen(prefix);
 	const char *before = " (";
@@ -245,10 +243,11 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 		buf__printf(out, ", %" PRIu64 " filtered", filtered);
 		add_reasons(out, trace, n_trace, "filtered_");
 	}
-	buf__printf(out, "; %" PRIu64 " records, %" PRIu64 " lost", (uint64_t)ledger->kernel.records_attempted,
-		    lost_records);
+	buf__printf(out, "; %" PRIu64 " records, %" PRIu64 " lost",
+		    (uint64_t)ledger->kernel.records_attempted, lost_records);
 	add_reasons(out, kernel, n_kernel, "lost_");
-	buf__printf(out, "; %" PRIu64 " bytes, %" PRIu64 " in gaps", (uint64_t)ledger->kernel.bytes_sequence, gap);
+	buf__printf(out, "; %" PRIu64 " bytes, %" PRIu64 " in gaps",
+		    (uint64_t)ledger->kernel.bytes_sequence, gap);
 	if (unseen) {
 		buf__printf(out, "; %" PRIu64 " calls unseen", unseen);
 		add_reasons(out, kernel, n_kernel, "unseen_");
@@ -257,6 +256,9 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 		buf__printf(out, "; tier %s", ledger->tier);
 	buf__add_str(out, "\n");
 	if (ledger->kernel.conns_other)
-		buf__printf(out, "sonde: %" PRIu64 " of %" PRIu64 " connections were not decoded: none of the protocols that sonde knows\n",
-			    (uint64_t)ledger->kernel.conns_other, (uint64_t)ledger->kernel.conns_seen);
+		buf__printf(
+			out,
+			"sonde: %" PRIu64 " of %" PRIu64
+			" connections were not decoded: none of the protocols that sonde knows\n",
+			(uint64_t)ledger->kernel.conns_other, (uint64_t)ledger->kernel.conns_seen);
 }

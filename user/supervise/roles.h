@@ -6,7 +6,6 @@
 #ifndef SONDE_SUPERVISE_ROLES_H
 #define SONDE_SUPERVISE_ROLES_H
 
-
 enum role { ROLE_PROBE = 0, ROLE_TRACE, ROLE_SHIP, ROLE_INSPECT };
 #define ROLES 4
 
@@ -16,10 +15,10 @@ const char *roles__name(enum role role);
 /* Descriptors at fixed places in a role's process (after dup2, all others closed). */
 enum {
 	/* both */
-	FD_ACCOUNT = 3,	 /* memfd: struct account, read-write */
-	FD_CONTROL = 4,	 /* SOCK_SEQPACKET to probe: enum control_type messages */
-	FD_FRAMES = 5,	 /* SOCK_SEQPACKET from trace to ship: whole frames in each packet */
-	FD_CONFIG = 11,	 /* memfd: the role's configuration, read to its end */
+	FD_ACCOUNT = 3, /* memfd: struct account, read-write */
+	FD_CONTROL = 4, /* SOCK_SEQPACKET to probe: enum control_type messages */
+	FD_FRAMES = 5,	/* SOCK_SEQPACKET from trace to ship: whole frames in each packet */
+	FD_CONFIG = 11, /* memfd: the role's configuration, read to its end */
 	/* trace */
 	FD_RING = 6,	 /* ring buffer map, or -1 when probe drains into FD_DRAIN */
 	FD_SLOTS = 7,	 /* BPF_F_MMAPABLE array of struct sonde_slot */

@@ -29,7 +29,8 @@
 #define LANDLOCK_FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define LANDLOCK_FS_WRITE                                                                          \
 	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
-	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR |                             \
+	 LANDLOCK_ACCESS_FS_MAKE_REG)
 
 /*
  * A root with nothing in it: a child that shares our file system context changes root to its own
@@ -75,8 +76,8 @@ static int landlock_add(int ruleset, const struct sandbox_path *path)
 static int enter_landlock(const struct sandbox *sandbox)
 {
 	struct landlock_ruleset_attr attr = { .handled_access_fs = LANDLOCK_FS_V1 };
-	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       LANDLOCK_CREATE_RULESET_VERSION);
+	int abi =
+		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	int ruleset, ret = 0;
 
 	if (abi < 0)
@@ -149,7 +150,9 @@ int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 	if (root && sandbox->role != ROLE_SHIP) {
 		ret = enter_empty_root();
 		if (ret)
-			return err__set(err, ret, "cannot give the %s role an empty root: %s; it needs CAP_SYS_CHROOT",
+			return err__set(err, ret,
+					"cannot give the %s role an empty root: %s; it needs "
+					"CAP_SYS_CHROOT",
 					roles__name(sandbox->role), strerror(-ret));
 	}
 	ret = drop_bounding_set();
@@ -158,7 +161,9 @@ int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 	if (!ret)
 		ret = drop_all_capabilities();
 	if (ret)
-		return err__set(err, ret, "cannot drop privileges of the %s role: %s; it needs CAP_SETUID and CAP_SETGID",
+		return err__set(err, ret,
+				"cannot drop privileges of the %s role: %s; it needs CAP_SETUID "
+				"and CAP_SETGID",
 				roles__name(sandbox->role), strerror(-ret));
 	/* A change of uid clears it; the parent may have died in between, which the control socket tells. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -61,8 +61,8 @@ static int place_fds(const struct spawn_fd *fds, unsigned int n, int control)
 	return close_from(FD_MAX);
 }
 
-static void __attribute__((noreturn)) child(const struct role_process *role,
-					    const struct spawn_fd *fds, unsigned int n, int control)
+static void __attribute__((noreturn))
+child(const struct role_process *role, const struct spawn_fd *fds, unsigned int n, int control)
 {
 	char name[32], uid[16];
 	char *const argv[] = { (char *)"sonde", name, uid, NULL };

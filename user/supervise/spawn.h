@@ -14,9 +14,9 @@
 
 struct role_process {
 	enum role role;
-	pid_t pid;	   /* 0: not running */
-	int pidfd;	   /* readable when it has ended; -1 before 5.3 */
-	int control;	   /* our end */
+	pid_t pid;   /* 0: not running */
+	int pidfd;   /* readable when it has ended; -1 before 5.3 */
+	int control; /* our end */
 	uid_t uid;
 	uint64_t started_ns; /* CLOCK_BOOTTIME */
 	unsigned int deaths; /* in a row, for back-off */

@@ -63,7 +63,8 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 
 	*s = (struct supervisor){ .account_fd = -1, .frames = { -1, -1 } };
 	for (unsigned int i = 0; i < SUPERVISED; i++)
-		s->roles[i] = (struct role_process){ .role = role_of[i], .pidfd = -1, .control = -1 };
+		s->roles[i] =
+			(struct role_process){ .role = role_of[i], .pidfd = -1, .control = -1 };
 	s->account = spawn__shared("sonde-account", sizeof(*s->account), &s->account_fd);
 	if (!s->account)
 		return err__set(err, -errno, "cannot make shared memory: %s", strerror(errno));
@@ -72,7 +73,9 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 	setsockopt(s->frames[1], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	ret = choose_uids(s);
 	if (ret)
-		return err__set(err, ret, "no user id from 61184 to 65519 is unused: the roles cannot be separated");
+		return err__set(
+			err, ret,
+			"no user id from 61184 to 65519 is unused: the roles cannot be separated");
 	for (unsigned int i = 0; i < SUPERVISED; i++) {
 		supervisor__pass(s, i, s->account_fd, FD_ACCOUNT);
 		supervisor__pass(s, i, s->frames[i == AT_TRACE], FD_FRAMES);
@@ -80,7 +83,8 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 	ret = pass_document(s, AT_TRACE, trace_config);
 	if (!ret)
 		ret = pass_document(s, AT_SHIP, ship_config);
-	return ret ? err__set(err, ret, "cannot hand the configuration over: %s", strerror(-ret)) : 0;
+	return ret ? err__set(err, ret, "cannot hand the configuration over: %s", strerror(-ret)) :
+		     0;
 }
 
 int supervisor__reconfigure(struct supervisor *s, unsigned int at, const struct buf *config)
@@ -259,7 +263,8 @@ static void wait_end(struct supervisor *s, unsigned int at, uint64_t until)
 			return;
 		}
 		if (now >= until) {
-			log_warn("the %s role did not end in time and is killed", roles__name(role->role));
+			log_warn("the %s role did not end in time and is killed",
+				 roles__name(role->role));
 			spawn__signal(role, SIGKILL);
 			waitpid(role->pid, &status, 0);
 			count_loss(s, at);

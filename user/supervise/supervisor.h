@@ -22,7 +22,8 @@ struct supervisor {
 	unsigned int n_fds[SUPERVISED];
 	struct account *account;
 	int account_fd;
-	int frames[2];	/* [0] ship reads, [1] trace writes; kept, so that what is in between survives */
+	int frames
+		[2]; /* [0] ship reads, [1] trace writes; kept, so that what is in between survives */
 	bool finishing; /* a role that ends now is not started again */
 	bool ready[SUPERVISED];
 	bool replacing[SUPERVISED]; /* asked to end, so that one with a new configuration begins */

@@ -25,8 +25,7 @@ static void mark_running(bool *used)
 	if (!dir)
 		return;
 	while ((e = readdir(dir))) {
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    fstatat(dirfd(dir), e->d_name, &st, 0))
+		if (!isdigit((unsigned char)e->d_name[0]) || fstatat(dirfd(dir), e->d_name, &st, 0))
 			continue;
 		if (st.st_uid >= UID_FIRST && st.st_uid <= UID_LAST)
 			used[st.st_uid - UID_FIRST] = true;

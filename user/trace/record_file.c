@@ -79,12 +79,18 @@ int record_file__open(int fd, struct trace_settings *ret_settings, struct buf *r
 	if (memcmp(header.magic, RECORD_FILE_MAGIC, sizeof(header.magic)))
 		return err__set(err, -EINVAL, "it is not a file that `sonde record` wrote");
 	if (header.byte_order != RECORD_FILE_BYTE_ORDER)
-		return err__set(err, -EINVAL, "it was recorded on a machine with the other byte order: replay it there");
+		return err__set(
+			err, -EINVAL,
+			"it was recorded on a machine with the other byte order: replay it there");
 	if (header.version != RECORD_FILE_VERSION)
-		return err__set(err, -EINVAL, "it has record format version %u, this sonde reads version %u: use the sonde that recorded it",
+		return err__set(err, -EINVAL,
+				"it has record format version %u, this sonde reads version %u: use "
+				"the sonde that recorded it",
 				header.version, RECORD_FILE_VERSION);
 	if (header.abi != SONDE_ABI || header.settings_bytes != sizeof(s))
-		return err__set(err, -EINVAL, "its kernel records have layout %u (%u bytes of settings), this sonde reads layout %u (%zu bytes): use the sonde that recorded it",
+		return err__set(err, -EINVAL,
+				"its kernel records have layout %u (%u bytes of settings), this "
+				"sonde reads layout %u (%zu bytes): use the sonde that recorded it",
 				header.abi, header.settings_bytes, SONDE_ABI, sizeof(s));
 	if (read_all(fd, &s, sizeof(s)) || s.host_attributes_bytes > HOST_ATTRIBUTES_MAX_BYTES)
 		return err__set(err, -EINVAL, "its settings are damaged");

@@ -20,7 +20,7 @@ struct record_file_header {
 	char magic[8];
 	uint32_t byte_order;
 	uint32_t version;
-	uint32_t abi; /* SONDE_ABI */
+	uint32_t abi;		 /* SONDE_ABI */
 	uint32_t settings_bytes; /* struct trace_settings that follows, then host attributes */
 	uint8_t fleet_key[16];
 	uint8_t boot_id[16];
@@ -47,8 +47,8 @@ struct trace_settings {
 };
 enum trace_source { SOURCE_RING = 0, SOURCE_DRAIN = 1, SOURCE_FILE = 2 };
 
-void trace_settings__to_engine(const struct trace_settings *settings, const uint8_t *host_attributes,
-			       struct engine_config *ret);
+void trace_settings__to_engine(const struct trace_settings *settings,
+			       const uint8_t *host_attributes, struct engine_config *ret);
 
 /* Appends the file's header, settings and host attributes to out. */
 void record_file__begin(struct buf *out, const struct trace_settings *settings,

@@ -15,7 +15,7 @@ struct ring {
 	volatile uint64_t *consumer; /* ours to write */
 	const volatile uint64_t *producer;
 	const uint8_t *data;
-	uint64_t bytes;	 /* power of two */
+	uint64_t bytes; /* power of two */
 	uint64_t page_bytes;
 	uint64_t position; /* ours; what is published may be behind it */
 };

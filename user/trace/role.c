@@ -53,7 +53,8 @@ struct trace {
 	unsigned int n_wants;
 	bool recording, record_failed, finish;
 	uint64_t last_record_ns;
-	uint8_t bytes[sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES] __attribute__((aligned(8)));
+	uint8_t bytes[sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES]
+		__attribute__((aligned(8)));
 };
 
 /* Sends whole frames while the socket takes them. */
@@ -155,7 +156,8 @@ static void write_record(struct trace *trace)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			log_error("cannot write the record file: %s; the recording ends here, tracing goes on",
+			log_error("cannot write the record file: %s; the recording ends here, "
+				  "tracing goes on",
 				  strerror(errno));
 			trace->record_failed = true;
 			break;
@@ -228,8 +230,8 @@ static void count_taken(struct trace *trace, size_t len)
 	const struct sonde_rec *record = (const struct sonde_rec *)trace->bytes;
 	struct account_trace *account = &trace->account->trace;
 
-	if (len <= sizeof(trace->bytes) && len >= sizeof(*record) && record->type == SONDE_REC_DATA &&
-	    (record->flags & SONDE_F_BEGUN))
+	if (len <= sizeof(trace->bytes) && len >= sizeof(*record) &&
+	    record->type == SONDE_REC_DATA && (record->flags & SONDE_F_BEGUN))
 		account->begun_read++;
 	account->records_read++;
 	ring__pass(&trace->ring);
@@ -240,7 +242,8 @@ static unsigned int feed_records(struct trace *trace)
 	unsigned int n = 0;
 	size_t len;
 
-	while (n < BATCH_RECORDS && ring__take(&trace->ring, trace->bytes, sizeof(trace->bytes), &len)) {
+	while (n < BATCH_RECORDS &&
+	       ring__take(&trace->ring, trace->bytes, sizeof(trace->bytes), &len)) {
 		n++;
 		count_taken(trace, len);
 		if (len > sizeof(trace->bytes)) {
@@ -348,7 +351,8 @@ static void run_file(struct trace *trace)
 		long n;
 
 		while ((n = frame__next(in.at + used, in.len - used, &header, &body)) > 0) {
-			engine__feed(trace->engine, (enum message_type)header.type, body, header.length);
+			engine__feed(trace->engine, (enum message_type)header.type, body,
+				     header.length);
 			used += (size_t)n;
 			/* Nothing may be lost here: wait for ship. */
 			while (trace->packet.len > PACKET_BYTES) {
@@ -358,7 +362,8 @@ static void run_file(struct trace *trace)
 			}
 		}
 		if (n < 0) {
-			log_error("the record file is damaged after the messages before this place: the rest is left out");
+			log_error("the record file is damaged after the messages before this "
+				  "place: the rest is left out");
 			break;
 		}
 		buf__consume(&in, used);
@@ -371,7 +376,8 @@ static void run_file(struct trace *trace)
 			in.len += (size_t)got;
 	}
 	if (in.len && got <= 0)
-		log_warn("the record file ends in the middle of a message: it was not closed properly");
+		log_warn("the record file ends in the middle of a message: it was not closed "
+			 "properly");
 	engine__feed(trace->engine, MSG_END, NULL, 0);
 	buf__free(&in);
 }
@@ -437,7 +443,8 @@ static int prepare(struct trace *trace)
 		ret = ring__map(&trace->ring, FD_RING, trace->settings.ring_bytes);
 	if (ret)
 		return ret;
-	at = mmap(NULL, (trace->settings.slots * sizeof(struct sonde_slot) + page - 1) & ~(page - 1),
+	at = mmap(NULL,
+		  (trace->settings.slots * sizeof(struct sonde_slot) + page - 1) & ~(page - 1),
 		  PROT_READ | PROT_WRITE, MAP_SHARED, FD_SLOTS, 0);
 	if (at == MAP_FAILED)
 		return -errno;
@@ -458,8 +465,11 @@ int trace__main(uid_t uid)
 {
 	static struct trace trace;
 	struct engine_config config;
-	struct engine_out out = { .arg = &trace, .frame = on_frame, .watermark = on_watermark,
-				  .wish = on_wish, .want_slot = on_want_slot,
+	struct engine_out out = { .arg = &trace,
+				  .frame = on_frame,
+				  .watermark = on_watermark,
+				  .wish = on_wish,
+				  .want_slot = on_want_slot,
 				  .want_process = on_want_process };
 	struct sandbox sandbox = { .role = ROLE_TRACE, .uid = uid };
 	struct err err = { "" };

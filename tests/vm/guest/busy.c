@@ -46,7 +46,8 @@ static void serve_threads(int listener, unsigned int threads)
 	pthread_t *thread = calloc(threads, sizeof(*thread));
 
 	for (unsigned int i = 0; thread && i < threads; i++)
-		if (pthread_create(&thread[i], NULL, serve_thread, (void *)(intptr_t)peer__accept(listener)))
+		if (pthread_create(&thread[i], NULL, serve_thread,
+				   (void *)(intptr_t)peer__accept(listener)))
 			fail("pthread_create");
 	for (unsigned int i = 0; thread && i < threads; i++)
 		pthread_join(thread[i], NULL);
@@ -75,7 +76,8 @@ int blocked__run(int argc, char **argv)
 	for (unsigned int i = 0; i < threads; i++)
 		readers[i].fd = peer__connect(family, where);
 	for (unsigned int n = 0; n < count; n++) {
-		snprintf(text, sizeof(text), "GET /blocked/%s/%u HTTP/1.1\r\nHost: peer\r\n\r\n", family_name[family], n);
+		snprintf(text, sizeof(text), "GET /blocked/%s/%u HTTP/1.1\r\nHost: peer\r\n\r\n",
+			 family_name[family], n);
 		ask(&readers[n % threads], text);
 		printf("GET /blocked/%s/%u 200\n", family_name[family], n);
 	}
@@ -88,7 +90,8 @@ int blocked__run(int argc, char **argv)
 	return status ? 1 : 0;
 }
 
-static void busy_client(const char *where, unsigned int pair, unsigned int server, unsigned int count)
+static void busy_client(const char *where, unsigned int pair, unsigned int server,
+			unsigned int count)
 {
 	struct reader *reader = calloc(1, sizeof(*reader));
 	unsigned int client = (unsigned int)getpid();
@@ -103,8 +106,9 @@ static void busy_client(const char *where, unsigned int pair, unsigned int serve
 
 		memset(fill, 'a' + (int)(pair % 26), len);
 		fill[len] = '\0';
-		snprintf(text, sizeof(text), "GET /busy/%u/%u/%u/%u/%08x/%s HTTP/1.1\r\nHost: peer\r\n\r\n", pair, client,
-			 server, n, busy__check(pair, client, server, n), fill);
+		snprintf(text, sizeof(text),
+			 "GET /busy/%u/%u/%u/%u/%08x/%s HTTP/1.1\r\nHost: peer\r\n\r\n", pair,
+			 client, server, n, busy__check(pair, client, server, n), fill);
 		ask(reader, text);
 	}
 	close(reader->fd);

@@ -237,15 +237,21 @@ static ssize_t uring(int fd, void *bytes, size_t len, int opcode)
 		return -1;
 	sq_len = params.sq_off.array + params.sq_entries * sizeof(uint32_t);
 	cq_len = params.cq_off.cqes + params.cq_entries * sizeof(*cqe);
-	sq = mmap(NULL, sq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
-	cq = mmap(NULL, cq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
-	sqe = mmap(NULL, sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
+	sq = mmap(NULL, sq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring,
+		  IORING_OFF_SQ_RING);
+	cq = mmap(NULL, cq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring,
+		  IORING_OFF_CQ_RING);
+	sqe = mmap(NULL, sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring,
+		   IORING_OFF_SQES);
 	if (sq != MAP_FAILED && cq != MAP_FAILED && sqe != MAP_FAILED) {
-		*sqe = (struct io_uring_sqe){ .opcode = (uint8_t)opcode, .fd = fd,
-					      .addr = (uintptr_t)bytes, .len = (uint32_t)len };
+		*sqe = (struct io_uring_sqe){ .opcode = (uint8_t)opcode,
+					      .fd = fd,
+					      .addr = (uintptr_t)bytes,
+					      .len = (uint32_t)len };
 		*(uint32_t *)(sq + params.sq_off.array) = 0;
 		__atomic_store_n((uint32_t *)(sq + params.sq_off.tail), 1, __ATOMIC_RELEASE);
-		if (syscall(__NR_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1) {
+		if (syscall(__NR_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) ==
+		    1) {
 			cqe = (struct io_uring_cqe *)(cq + params.cq_off.cqes);
 			result = cqe->res;
 		}
@@ -283,7 +289,9 @@ static long int80(long number, long a, long b, long c)
 {
 	long ret;
 
-	__asm__ volatile("int $0x80" : "=a"(ret) : "a"(number), "b"(a), "c"(b), "d"(c)
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(number), "b"(a), "c"(b), "d"(c)
 			 : "memory", "r8", "r9", "r10", "r11");
 	return ret;
 }
@@ -294,7 +302,8 @@ static char *low_memory(void)
 	static char *at;
 
 	if (!at)
-		at = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+		at = mmap(NULL, 65536, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	return at;
 }
 
@@ -345,11 +354,27 @@ const struct call calls[] = {
 	{ .name = "bytewise", .put = put_write, .get = get_bytewise },
 	{ .name = "lines", .put = put_lines, .get = get_read },
 	{ .name = "zerocopy", .put = put_zerocopy, .get = get_read, .tcp_only = true },
-	{ .name = "uring-send", .put = put_uring, .get = get_read, .works = uring_works, .unseen = "io_uring" },
-	{ .name = "uring-recv", .put = put_write, .get = get_uring, .works = uring_works, .unseen = "io_uring" },
+	{ .name = "uring-send",
+	  .put = put_uring,
+	  .get = get_read,
+	  .works = uring_works,
+	  .unseen = "io_uring" },
+	{ .name = "uring-recv",
+	  .put = put_write,
+	  .get = get_uring,
+	  .works = uring_works,
+	  .unseen = "io_uring" },
 #ifdef __x86_64__
-	{ .name = "compat-write", .put = put_compat, .get = get_read, .works = compat_works, .unseen = "compat" },
-	{ .name = "compat-read", .put = put_write, .get = get_compat, .works = compat_works, .unseen = "compat" },
+	{ .name = "compat-write",
+	  .put = put_compat,
+	  .get = get_read,
+	  .works = compat_works,
+	  .unseen = "compat" },
+	{ .name = "compat-read",
+	  .put = put_write,
+	  .get = get_compat,
+	  .works = compat_works,
+	  .unseen = "compat" },
 #endif
 };
 const unsigned int n_calls = sizeof(calls) / sizeof(calls[0]);

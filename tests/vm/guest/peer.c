@@ -155,7 +155,8 @@ bool peer__read(struct reader *reader, const struct call *call, char *ret_line, 
 
 		if (reader->len == sizeof(reader->bytes))
 			fail("message too long");
-		n = call->get(reader->fd, reader->bytes + reader->len, sizeof(reader->bytes) - reader->len);
+		n = call->get(reader->fd, reader->bytes + reader->len,
+			      sizeof(reader->bytes) - reader->len);
 		if (n < 0)
 			fail(call->name);
 		if (n == 0)

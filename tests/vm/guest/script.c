@@ -23,13 +23,16 @@ struct shape {
 
 static const struct shape shapes[] = {
 	{ "get", "GET", 200, "\r\n", " OK\r\nContent-Length: 2\r\n\r\nok" },
-	{ "post", "POST", 201, "Content-Length: 5\r\n\r\nhello", " Created\r\nContent-Length: 0\r\n\r\n" },
-	{ "request-in-body", "POST", 200, "Content-Length: 31\r\n\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n",
+	{ "post", "POST", 201, "Content-Length: 5\r\n\r\nhello",
+	  " Created\r\nContent-Length: 0\r\n\r\n" },
+	{ "request-in-body", "POST", 200,
+	  "Content-Length: 31\r\n\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n",
 	  " OK\r\nContent-Length: 0\r\n\r\n" },
 	{ "response-in-body", "GET", 404, "\r\n",
 	  " Not Found\r\nContent-Length: 38\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" },
 	{ "no-content", "DELETE", 204, "\r\n", " No Content\r\n\r\n" },
-	{ "error", "PUT", 503, "Content-Length: 1\r\n\r\nx", " Busy\r\nContent-Length: 1\r\n\r\n-" },
+	{ "error", "PUT", 503, "Content-Length: 1\r\n\r\nx",
+	  " Busy\r\nContent-Length: 1\r\n\r\n-" },
 };
 
 static void end_of(struct reader *reader)
@@ -50,8 +53,8 @@ static struct reader *reader_of(int fd)
 
 static void make_request(char *text, size_t len, const char *path, const struct shape *shape)
 {
-	snprintf(text, len, "%s %s HTTP/1.1\r\nHost: peer\r\nUser-Agent: peer\r\n%s", shape->method, path,
-		 shape->request_rest);
+	snprintf(text, len, "%s %s HTTP/1.1\r\nHost: peer\r\nUser-Agent: peer\r\n%s", shape->method,
+		 path, shape->request_rest);
 }
 
 static void make_response(char *text, size_t len, const struct shape *shape)
@@ -80,8 +83,8 @@ static void exchange(bool server, struct reader *reader, const struct call *call
 		peer__put(reader->fd, call, out, strlen(out));
 		if (!peer__read(reader, call, line, sizeof(line)))
 			fail("response cut off");
-		printf("%s %s %u%s%s\n", shape->method, path, shape->status, call->unseen ? " " : "",
-		       call->unseen ? call->unseen : "");
+		printf("%s %s %u%s%s\n", shape->method, path, shape->status,
+		       call->unseen ? " " : "", call->unseen ? call->unseen : "");
 	}
 }
 
@@ -94,10 +97,12 @@ static void pipelined(bool server, enum family family, struct reader *reader)
 	for (int i = 0; i < 2; i++) {
 		if (server)
 			len += snprintf(text + len, sizeof(text) - (size_t)len,
-					"HTTP/1.1 %d OK\r\nContent-Length: 1\r\n\r\n%d", 200 + i, i);
+					"HTTP/1.1 %d OK\r\nContent-Length: 1\r\n\r\n%d", 200 + i,
+					i);
 		else
 			len += snprintf(text + len, sizeof(text) - (size_t)len,
-					"GET /%s/pipelined/%d HTTP/1.1\r\nHost: peer\r\n\r\n", family_name[family], i);
+					"GET /%s/pipelined/%d HTTP/1.1\r\nHost: peer\r\n\r\n",
+					family_name[family], i);
 	}
 	if (!server)
 		peer__put(reader->fd, &plain_call, text, (size_t)len);
@@ -131,7 +136,8 @@ static void walk(bool server, enum family family, int listener, const char *wher
 	}
 	end_of(reader);
 	for (unsigned int i = 0; i < n_calls; i++) {
-		if ((calls[i].works && !calls[i].works()) || (calls[i].tcp_only && family == FAMILY_UNIX))
+		if ((calls[i].works && !calls[i].works()) ||
+		    (calls[i].tcp_only && family == FAMILY_UNIX))
 			continue;
 		reader = reader_of(server ? peer__accept(listener) : peer__connect(family, where));
 		snprintf(path, sizeof(path), "/%s/own/%s", family_name[family], calls[i].name);

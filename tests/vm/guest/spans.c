@@ -44,9 +44,9 @@ static json_t *attribute(json_t *of, const char *name)
 	size_t i;
 	json_t *entry;
 
-	json_array_foreach(json_object_get(of, "attributes"), i, entry)
-		if (!strcmp(json_string_value(json_object_get(entry, "key")), name))
-			return json_object_get(entry, "value");
+	json_array_foreach(json_object_get(of, "attributes"), i,
+			   entry) if (!strcmp(json_string_value(json_object_get(entry, "key")),
+					      name)) return json_object_get(entry, "value");
 	return NULL;
 }
 
@@ -82,7 +82,8 @@ static void read_span(json_t *json, long long pid, span_fn each, void *arg)
 	span.method = text_of(json, "http.request.method");
 	span.path = path_of(json, span.kind);
 	span.status = number_of(json, "http.response.status_code");
-	snprintf(span.id, sizeof(span.id), "%s", json_string_value(json_object_get(json, "spanId")));
+	snprintf(span.id, sizeof(span.id), "%s",
+		 json_string_value(json_object_get(json, "spanId")));
 	each(&span, arg);
 }
 
@@ -91,7 +92,8 @@ static void read_line(json_t *line, span_fn each, void *arg)
 	size_t i, j, k;
 	json_t *resource_spans, *scope_spans, *span;
 
-	json_array_foreach(json_object_get(line, "resourceSpans"), i, resource_spans) {
+	json_array_foreach(json_object_get(line, "resourceSpans"), i, resource_spans)
+	{
 		json_t *resource = json_object_get(resource_spans, "resource");
 		long long pid = number_of(resource, "process.pid");
 
@@ -129,7 +131,8 @@ static json_t *load(const char *file)
 }
 
 /* Adds a group of reasons up, naming those that are not 0. */
-static long long reasons(json_t *ledger, const char *line, const char *group, char *text, size_t len)
+static long long reasons(json_t *ledger, const char *line, const char *group, char *text,
+			 size_t len)
 {
 	const char *name;
 	json_t *value;
@@ -138,13 +141,15 @@ static long long reasons(json_t *ledger, const char *line, const char *group, ch
 
 	if (group)
 		of = json_object_get(of, group);
-	json_object_foreach(of, name, value) {
+	json_object_foreach(of, name, value)
+	{
 		size_t at = strlen(text);
 
 		if (!json_is_integer(value) || !json_integer_value(value))
 			continue;
 		sum += json_integer_value(value);
-		snprintf(text + at, len - at, " %s.%s=%" JSON_INTEGER_FORMAT, line, name, json_integer_value(value));
+		snprintf(text + at, len - at, " %s.%s=%" JSON_INTEGER_FORMAT, line, name,
+			 json_integer_value(value));
 	}
 	return sum;
 }
@@ -157,10 +162,10 @@ static long long sink_losses(json_t *ledger)
 	json_t *sink, *value;
 	long long sum = 0;
 
-	json_object_foreach(json_object_get(ledger, "sinks"), name, sink)
-		for (int i = 0; i < 2; i++)
-			json_object_foreach(json_object_get(sink, groups[i]), reason, value)
-				sum += json_integer_value(value);
+	json_object_foreach(json_object_get(ledger, "sinks"), name, sink) for (int i = 0; i < 2;
+									       i++)
+		json_object_foreach(json_object_get(sink, groups[i]), reason, value) sum +=
+		json_integer_value(value);
 	return sum;
 }
 
@@ -226,8 +231,8 @@ static void match(const struct seen *span, void *arg)
 			return;
 	}
 	if (!all->extra++)
-		snprintf(all->first_extra, sizeof(all->first_extra), "kind %d %s %s %lld", span->kind, span->method,
-			 span->path, span->status);
+		snprintf(all->first_extra, sizeof(all->first_extra), "kind %d %s %s %lld",
+			 span->kind, span->method, span->path, span->status);
 }
 
 static void read_expected(const char *file, struct expectation *all)
@@ -240,7 +245,8 @@ static void read_expected(const char *file, struct expectation *all)
 	while (fgets(line, sizeof(line), in)) {
 		struct expected one = { 0 };
 
-		if (sscanf(line, "%15s %127s %lld %31s", one.method, one.path, &one.status, one.reason) < 3)
+		if (sscanf(line, "%15s %127s %lld %31s", one.method, one.path, &one.status,
+			   one.reason) < 3)
 			continue;
 		all->list = realloc(all->list, (all->n + 1) * sizeof(one));
 		if (!all->list)
@@ -256,9 +262,9 @@ static bool admitted(json_t *ledger, const char *reason)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(json_object_get(ledger, "unseen"), name, value)
-		if (*reason && strstr(name, reason) && json_integer_value(value) > 0)
-			return true;
+	json_object_foreach(json_object_get(ledger, "unseen"), name,
+			    value) if (*reason && strstr(name, reason) &&
+				       json_integer_value(value) > 0) return true;
 	return false;
 }
 
@@ -268,9 +274,8 @@ static bool unix_unknown(json_t *ledger)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(json_object_get(ledger, "blind"), name, value)
-		if (json_is_string(value) && strstr(name, "unix"))
-			return true;
+	json_object_foreach(json_object_get(ledger, "blind"), name,
+			    value) if (json_is_string(value) && strstr(name, "unix")) return true;
 	return false;
 }
 
@@ -298,7 +303,8 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 				missing_unix++;
 			} else {
 				if (missing++ < 3)
-					printf("missing %s %s %s; ", side ? "CLIENT" : "SERVER", one->method, one->path);
+					printf("missing %s %s %s; ", side ? "CLIENT" : "SERVER",
+					       one->method, one->path);
 			}
 		}
 	}
@@ -310,13 +316,15 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 	 * On Unix sockets, which have no sequence numbers: spans + what is counted. (Nor can one be told from a
 	 * connection older than the agent: there a first head must come whole, else it is dropped{unjoined}.)
 	 */
-	counted = reasons(ledger, "blind", NULL, why, sizeof(why)) + reasons(ledger, "bytes", "gap", why, sizeof(why)) +
+	counted = reasons(ledger, "blind", NULL, why, sizeof(why)) +
+		  reasons(ledger, "bytes", "gap", why, sizeof(why)) +
 		  reasons(ledger, "exchanges", "dropped", why, sizeof(why)) +
 		  reasons(ledger, "unseen", NULL, why, sizeof(why));
 	if (unix_unknown(ledger))
 		counted += 2 * all.n;
-	printf("%u exchanges, %u sides missing on TCP, %u on Unix sockets, %u doubled, %u unseen%s\n", all.n, missing,
-	       missing_unix, doubled, unseen, why);
+	printf("%u exchanges, %u sides missing on TCP, %u on Unix sockets, %u doubled, %u "
+	       "unseen%s\n",
+	       all.n, missing, missing_unix, doubled, unseen, why);
 	if (mode == MODE_DEMOTED)
 		return missing + missing_unix > counted || doubled || all.extra;
 	return missing || missing_unix > counted || doubled || all.extra;
@@ -328,11 +336,13 @@ struct busy {
 	char first[300];
 };
 
-static void note(struct busy *busy, unsigned int *counter, const char *what, const struct seen *span)
+static void note(struct busy *busy, unsigned int *counter, const char *what,
+		 const struct seen *span)
 {
 	if (!(*counter)++ && !*busy->first)
-		snprintf(busy->first, sizeof(busy->first), "%s: kind %d pid %lld status %lld %.150s", what, span->kind,
-			 span->pid, span->status, span->path);
+		snprintf(busy->first, sizeof(busy->first),
+			 "%s: kind %d pid %lld status %lld %.150s", what, span->kind, span->pid,
+			 span->status, span->path);
 }
 
 static void judge(const struct seen *span, void *arg)
@@ -344,8 +354,10 @@ static void judge(const struct seen *span, void *arg)
 	uint8_t bit = span->kind == KIND_CLIENT ? 1 : 2;
 
 	busy->spans++;
-	if (sscanf(span->path, "/busy/%u/%u/%u/%u/%x/%n", &pair, &client, &server, &n, &check, &at) != 5 || !at ||
-	    pair >= busy->pairs || n >= busy->count || check != busy__check(pair, client, server, n)) {
+	if (sscanf(span->path, "/busy/%u/%u/%u/%u/%x/%n", &pair, &client, &server, &n, &check,
+		   &at) != 5 ||
+	    !at || pair >= busy->pairs || n >= busy->count ||
+	    check != busy__check(pair, client, server, n)) {
 		note(busy, &busy->torn, "torn", span);
 		return;
 	}
@@ -368,7 +380,8 @@ static int busy(unsigned int pairs, unsigned int count, const char *out, const c
 {
 	struct busy all = { .pairs = pairs, .count = count };
 	json_t *ledger = load(ledger_file), *exchanges = json_object_get(ledger, "exchanges");
-	long long dropped, filtered, refused, counted, missed, begun, expected = 2LL * pairs * count;
+	long long dropped, filtered, refused, counted, missed, begun,
+		expected = 2LL * pairs * count;
 	char why[1024] = "";
 
 	all.seen = calloc(pairs, count);
@@ -381,8 +394,8 @@ static int busy(unsigned int pairs, unsigned int count, const char *out, const c
 		   json_integer_value(json_object_get(exchanges, "open"));
 	/* Made into spans, but the pipe to ship, or its queue, had no room for them. */
 	refused = json_integer_value(json_object_get(exchanges, "spans")) - all.spans;
-	counted = json_integer_value(json_object_get(exchanges, "frames_lost")) +
-		  sink_losses(ledger);
+	counted =
+		json_integer_value(json_object_get(exchanges, "frames_lost")) + sink_losses(ledger);
 	missed = reasons(ledger, "bytes", "gap", why, sizeof(why));
 	/* A span without its answer is the last one of a connection, or its answer's record is lost. */
 	if (all.cut > 2 * pairs + reasons(ledger, "records", "lost", why, sizeof(why)) + missed)
@@ -390,11 +403,14 @@ static int busy(unsigned int pairs, unsigned int count, const char *out, const c
 	reasons(ledger, "blind", NULL, why, sizeof(why));
 	if (*all.first)
 		printf("%s; ", all.first);
-	printf("%u of %lld spans, torn %u, foreign %u, twice %u, cut %u, dropped %lld, refused %lld%s\n", all.spans, expected,
-	       all.torn, all.foreign, all.doubled, all.cut, dropped, refused, why);
+	printf("%u of %lld spans, torn %u, foreign %u, twice %u, cut %u, dropped %lld, refused "
+	       "%lld%s\n",
+	       all.spans, expected, all.torn, all.foreign, all.doubled, all.cut, dropped, refused,
+	       why);
 	/* What was never begun must show as bytes that no hook saw. */
 	return all.torn || all.foreign || all.doubled || refused != counted ||
-	       all.spans + dropped + filtered + refused != begun || (begun < expected && !missed) || begun > expected;
+	       all.spans + dropped + filtered + refused != begun || (begun < expected && !missed) ||
+	       begun > expected;
 }
 
 int main(int argc, char **argv)
@@ -406,9 +422,11 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[1], "demoted"))
 		return expect(MODE_DEMOTED, argv[2], argv[3], argv[4]);
 	if (argc == 6 && !strcmp(argv[1], "busy"))
-		return busy((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]), argv[4], argv[5]);
+		return busy((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]), argv[4],
+			    argv[5]);
 	if (argc == 3 && !strcmp(argv[1], "balance"))
 		return balance(argv[2]);
-	fprintf(stderr, "usage: spans expect|includes|demoted LIST OUT LEDGER | busy PAIRS COUNT OUT LEDGER | balance LEDGER\n");
+	fprintf(stderr, "usage: spans expect|includes|demoted LIST OUT LEDGER | busy PAIRS COUNT "
+			"OUT LEDGER | balance LEDGER\n");
 	return 2;
 }

@@ -225,7 +225,8 @@ static void reach_response(struct conn *conn, struct http1_stream *s, struct pie
 		http1__responses_lost(conn);
 	if (s->state == HTTP1_UNTIL && start && s->quiet_ns && s->quiet_offset == p->offset)
 		http1__message_end(conn, p->dir, s->quiet_ns);
-	else if (s->state == HTTP1_UNTIL && s->quiet_ns && p->offset + p->bytes.len > s->quiet_offset)
+	else if (s->state == HTTP1_UNTIL && s->quiet_ns &&
+		 p->offset + p->bytes.len > s->quiet_offset)
 		s->quiet_ns = 0; /* it goes on: that was not its end */
 	if ((s->state == HTTP1_START || s->state == HTTP1_HEAD) && p->offset > s->next)
 		http1__responses_lost(conn);
@@ -429,7 +430,8 @@ static void piece(struct conn *conn, struct piece *p)
 		p->fate = &conn->core->account->dropped_ring;
 	if (h->given_up || (!h->role_known && !learn_role(conn, p)))
 		return;
-	if (!bytes.len || end <= s->next) { /* nothing, or sent again: less had been taken than was asked */
+	if (!bytes.len ||
+	    end <= s->next) { /* nothing, or sent again: less had been taken than was asked */
 		if (bytes.len)
 			call_ended(conn, s, p);
 		return;

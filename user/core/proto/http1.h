@@ -29,7 +29,7 @@ struct http1_head {
 	struct view version;	    /* "1.1" */
 	uint8_t minor;
 	/* What the fields said about the length of the body. */
-	bool ambiguous;	  /* no two recipients need agree on where this message ends */
+	bool ambiguous; /* no two recipients need agree on where this message ends */
 	bool has_length, has_coding, chunked;
 	uint64_t length;
 };
@@ -95,25 +95,25 @@ enum http1_state {
 	HTTP1_HEAD,	 /* inside a head */
 	HTTP1_BODY,	 /* the message ends at `end` */
 	HTTP1_CHUNKS,	 /* chunked, in step with the chunks */
-	HTTP1_UNTIL,	 /* the end is not known: until the direction changes or the connection ends */
-	HTTP1_CLOSE,	 /* until the connection ends */
-	HTTP1_LOST,	 /* out of step, until a turn starts with a message */
+	HTTP1_UNTIL, /* the end is not known: until the direction changes or the connection ends */
+	HTTP1_CLOSE, /* until the connection ends */
+	HTTP1_LOST,  /* out of step, until a turn starts with a message */
 };
 
 struct http1_stream {
-	uint8_t state; /* enum http1_state */
-	uint8_t carry; /* of http1__find_head_end() */
-	bool watched;  /* BODY: the kernel was asked to tell its end */
+	uint8_t state;	/* enum http1_state */
+	uint8_t carry;	/* of http1__find_head_end() */
+	bool watched;	/* BODY: the kernel was asked to tell its end */
 	bool watermark; /* one is set in the kernel */
-	bool asked;    /* BODY: a call that covers `end` was seen, not confirmed that all was taken */
-	bool unsure;   /* what calls ask for is all that is known here, in slots too */
-	bool last_chunk; /* quiet_offset is after what looked like a last chunk */
-	uint32_t turn; /* of the latest piece */
-	uint64_t next; /* bytes before this one are done with */
-	uint64_t end;  /* BODY */
-	uint64_t body_from; /* offset of the body's first byte */
+	bool asked;  /* BODY: a call that covers `end` was seen, not confirmed that all was taken */
+	bool unsure; /* what calls ask for is all that is known here, in slots too */
+	bool last_chunk;		/* quiet_offset is after what looked like a last chunk */
+	uint32_t turn;			/* of the latest piece */
+	uint64_t next;			/* bytes before this one are done with */
+	uint64_t end;			/* BODY */
+	uint64_t body_from;		/* offset of the body's first byte */
 	uint64_t asked_ns, asked_bytes; /* that call */
-	uint64_t seen_offset, seen_ns; /* as far as this direction is known to have got */
+	uint64_t seen_offset, seen_ns;	/* as far as this direction is known to have got */
 	/* What may be the end of the message: its last chunk, or the direction changed. ns 0: none */
 	uint64_t quiet_offset, quiet_ns;
 	uint32_t quiet_turn; /* of the last chunk */
@@ -124,10 +124,10 @@ struct http1_stream {
 struct http1 {
 	struct http1_stream streams[2]; /* by enum direction */
 	bool role_known;
-	bool unjoined;	     /* older than the agent, and no message boundary was met yet */
-	bool pipelines;	     /* has sent a request while another waited for its answer */
-	bool uncounted;	     /* and so across turns, or unseen: how many wait is not known for certain */
-	bool given_up;	     /* bytes are missing where requests are pipelined: nothing can be matched */
+	bool unjoined;	/* older than the agent, and no message boundary was met yet */
+	bool pipelines; /* has sent a request while another waited for its answer */
+	bool uncounted; /* and so across turns, or unseen: how many wait is not known for certain */
+	bool given_up;	/* bytes are missing where requests are pipelined: nothing can be matched */
 	bool other_protocol; /* after an upgrade: nothing is parsed any more */
 	bool timer_read;     /* the next slot is read after a time of quiet */
 	uint8_t request_dir; /* enum direction */
@@ -150,8 +150,10 @@ void http1__begin_request(struct conn *conn, struct piece *piece, uint64_t offse
 bool http1__overlaps(struct conn *conn, uint32_t turn);
 void http1__begin_response(struct conn *conn, struct piece *piece, uint64_t offset);
 /* The head in the exchange's text ends before `offset`; partial: it will not get any longer. */
-void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool partial);
-void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool partial);
+void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+			 bool partial);
+void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+			  bool partial);
 /* The stream's message has ended, its last byte passed at ns. */
 void http1__message_end(struct conn *conn, int dir, uint64_t ns);
 /* The exchange leaves the connection: no stream may point at it. */

@@ -117,7 +117,8 @@ static void describe_server_address(struct span *span, struct view host, struct 
 	if (port.len)
 		span__set_int(span, ATTR_SERVER_PORT, number(port));
 	else
-		span__set_int(span, ATTR_SERVER_PORT, view_eq_nocase(scheme, VIEW("https")) ? 443 : 80);
+		span__set_int(span, ATTR_SERVER_PORT,
+			      view_eq_nocase(scheme, VIEW("https")) ? 443 : 80);
 }
 
 static void describe_query(struct span *span, const struct http1_url *url,
@@ -210,11 +211,12 @@ static void describe_client(const struct exchange *ex, const struct describe_opt
 	v6 = memchr(host.at, ':', host.len);
 	fits = put(text, size, &n, scheme) && put(text, size, &n, VIEW("://"));
 	if (url->userinfo.len)
-		fits = fits && put(text, size, &n, memchr(url->userinfo.at, ':', url->userinfo.len) ?
-							   VIEW("REDACTED:REDACTED@") :
-							   VIEW("REDACTED@"));
-	fits = fits && put(text, size, &n, v6 ? VIEW("[") : VIEW("")) && put(text, size, &n, host) &&
-	       put(text, size, &n, v6 ? VIEW("]") : VIEW(""));
+		fits = fits && put(text, size, &n,
+				   memchr(url->userinfo.at, ':', url->userinfo.len) ?
+					   VIEW("REDACTED:REDACTED@") :
+					   VIEW("REDACTED@"));
+	fits = fits && put(text, size, &n, v6 ? VIEW("[") : VIEW("")) &&
+	       put(text, size, &n, host) && put(text, size, &n, v6 ? VIEW("]") : VIEW(""));
 	if (port.len)
 		fits = fits && put(text, size, &n, VIEW(":")) && put(text, size, &n, port);
 	fits = fits && put(text, size, &n, url->path.len ? url->path : VIEW("/"));
@@ -227,8 +229,8 @@ static void describe_client(const struct exchange *ex, const struct describe_opt
 static bool is_secret(struct view name)
 {
 	static const struct view secrets[] = {
-		VIEW("authorization"), VIEW("proxy-authorization"), VIEW("cookie"),
-		VIEW("set-cookie"),    VIEW("x-api-key"),	    VIEW("x-auth-token"),
+		VIEW("authorization"),	      VIEW("proxy-authorization"), VIEW("cookie"),
+		VIEW("set-cookie"),	      VIEW("x-api-key"),	   VIEW("x-auth-token"),
 		VIEW("x-amz-security-token"),
 	};
 

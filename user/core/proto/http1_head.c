@@ -33,9 +33,9 @@ static size_t left(const struct cursor *c)
 
 /* tchar of RFC 9110 5.6.2, as a table: it is asked for every byte of every name. */
 static const bool token_char[256] = {
-	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-	['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
-	['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,	    ['&'] = 1,	       ['\''] = 1,
+	['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,	    ['^'] = 1,	       ['_'] = 1,
+	['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 static bool is_token(struct view v)
@@ -208,20 +208,45 @@ static void read_coding(struct view value, struct http1_head *head)
 
 /* Names whose fields mean something to sonde: kept whatever their number. Lower case. */
 static const struct view wanted[] = {
-	VIEW("b3"), VIEW("sw8"), VIEW("host"), VIEW("expect"), VIEW("baggage"), VIEW("upgrade"),
-	VIEW("forwarded"), VIEW("tracestate"), VIEW("user-agent"), VIEW("x-real-ip"),
-	VIEW("traceparent"), VIEW("x-b3-flags"), VIEW("x-b3-spanid"), VIEW("content-type"),
-	VIEW("x-b3-traceid"), VIEW("x-b3-sampled"), VIEW("x-request-id"), VIEW("uber-trace-id"),
-	VIEW("content-length"), VIEW("x-amzn-trace-id"), VIEW("x-forwarded-for"),
-	VIEW("x-datadog-tags"), VIEW("content-encoding"), VIEW("x-forwarded-host"),
-	VIEW("transfer-encoding"), VIEW("x-b3-parentspanid"), VIEW("x-forwarded-proto"),
-	VIEW("x-datadog-trace-id"), VIEW("x-datadog-parent-id"), VIEW("x-cloud-trace-context"),
-	VIEW("x-datadog-sampling-priority"), VIEW("connection"),
+	VIEW("b3"),
+	VIEW("sw8"),
+	VIEW("host"),
+	VIEW("expect"),
+	VIEW("baggage"),
+	VIEW("upgrade"),
+	VIEW("forwarded"),
+	VIEW("tracestate"),
+	VIEW("user-agent"),
+	VIEW("x-real-ip"),
+	VIEW("traceparent"),
+	VIEW("x-b3-flags"),
+	VIEW("x-b3-spanid"),
+	VIEW("content-type"),
+	VIEW("x-b3-traceid"),
+	VIEW("x-b3-sampled"),
+	VIEW("x-request-id"),
+	VIEW("uber-trace-id"),
+	VIEW("content-length"),
+	VIEW("x-amzn-trace-id"),
+	VIEW("x-forwarded-for"),
+	VIEW("x-datadog-tags"),
+	VIEW("content-encoding"),
+	VIEW("x-forwarded-host"),
+	VIEW("transfer-encoding"),
+	VIEW("x-b3-parentspanid"),
+	VIEW("x-forwarded-proto"),
+	VIEW("x-datadog-trace-id"),
+	VIEW("x-datadog-parent-id"),
+	VIEW("x-cloud-trace-context"),
+	VIEW("x-datadog-sampling-priority"),
+	VIEW("connection"),
 };
 
 _Static_assert(EXCHANGE_FIELDS_ORDINARY_MAX +
-			       (sizeof(wanted) / sizeof(wanted[0]) - 1) * WANTED_MAX + TRACESTATE_MAX <=
-		       EXCHANGE_FIELDS_MAX, "fields that are kept whatever their number must fit");
+			       (sizeof(wanted) / sizeof(wanted[0]) - 1) * WANTED_MAX +
+			       TRACESTATE_MAX <=
+		       EXCHANGE_FIELDS_MAX,
+	       "fields that are kept whatever their number must fit");
 
 struct fields {
 	struct header_field **at;
@@ -431,8 +456,14 @@ bool http1__is_export(struct view method, struct view target)
 {
 	/* The ends of paths: an endpoint may have a path of its own before them. */
 	static const struct view ends[] = {
-		VIEW("/v1/traces"), VIEW("/api/v2/spans"), VIEW("/api/v1/spans"), VIEW("/api/traces"),
-		VIEW("/v0.3/traces"), VIEW("/v0.4/traces"), VIEW("/v0.5/traces"), VIEW("/v0.7/traces"),
+		VIEW("/v1/traces"),
+		VIEW("/api/v2/spans"),
+		VIEW("/api/v1/spans"),
+		VIEW("/api/traces"),
+		VIEW("/v0.3/traces"),
+		VIEW("/v0.4/traces"),
+		VIEW("/v0.5/traces"),
+		VIEW("/v0.7/traces"),
 		VIEW("/opentelemetry.proto.collector.trace.v1.TraceService/Export"),
 	};
 	struct http1_url url;

@@ -15,10 +15,8 @@
 #define ASKED_SMALL_BYTES 65536
 
 static const char *const cut_error[] = {
-	[CUT_RESET] = "connection_reset",
-	[CUT_CLOSED] = "connection_closed",
-	[CUT_EXIT] = "process_exit",
-	[CUT_EXEC] = "process_exec",
+	[CUT_RESET] = "connection_reset",      [CUT_CLOSED] = "connection_closed",
+	[CUT_EXIT] = "process_exit",	       [CUT_EXEC] = "process_exec",
 	[CUT_TRACING_ENDED] = "tracing_ended",
 };
 
@@ -206,7 +204,9 @@ static void cut_one(struct conn *conn, struct exchange *ex, uint64_t ns, enum cu
 		return; /* no request after all, and dropped as that */
 	if (r->ex == ex && is_whole(r, ex, why)) {
 		http1__message_end(conn, !conn->http1.request_dir,
-				   r->state == HTTP1_BODY ? r->asked_ns : r->quiet_ns ?: r->seen_ns);
+				   r->state == HTTP1_BODY ? r->asked_ns :
+				   r->quiet_ns		  ?:
+							    r->seen_ns);
 		return;
 	}
 	if (r->ex == ex)

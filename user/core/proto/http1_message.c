@@ -187,7 +187,8 @@ static void enter_body(struct http1_stream *s, enum http1_framing framing, uint6
 	}
 }
 
-void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool partial)
+void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+			 bool partial)
 {
 	struct http1_stream *s = stream_of(conn, true);
 	struct exchange *ex = s->ex;
@@ -204,7 +205,8 @@ void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t 
 		ex->flags |= EX_AMBIGUOUS;
 	if (http1__is_export(ex->method, ex->target))
 		ex->flags |= EX_EXPORT;
-	enter_body(s, partial ? FRAMING_UNKNOWN : http1__request_framing(&head), offset, head.length);
+	enter_body(s, partial ? FRAMING_UNKNOWN : http1__request_framing(&head), offset,
+		   head.length);
 	conn__announce(conn, ex);
 }
 
@@ -243,7 +245,8 @@ static void settle_request(struct conn *conn, struct exchange *ex, const struct 
 	}
 	if (q->state == HTTP1_UNTIL) {
 		ex->request_end_ns = q->quiet_ns ?: piece->other_ns;
-		ex->request_body_bytes = q->seen_offset > q->body_from ? q->seen_offset - q->body_from : 0;
+		ex->request_body_bytes =
+			q->seen_offset > q->body_from ? q->seen_offset - q->body_from : 0;
 	}
 }
 

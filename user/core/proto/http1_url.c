@@ -70,7 +70,8 @@ void http1__split_target(struct view method, struct view target, struct http1_ur
 		http1__split_host(target, &ret->host, &ret->port);
 		return;
 	}
-	slashes = target.len && target.at[0] != '/' ? memmem(target.at, target.len, "://", 3) : NULL;
+	slashes =
+		target.len && target.at[0] != '/' ? memmem(target.at, target.len, "://", 3) : NULL;
 	if (!slashes) {
 		split_path(target, ret);
 		return;
@@ -93,8 +94,9 @@ void http1__split_target(struct view method, struct view target, struct http1_ur
 static bool is_signature(struct view key)
 {
 	static const struct view keys[] = {
-		VIEW("AWSAccessKeyId"), VIEW("Signature"), VIEW("sig"), VIEW("X-Goog-Signature"),
-		VIEW("X-Amz-Signature"), VIEW("X-Amz-Credential"), VIEW("X-Amz-Security-Token"),
+		VIEW("AWSAccessKeyId"),	      VIEW("Signature"),       VIEW("sig"),
+		VIEW("X-Goog-Signature"),     VIEW("X-Amz-Signature"), VIEW("X-Amz-Credential"),
+		VIEW("X-Amz-Security-Token"),
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -115,8 +117,7 @@ static size_t redact(struct view query, bool keep, char *to)
 		const char *amp = memchr(at, '&', (size_t)(end - at)) ?: end;
 		const char *equals = memchr(at, '=', (size_t)(amp - at));
 		const char *stop = amp < end ? amp + 1 : amp;
-		bool hide = equals && equals + 1 < amp &&
-			    (!keep || is_signature(part(at, equals)));
+		bool hide = equals && equals + 1 < amp && (!keep || is_signature(part(at, equals)));
 		size_t len = (size_t)((hide ? equals + 1 : stop) - at);
 
 		if (to)

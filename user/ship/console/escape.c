@@ -13,11 +13,11 @@ struct piece {
 static struct piece next_piece(const uint8_t *s, size_t len)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = *s < 0x80		     ? 1
-		   : *s >= 0xc2 && *s < 0xe0 ? 2
-		   : *s >= 0xe0 && *s < 0xf0 ? 3
-		   : *s >= 0xf0 && *s < 0xf5 ? 4
-					     : 0;
+	size_t n = *s < 0x80		   ? 1 :
+		   *s >= 0xc2 && *s < 0xe0 ? 2 :
+		   *s >= 0xe0 && *s < 0xf0 ? 3 :
+		   *s >= 0xf0 && *s < 0xf5 ? 4 :
+					     0;
 	uint32_t code = n == 1 ? *s : n ? *s & (0x7f >> n) : 0;
 
 	if (!n || n > len)
@@ -54,9 +54,9 @@ static unsigned int width_of(uint32_t c)
 			       between(c, 0xac00, 0xd7a3) || between(c, 0xf900, 0xfaff) ||
 			       between(c, 0xfe30, 0xfe6f) || between(c, 0xff00, 0xff60) ||
 			       between(c, 0xffe0, 0xffe6) || between(c, 0x1f300, 0x1faff) ||
-			       between(c, 0x20000, 0x3fffd)
-		       ? 2
-		       : 1;
+			       between(c, 0x20000, 0x3fffd) ?
+		       2 :
+		       1;
 }
 
 /* The text for one piece: itself or an escape. Returns its columns. */

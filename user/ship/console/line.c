@@ -100,10 +100,10 @@ static void add_headers(struct buf *out, const struct line_style *style, const s
 				pad__add(out, TIME_COLUMNS + GAP);
 				color__on(out, style->color, COLOR_DIM);
 				buf__add_str(out, sides[side].sign);
-				escape__add(
-					out,
-					(struct view){ key.at + prefix.len, key.len - prefix.len },
-					0, style->unicode);
+				escape__add(out,
+					    (struct view){ key.at + prefix.len,
+							   key.len - prefix.len },
+					    0, style->unicode);
 				buf__add_str(out, ": ");
 				escape__add(out, element.bytes, 0, style->unicode);
 				color__off(out, style->color);

@@ -154,9 +154,9 @@ void duration__text(char text[16], uint64_t ns, bool unicode)
 		snprintf(text, 16, "%uns", (unsigned int)ns);
 	else
 		snprintf(text, 16,
-			 v < 10	   ? "%.2f%s"
-			 : v < 100 ? "%.1f%s"
-				   : "%.0f%s",
+			 v < 10	 ? "%.2f%s" :
+			 v < 100 ? "%.1f%s" :
+				   "%.0f%s",
 			 v > 999999999 ? 999999999 : v,
 			 i == 2 && unicode ? "\xc2\xb5s" : units[i].unit);
 }

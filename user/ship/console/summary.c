@@ -101,10 +101,10 @@ void summary__name(struct summary *s, const struct frame_span *head, const struc
 
 	if (op->named || op == &s->operations[SUMMARY_OPERATIONS_MAX])
 		return;
-	op->service_len = (uint8_t)(row->service.len < sizeof(op->service) ? row->service.len
-									   : sizeof(op->service));
-	op->name_len = (uint8_t)(row->span.name.len < sizeof(op->name) ? row->span.name.len
-								       : sizeof(op->name));
+	op->service_len = (uint8_t)(row->service.len < sizeof(op->service) ? row->service.len :
+									     sizeof(op->service));
+	op->name_len = (uint8_t)(row->span.name.len < sizeof(op->name) ? row->span.name.len :
+									 sizeof(op->name));
 	memcpy(op->service, row->service.at, op->service_len);
 	memcpy(op->name, row->span.name.at, op->name_len);
 	op->named = true;

@@ -170,8 +170,8 @@ int tree__add(struct tree *tree, const struct frame_span *head, const struct row
 	t->last_ns = now;
 	t->matches = t->matches || where__matches(tree->config.where, row);
 	while (tree->n > TREE_TRACES_MAX || tree->bytes > TREE_BYTES_MAX)
-		hand_out(tree, tree->ages[INCOMPLETE].oldest ? tree->ages[INCOMPLETE].oldest
-							     : tree->ages[QUIET].oldest);
+		hand_out(tree, tree->ages[INCOMPLETE].oldest ? tree->ages[INCOMPLETE].oldest :
+							       tree->ages[QUIET].oldest);
 	return 0;
 }
 

@@ -321,8 +321,8 @@ static void measure(struct picture *p)
 	struct buf scratch = { 0 };
 
 	if (width && width < fixed + LABEL_MOST + BAR_LEAST)
-		most = width > fixed + LABEL_LEAST + BAR_LEAST ? width - fixed - BAR_LEAST
-							       : LABEL_LEAST;
+		most = width > fixed + LABEL_LEAST + BAR_LEAST ? width - fixed - BAR_LEAST :
+								 LABEL_LEAST;
 	for (uint32_t i = 0; i < p->drawn; i++) {
 		unsigned int used;
 
@@ -332,9 +332,9 @@ static void measure(struct picture *p)
 			p->label = used < most ? used : most;
 	}
 	buf__free(&scratch);
-	p->bar = !width					? BAR_PIPE
-		 : width > fixed + p->label + BAR_LEAST ? width - fixed - p->label
-							: BAR_LEAST;
+	p->bar = !width				      ? BAR_PIPE :
+		 width > fixed + p->label + BAR_LEAST ? width - fixed - p->label :
+							BAR_LEAST;
 	if (p->bar > 80)
 		p->bar = 80;
 }

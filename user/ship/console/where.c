@@ -76,9 +76,9 @@ static struct operand field_of(const struct row *row, const struct where *term, 
 	case FIELD_STATUS:
 		return number_of((double)row->status, row->status > 0);
 	case FIELD_OUTCOME:
-		return text_of(row->span.status == 2   ? VIEW("error")
-			       : row->span.status == 1 ? VIEW("ok")
-						       : VIEW("unset"));
+		return text_of(row->span.status == 2 ? VIEW("error") :
+			       row->span.status == 1 ? VIEW("ok") :
+						       VIEW("unset"));
 	case FIELD_ERROR:
 		return text_of(row__failed(row) ? VIEW("true") : VIEW("false"));
 	case FIELD_DURATION:

@@ -81,8 +81,8 @@ static struct where *new_node(struct parser *p, enum where_type type, struct whe
 	if (!w) {
 		where__free(left);
 		where__free(right);
-		return p->nodes > NODES_MAX ? fail(p, p->at, "too long an expression", NULL)
-					    : no_memory(p);
+		return p->nodes > NODES_MAX ? fail(p, p->at, "too long an expression", NULL) :
+					      no_memory(p);
 	}
 	w->type = type;
 	w->left = left;
@@ -223,9 +223,9 @@ static struct where *finish_value(struct parser *p, struct where *w, bool number
 		w->field = FIELD_OUTCOME;
 	} else if (number && !w->is_number) {
 		fail(p, at,
-		     w->field == FIELD_DURATION ? "a duration is wanted (10ms, 1.5s)"
-		     : w->field == FIELD_STATUS ? "a number, or error, ok, unset is wanted"
-						: "a number is wanted",
+		     w->field == FIELD_DURATION ? "a duration is wanted (10ms, 1.5s)" :
+		     w->field == FIELD_STATUS	? "a number, or error, ok, unset is wanted" :
+						  "a number is wanted",
 		     NULL);
 		where__free(w);
 		return NULL;
@@ -258,7 +258,8 @@ static struct where *parse_term(struct parser *p)
 	}
 	if (w->field == FIELD_ATTRIBUTE && !memchr(from, '.', n) && !memchr(from, '_', n)) {
 		fail(p, from,
-		     "no such field (service, name, kind, status, error, duration, method, path, query, peer, "
+		     "no such field (service, name, kind, status, error, duration, method, path, "
+		     "query, peer, "
 		     "port, trace, span, parent, or an attribute such as http.route)",
 		     NULL);
 		where__free(w);

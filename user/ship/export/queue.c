@@ -49,9 +49,9 @@ static struct queue_chunk *add_chunk(struct queue *q, size_t n)
 	if (chunk && chunk->cap >= n) {
 		q->spare = NULL;
 	} else {
-		size_t cap = n > QUEUE_CHUNK_BYTES - sizeof(*chunk)
-				     ? n
-				     : QUEUE_CHUNK_BYTES - sizeof(*chunk);
+		size_t cap = n > QUEUE_CHUNK_BYTES - sizeof(*chunk) ?
+				     n :
+				     QUEUE_CHUNK_BYTES - sizeof(*chunk);
 
 		chunk = malloc(sizeof(*chunk) + cap);
 		if (!chunk)

@@ -70,9 +70,9 @@ static void file__work(struct sink *sink, uint64_t now)
 		f->due = 0;
 	writer__work(&f->writer);
 	if (f->writer.error) {
-		log_error(
-			"output file: writing failed: %s; spans are lost and counted as dropped{write}",
-			strerror(f->writer.error));
+		log_error("output file: writing failed: %s; spans are lost and counted as "
+			  "dropped{write}",
+			  strerror(f->writer.error));
 		f->writer.error = 0;
 	}
 }

@@ -200,10 +200,10 @@ static void on_too_large(struct sink_otlp *s)
 	size_t bytes;
 
 	if (s->halved || s->n_batch < 2) {
-		log_warn(
-			"OTLP %s: %llu spans are too large for the backend (413), also in a smaller "
-			"request: counted as dropped{too_large}",
-			s->shown, (unsigned long long)s->n_batch);
+		log_warn("OTLP %s: %llu spans are too large for the backend (413), also in a "
+			 "smaller "
+			 "request: counted as dropped{too_large}",
+			 s->shown, (unsigned long long)s->n_batch);
 		batch_lost(s, &s->sink.account->dropped_too_large);
 		return;
 	}
@@ -330,10 +330,10 @@ static void otlp__span(struct sink *sink, const struct ship_span *span, uint64_t
 	if (queue__push(&s->queue, span->resource, span->scope, span->bytes)) {
 		account->dropped_queue_full++;
 		if (!s->full)
-			log_warn(
-				"OTLP %s: the queue is full (%llu spans): new spans are dropped and "
-				"counted as dropped{queue_full}",
-				s->shown, (unsigned long long)s->queue.spans);
+			log_warn("OTLP %s: the queue is full (%llu spans): new spans are dropped "
+				 "and "
+				 "counted as dropped{queue_full}",
+				 s->shown, (unsigned long long)s->queue.spans);
 		s->full = true;
 		return;
 	}
@@ -373,9 +373,9 @@ static void otlp__abandon(struct sink *sink)
 		sink->account->unconfirmed += s->n_batch - s->n_bad;
 	s->flying = false;
 	if (s->queue.spans)
-		log_warn(
-			"OTLP %s: %llu spans were not delivered in time: counted as dropped{shutdown}",
-			s->shown, (unsigned long long)s->queue.spans);
+		log_warn("OTLP %s: %llu spans were not delivered in time: counted as "
+			 "dropped{shutdown}",
+			 s->shown, (unsigned long long)s->queue.spans);
 	sink->account->queued -= s->queue.spans;
 	sink->account->dropped_shutdown += s->queue.spans;
 	queue__drop(&s->queue, s->queue.spans);

@@ -385,9 +385,9 @@ static int set_up(struct transfer *t)
 	const struct ship_otlp *c = t->config;
 	bool tls = !strncasecmp(c->endpoint, "https:", 6);
 	CURL *easy = t->easy;
-	long version = c->protocol != SHIP_GRPC ? CURL_HTTP_VERSION_1_1
-		       : tls			? CURL_HTTP_VERSION_2TLS
-						: CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+	long version = c->protocol != SHIP_GRPC ? CURL_HTTP_VERSION_1_1 :
+		       tls			? CURL_HTTP_VERSION_2TLS :
+						  CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
 
 	if (curl_easy_setopt(easy, CURLOPT_URL, c->endpoint) ||
 	    set_proxy(easy, c->protocol == SHIP_GRPC))
