@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/siphash.h"
 
+#include <endian.h>
 #include <string.h>
 
-static uint64_t rotl(uint64_t x, int b)
+static inline uint64_t rotl(uint64_t x, int b)
 {
 	return (x << b) | (x >> (64 - b));
 }
@@ -22,36 +23,46 @@ static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
 	v[2] = rotl(v[2], 32);
 }
 
-static uint64_t load_le(const uint8_t *at, size_t n)
+static inline __attribute__((always_inline)) void sip_word(uint64_t v[4], uint64_t word)
 {
+	v[3] ^= word;
+	sip_round(v);
+	sip_round(v);
+	v[0] ^= word;
+}
+
+static inline uint64_t load_le(const uint8_t *at)
+{
+	uint64_t x;
+
+	memcpy(&x, at, sizeof(x));
+	return le64toh(x);
+}
+
+/* The fewer than 8 bytes that are left, and the length above them. */
+static inline uint64_t last_word(const uint8_t *bytes, size_t len)
+{
+	size_t n = len & 7;
 	uint64_t x = 0;
 
-	for (size_t i = 0; i < n; i++)
-		x |= (uint64_t)at[i] << (8 * i);
-	return x;
+	if (n && len >= 8) /* the last 8 bytes, without those that were taken */
+		x = load_le(bytes + len - 8) >> (64 - 8 * n);
+	else
+		for (size_t i = 0; i < n; i++)
+			x |= (uint64_t)bytes[i] << (8 * i);
+	return x | (uint64_t)len << 56;
 }
 
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len)
 {
-	const uint8_t *at = bytes;
-	uint64_t k0 = load_le(key, 8), k1 = load_le(key + 8, 8);
+	const uint8_t *at = bytes, *end = at + (len & ~(size_t)7);
+	uint64_t k0 = load_le(key), k1 = load_le(key + 8);
 	uint64_t v[4] = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
 			  k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
-	size_t whole = len & ~(size_t)7;
-	uint64_t m;
 
-	for (size_t i = 0; i < whole; i += 8) {
-		m = load_le(at + i, 8);
-		v[3] ^= m;
-		sip_round(v);
-		sip_round(v);
-		v[0] ^= m;
-	}
-	m = load_le(at + whole, len - whole) | (uint64_t)(len & 0xff) << 56;
-	v[3] ^= m;
-	sip_round(v);
-	sip_round(v);
-	v[0] ^= m;
+	for (; at < end; at += 8)
+		sip_word(v, load_le(at));
+	sip_word(v, last_word(bytes, len));
 	v[2] ^= 0xff;
 	for (int i = 0; i < 4; i++)
 		sip_round(v);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/ids.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/siphash.h"
@@ -9,17 +10,16 @@
 
 void ids__put64(uint8_t to[8], uint64_t value)
 {
-	for (int i = 0; i < 8; i++)
-		to[i] = (uint8_t)(value >> (56 - 8 * i));
+	value = htobe64(value);
+	memcpy(to, &value, sizeof(value));
 }
 
 uint64_t ids__get64(const uint8_t from[8])
 {
-	uint64_t value = 0;
+	uint64_t value;
 
-	for (int i = 0; i < 8; i++)
-		value = value << 8 | from[i];
-	return value;
+	memcpy(&value, from, sizeof(value));
+	return be64toh(value);
 }
 
 void ids__hex(char *to, const uint8_t *from, size_t n)
@@ -45,18 +45,14 @@ static void add_bytes(struct span_key *key, const void *bytes, size_t n)
 
 static void add32(struct span_key *key, uint32_t value)
 {
-	uint8_t b[4] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
-			 (uint8_t)value };
-
-	add_bytes(key, b, sizeof(b));
+	value = htobe32(value);
+	add_bytes(key, &value, sizeof(value));
 }
 
 static void add64(struct span_key *key, uint64_t value)
 {
-	uint8_t b[8];
-
-	ids__put64(b, value);
-	add_bytes(key, b, sizeof(b));
+	value = htobe64(value);
+	add_bytes(key, &value, sizeof(value));
 }
 
 void ids__key(const struct engine_config *config, const struct exchange *ex, struct span_key *ret)
@@ -91,7 +87,7 @@ uint64_t ids__hash(const uint8_t fleet_key[16], char tag, const struct span_key 
 	uint64_t hash;
 
 	bytes[0] = (uint8_t)tag;
-	memcpy(bytes + 1, key->bytes, key->len);
+	memcpy(bytes + 1, key->bytes, sizeof(key->bytes)); /* one size for all: no call */
 	hash = siphash24(fleet_key, bytes, (size_t)key->len + 1);
 	return hash ? hash : 1;
 }

@@ -247,7 +247,9 @@ struct node *links__request(struct links *links, struct process *process, struct
 	node->id = ids__hash(links->config->fleet_key, ex->side == SIDE_SERVER ? 's' : 'c',
 			     &node->key);
 	node->edge_known = ex->edge.known;
-	node->edge_id = ids__hash(links->config->fleet_key, 'c', &node->key);
+	node->edge_id = ex->side == SIDE_CLIENT ?
+				node->id :
+				ids__hash(links->config->fleet_key, 'c', &node->key);
 	read_header(links, node, ex);
 	if (node->side == SIDE_SERVER)
 		request_server(links, node);
