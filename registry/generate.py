@@ -97,6 +97,15 @@ def header(entries):
         yield f"\t[{constant('ATTR_', name)}] = {len(name)},"
     yield "};"
     yield ""
+    yield "/* Field `key` of an OTLP KeyValue: tag, length, name; padded to one size. */"
+    yield f"#define ATTRIBUTE_KEY_BYTES {-(-(max(map(len, attributes)) + 2) // 16) * 16}"
+    yield "static const uint8_t attribute_key_field[][ATTRIBUTE_KEY_BYTES] __attribute__((unused)) = {"
+    for name in attributes:
+        if len(name) > 127:
+            fail(name, "longer than a length of one byte can say")
+        yield f'\t[{constant("ATTR_", name)}] = "\\012\\{len(name):03o}{name}",'
+    yield "};"
+    yield ""
     yield from c_enum("error_type", "ERROR_", errors, ["ERROR_TYPES"])
     yield from c_strings("error_type_name", "ERROR_", errors)
     yield from c_enum("link_method", "LINK_", methods, ["LINK_METHODS"])

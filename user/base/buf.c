@@ -32,7 +32,7 @@ bool view_eq_nocase(struct view a, struct view b)
 	return true;
 }
 
-uint8_t *buf__reserve(struct buf *b, size_t n)
+uint8_t *buf__grow(struct buf *b, size_t n)
 {
 	size_t want, cap;
 	uint8_t *at;

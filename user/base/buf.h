@@ -29,8 +29,15 @@ struct buf {
 	int err;
 };
 
+/* buf__reserve() where there is no room yet. */
+uint8_t *buf__grow(struct buf *b, size_t n);
+
 /* Room for n more bytes; NULL and err = -ENOMEM or -EMSGSIZE where there is none. Does not change len. */
-uint8_t *buf__reserve(struct buf *b, size_t n);
+static inline uint8_t *buf__reserve(struct buf *b, size_t n)
+{
+	return !b->err && n <= b->cap - b->len ? b->at + b->len : buf__grow(b, n);
+}
+
 void buf__add(struct buf *b, const void *bytes, size_t n);
 void buf__add_str(struct buf *b, const char *s);
 void buf__add_view(struct buf *b, struct view v);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/otlp.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* Wire types (protobuf, "Encoding"). */
@@ -67,9 +68,11 @@ static uint8_t *put_varint(uint8_t *at, uint64_t value)
 	return at;
 }
 
+/* Fields below 16 have a tag of one byte. */
 static uint8_t *put_tag(uint8_t *at, unsigned int field, unsigned int wire)
 {
-	return put_varint(at, (uint64_t)field << 3 | wire);
+	*at++ = (uint8_t)(field << 3 | wire);
+	return at;
 }
 
 static uint8_t *put_bytes(uint8_t *at, unsigned int field, const void *bytes, size_t n)
@@ -87,9 +90,9 @@ static uint8_t *put_number(uint8_t *at, unsigned int field, uint64_t value)
 static uint8_t *put_fixed64(uint8_t *at, unsigned int field, uint64_t value)
 {
 	at = put_tag(at, field, WIRE_FIXED64);
-	for (int i = 0; i < 8; i++)
-		*at++ = (uint8_t)(value >> (8 * i));
-	return at;
+	value = htole64(value);
+	memcpy(at, &value, sizeof(value));
+	return at + sizeof(value);
 }
 
 static size_t utf8_length(const uint8_t *at, size_t left)
@@ -112,6 +115,30 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 	return n;
 }
 
+/* Copies words while they are ASCII, which is nearly all there ever is. Returns how many bytes. */
+static size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
+{
+	const uint64_t high = 0x8080808080808080ull;
+	uint64_t word;
+	size_t i = 0;
+
+	for (; n - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, from + i, sizeof(word));
+		if (word & high)
+			return i;
+		memcpy(at + i, &word, sizeof(word));
+	}
+	/* What is left of a word, together with what was copied before it. */
+	if (i && i < n) {
+		memcpy(&word, from + n - sizeof(word), sizeof(word));
+		if (word & high)
+			return i;
+		memcpy(at + n - sizeof(word), &word, sizeof(word));
+		i = n;
+	}
+	return i;
+}
+
 /*
  * Protobuf strings are UTF-8 and decoders refuse a whole request for one bad byte; what programs
  * send is bytes. A byte that is not part of UTF-8 becomes '?': the length stays what it was.
@@ -119,8 +146,9 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 static uint8_t *put_text(uint8_t *at, struct view text)
 {
 	const uint8_t *from = (const uint8_t *)text.at;
-	size_t i = 0;
+	size_t i = put_ascii(at, from, text.len);
 
+	at += i;
 	while (i < text.len) {
 		size_t n;
 
@@ -180,23 +208,41 @@ static uint8_t *put_any(uint8_t *at, const struct attribute *a)
 	}
 }
 
-static void put_attribute(struct buf *out, unsigned int field, struct view key,
-			  const struct attribute *a)
+/* Begins a KeyValue whose key field and value have these sizes. */
+static uint8_t *put_key_value(uint8_t *at, unsigned int field, size_t key, size_t value)
 {
-	size_t value = any_size(a);
+	return put_varint(put_tag(at, field, WIRE_BYTES), key + string_size(value));
+}
+
+static uint8_t *put_value(uint8_t *at, const struct attribute *a, size_t value)
+{
+	return put_any(put_varint(put_tag(at, KEY_VALUE_VALUE, WIRE_BYTES), value), a);
+}
+
+/* A name that the registry does not know. */
+static void put_named(struct buf *out, unsigned int field, struct view key,
+		      const struct attribute *a)
+{
 	uint8_t *at = begin(out, key.len + a->text.len + 5 * FIELD_MAX_BYTES);
+	size_t value = any_size(a);
 
 	if (!at)
 		return;
-	at = put_varint(put_tag(at, field, WIRE_BYTES), string_size(key.len) + string_size(value));
+	at = put_key_value(at, field, string_size(key.len), value);
 	at = put_string(at, KEY_VALUE_KEY, key);
-	at = put_varint(put_tag(at, KEY_VALUE_VALUE, WIRE_BYTES), value);
-	end(out, put_any(at, a));
+	end(out, put_value(at, a, value));
 }
 
-static struct view name_of(enum attribute_key key)
+static void put_attribute(struct buf *out, const struct attribute *a)
 {
-	return (struct view){ attribute_name[key], attribute_name_len[key] };
+	uint8_t *at = begin(out, ATTRIBUTE_KEY_BYTES + a->text.len + 5 * FIELD_MAX_BYTES);
+	size_t value = any_size(a), key = string_size(attribute_name_len[a->key]);
+
+	if (!at)
+		return;
+	at = put_key_value(at, SPAN_ATTRIBUTES, key, value);
+	memcpy(at, attribute_key_field[a->key], ATTRIBUTE_KEY_BYTES);
+	end(out, put_value(at + key, a, value));
 }
 
 void otlp__place(struct buf *out, const struct otlp_place *place)
@@ -241,10 +287,10 @@ void otlp__flags(struct buf *out, uint32_t flags)
 
 	if (!at)
 		return;
-	at = put_tag(at, SPAN_FLAGS, WIRE_FIXED32);
-	for (int i = 0; i < 4; i++)
-		*at++ = (uint8_t)(flags >> (8 * i));
-	end(out, at);
+	at = put_varint(at, SPAN_FLAGS << 3 | WIRE_FIXED32);
+	flags = htole32(flags);
+	memcpy(at, &flags, sizeof(flags));
+	end(out, at + sizeof(flags));
 }
 
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns)
@@ -261,8 +307,10 @@ void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, 
 	for (unsigned int i = 0; i < span->n_attributes; i++) {
 		const struct attribute *a = &span->attributes[i];
 
-		put_attribute(out, SPAN_ATTRIBUTES, a->key < ATTRIBUTES ? name_of(a->key) : a->name,
-			      a);
+		if (a->key < ATTRIBUTES)
+			put_attribute(out, a);
+		else
+			put_named(out, SPAN_ATTRIBUTES, a->name, a);
 	}
 	at = span->dropped_attributes ? begin(out, FIELD_MAX_BYTES) : NULL;
 	if (at)
@@ -272,37 +320,37 @@ void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, 
 
 void otlp__span_string(struct buf *out, enum attribute_key key, struct view value)
 {
-	struct attribute a = { .type = VALUE_STRING, .text = value };
+	struct attribute a = { .key = (uint16_t)key, .type = VALUE_STRING, .text = value };
 
-	put_attribute(out, SPAN_ATTRIBUTES, name_of(key), &a);
+	put_attribute(out, &a);
 }
 
 void otlp__span_int(struct buf *out, enum attribute_key key, int64_t value)
 {
-	struct attribute a = { .type = VALUE_INT, .number = value };
+	struct attribute a = { .key = (uint16_t)key, .type = VALUE_INT, .number = value };
 
-	put_attribute(out, SPAN_ATTRIBUTES, name_of(key), &a);
+	put_attribute(out, &a);
 }
 
 void otlp__span_bool(struct buf *out, enum attribute_key key, bool value)
 {
-	struct attribute a = { .type = VALUE_BOOL, .number = value };
+	struct attribute a = { .key = (uint16_t)key, .type = VALUE_BOOL, .number = value };
 
-	put_attribute(out, SPAN_ATTRIBUTES, name_of(key), &a);
+	put_attribute(out, &a);
 }
 
 void otlp__resource_string(struct buf *out, struct view key, struct view value)
 {
 	struct attribute a = { .type = VALUE_STRING, .text = value };
 
-	put_attribute(out, RESOURCE_ATTRIBUTES, key, &a);
+	put_named(out, RESOURCE_ATTRIBUTES, key, &a);
 }
 
 void otlp__resource_int(struct buf *out, struct view key, int64_t value)
 {
 	struct attribute a = { .type = VALUE_INT, .number = value };
 
-	put_attribute(out, RESOURCE_ATTRIBUTES, key, &a);
+	put_named(out, RESOURCE_ATTRIBUTES, key, &a);
 }
 
 void otlp__scope(struct buf *out, struct view name, struct view version)
