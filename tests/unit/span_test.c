@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <string.h>
 
@@ -78,6 +79,33 @@ static void addresses(void **state)
 	check_address(SONDE_AF_UNIX, v4, "");
 }
 
+/* Zero words wherever they can be, beside words of every length: as the C library writes them. */
+static void addresses_as_inet_ntop(void **state)
+{
+	static const uint16_t other[] = { 0x1, 0x12, 0xabc, 0xffff, 0x2001 };
+
+	for (unsigned int zeros = 0; zeros < 256; zeros++)
+		for (unsigned int k = 0; k < 5; k++) {
+			char text[ENDPOINTS_ADDRESS_MAX_BYTES], expected[INET6_ADDRSTRLEN];
+			uint8_t address[16] = { 0 };
+			size_t n;
+
+			for (unsigned int i = 0; i < 8; i++)
+				if (!(zeros & 1u << i)) {
+					address[2 * i] = (uint8_t)(other[(k + i / 2) % 5] >> 8);
+					address[2 * i + 1] = (uint8_t)other[(k + i / 2) % 5];
+				}
+			n = endpoints__format_as_is(text, SONDE_AF_INET6, address);
+			assert_non_null(inet_ntop(AF_INET6, address, expected, sizeof(expected)));
+			assert_int_equal(n, strlen(expected));
+			assert_memory_equal(text, expected, n);
+			n = endpoints__format_as_is(text, SONDE_AF_INET, address);
+			assert_non_null(inet_ntop(AF_INET, address, expected, sizeof(expected)));
+			assert_int_equal(n, strlen(expected));
+			assert_memory_equal(text, expected, n);
+		}
+}
+
 static void peers(void **state)
 {
 	struct endpoints e = { .family = SONDE_AF_INET,
@@ -104,6 +132,7 @@ int main(void)
 		cmocka_unit_test_setup(custom_attributes_are_copied, setup),
 		cmocka_unit_test_setup(scratch_ends, setup),
 		cmocka_unit_test_setup(addresses, setup),
+		cmocka_unit_test(addresses_as_inet_ntop),
 		cmocka_unit_test_setup(peers, setup),
 	};
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* An ended exchange as a span: HTTP semantic conventions 1.44. */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/endpoints.h"
 #include "core/proto/http1.h"
 
 #define STATUS_ERROR 2
@@ -136,17 +136,17 @@ static void describe_client_address(const struct exchange *ex, struct span *span
 	struct view who = proxy_says(ex, VIEW("for"), VIEW("x-forwarded-for")), port;
 	const struct endpoints *to = &ex->endpoints;
 	char *text;
+	size_t n;
 
 	if (who.len) {
 		http1__split_host(who, &who, &port);
 		span__set_string(span, ATTR_CLIENT_ADDRESS, who);
 		return;
 	}
-	if (to->family != SONDE_AF_INET && to->family != SONDE_AF_INET6)
-		return;
-	text = span__scratch(span, INET6_ADDRSTRLEN);
-	if (text && inet_ntop(to->family, to->remote, text, INET6_ADDRSTRLEN))
-		span__set_string(span, ATTR_CLIENT_ADDRESS, view_of(text));
+	text = span__scratch(span, ENDPOINTS_ADDRESS_MAX_BYTES);
+	n = text ? endpoints__format_as_is(text, to->family, to->remote) : 0;
+	if (n)
+		span__set_string(span, ATTR_CLIENT_ADDRESS, (struct view){ text, n });
 }
 
 static void describe_server(const struct exchange *ex, const struct describe_options *options,
