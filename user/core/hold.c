@@ -27,7 +27,7 @@ void hold__release(struct hold *hold)
 
 static size_t node_bytes(const struct node *node)
 {
-	return sizeof(*node) + node->content_len;
+	return sizeof(*node) + node->content.cap;
 }
 
 static void place(struct hold *hold, uint32_t at, struct node *node)

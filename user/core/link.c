@@ -38,6 +38,7 @@ void links__release(struct links *links)
 	map__release(&links->by_edge);
 	map__release(&links->by_thread);
 	map__release(&links->passing);
+	links__free_idle(links);
 }
 
 void links__expire(struct links *links)
@@ -217,7 +218,7 @@ static void read_header(struct links *links, struct node *node, const struct exc
 
 	if (!propagate__extract(ex, &header))
 		return;
-	node->trace = trace__new(links->config, &header, NULL);
+	node->trace = trace__new(links, &header, NULL);
 	if (!node->trace)
 		return;
 	node->has_header = true;
@@ -228,12 +229,11 @@ static void read_header(struct links *links, struct node *node, const struct exc
 struct node *links__request(struct links *links, struct process *process, struct exchange *ex,
 			    struct node **ret_other)
 {
-	struct node *node = calloc(1, sizeof(*node));
+	struct node *node = node__new(links);
 
 	*ret_other = NULL;
 	if (!node)
 		return NULL;
-	node->refs = 1;
 	node->process = process;
 	process->refs++;
 	node->ex = ex;

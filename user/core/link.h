@@ -53,6 +53,7 @@ struct trace {
 	uint8_t flags; /* W3C */
 	bool sampled;
 	uint32_t refs;
+	struct trace *next; /* of those that are not in use */
 	uint16_t tracestate_len;
 	char tracestate[];
 };
@@ -113,8 +114,7 @@ struct node {
 	bool held, ready;
 	uint32_t heap_at; /* place in the heap of deadlines, from 1; 0: not in it */
 	uint64_t deadline_ns;
-	uint8_t *content;
-	uint32_t content_len;
+	struct buf content; /* the settled part of the span; its memory stays with the node */
 	uint64_t operation;
 	uint8_t status;
 };
@@ -131,6 +131,10 @@ struct links {
 	struct node *late[LINK_LATE_MAX]; /* a ring of cut clients, each with a reference */
 	uint32_t late_from, n_late;
 	uint64_t now_ns;
+	/* Not in use now: steady traffic allocates nothing. */
+	struct node *idle_nodes; /* by ready_next */
+	struct trace *idle_traces;
+	uint32_t n_idle_nodes, n_idle_traces;
 };
 
 /* -ENOMEM. */
@@ -158,6 +162,8 @@ bool links__settle(struct links *links, struct node *node, bool force, struct no
 /* Forgets what is too old. */
 void links__expire(struct links *links);
 
+/* A zeroed node with one reference. NULL: no memory. */
+struct node *node__new(struct links *links);
 void node__get(struct node *node);
 /* NULL is accepted. */
 void node__put(struct links *links, struct node *node);
@@ -179,8 +185,11 @@ struct trace *node__trace(struct node *node, struct node **ret_top);
  * The trace of a header (not NULL), or a new one of a root of this key; sampled or not is decided.
  * NULL: no memory.
  */
-struct trace *trace__new(const struct engine_config *config, const struct propagated *header,
+struct trace *trace__new(struct links *links, const struct propagated *header,
 			 const struct span_key *root);
-void trace__put(struct trace *trace);
+/* NULL is accepted. */
+void trace__put(struct links *links, struct trace *trace);
+/* Frees the nodes and traces that are kept for later. */
+void links__free_idle(struct links *links);
 
 #endif

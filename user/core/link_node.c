@@ -7,20 +7,96 @@
 #include "core/link_thread.h"
 #include "core/sampler.h"
 
+/* So many are kept for later, and of each not more than so much content. */
+#define IDLE_MAX 1024
+#define IDLE_CONTENT_BYTES 1024
+
+struct node *node__new(struct links *links)
+{
+	struct node *node = links->idle_nodes;
+	struct buf content;
+
+	if (node) {
+		links->idle_nodes = node->ready_next;
+		links->n_idle_nodes--;
+		content = node->content;
+		memset(node, 0, sizeof(*node));
+		node->content = content;
+	} else {
+		node = calloc(1, sizeof(*node));
+		if (!node)
+			return NULL;
+	}
+	node->refs = 1;
+	return node;
+}
+
+static void free_node(struct links *links, struct node *node)
+{
+	if (links->n_idle_nodes == IDLE_MAX) {
+		buf__free(&node->content);
+		free(node);
+		return;
+	}
+	if (node->content.cap > IDLE_CONTENT_BYTES)
+		buf__free(&node->content);
+	buf__clear(&node->content);
+	node->ready_next = links->idle_nodes;
+	links->idle_nodes = node;
+	links->n_idle_nodes++;
+}
+
+void links__free_idle(struct links *links)
+{
+	struct trace *trace;
+	struct node *node;
+
+	while ((node = links->idle_nodes)) {
+		links->idle_nodes = node->ready_next;
+		buf__free(&node->content);
+		free(node);
+	}
+	while ((trace = links->idle_traces)) {
+		links->idle_traces = trace->next;
+		free(trace);
+	}
+	links->n_idle_nodes = links->n_idle_traces = 0;
+}
+
 void node__get(struct node *node)
 {
 	node->refs++;
 }
 
-void trace__put(struct trace *trace)
+void trace__put(struct links *links, struct trace *trace)
 {
-	if (trace && !--trace->refs)
+	if (!trace || --trace->refs)
+		return;
+	/* Those without a tracestate are all of one size. */
+	if (trace->tracestate_len || links->n_idle_traces == IDLE_MAX) {
 		free(trace);
+		return;
+	}
+	trace->next = links->idle_traces;
+	links->idle_traces = trace;
+	links->n_idle_traces++;
 }
 
-struct trace *trace__new(const struct engine_config *config, const struct propagated *header,
+static struct trace *get_trace(struct links *links, size_t tracestate_len)
+{
+	struct trace *trace = links->idle_traces;
+
+	if (tracestate_len || !trace)
+		return malloc(sizeof(*trace) + tracestate_len);
+	links->idle_traces = trace->next;
+	links->n_idle_traces--;
+	return trace;
+}
+
+struct trace *trace__new(struct links *links, const struct propagated *header,
 			 const struct span_key *root)
 {
+	const struct engine_config *config = links->config;
 	struct sampled sampled;
 	struct trace *trace;
 	uint8_t id[16];
@@ -30,7 +106,7 @@ struct trace *trace__new(const struct engine_config *config, const struct propag
 	else
 		ids__trace(config->fleet_key, root, id);
 	sampler__decide(config, id, header, &sampled);
-	trace = malloc(sizeof(*trace) + sampled.tracestate_len);
+	trace = get_trace(links, sampled.tracestate_len);
 	if (!trace)
 		return NULL;
 	memcpy(trace->id, id, sizeof(id));
@@ -47,7 +123,7 @@ static void drop_suggestion(struct links *links, struct node *node)
 {
 	if (!node->suggested)
 		return;
-	trace__put(node->suggested);
+	trace__put(links, node->suggested);
 	process__put(links->processes, node->suggested_by);
 	node->suggested = NULL;
 	node->suggested_by = NULL;
@@ -87,11 +163,10 @@ void node__put(struct links *links, struct node *node)
 				held[i]->ready_next = stack;
 				stack = held[i];
 			}
-		trace__put(n->trace);
+		trace__put(links, n->trace);
 		drop_suggestion(links, n);
 		process__put(links->processes, n->process);
-		free(n->content);
-		free(n);
+		free_node(links, n);
 	}
 }
 

@@ -47,8 +47,23 @@ static void lru_front(struct process_table *table, struct process *p)
 	table->lru_first = p;
 }
 
+static struct process **recent_of(struct process_table *table, uint32_t tgid)
+{
+	return &table->recent[tgid & (PROCESSES_RECENT - 1)];
+}
+
+/* It has ended, or is forgotten: it must be found by the table alone, or not at all. */
+static void leave_recent(struct process_table *table, const struct process *p)
+{
+	struct process **recent = recent_of(table, p->key.tgid);
+
+	if (*recent == p)
+		*recent = NULL;
+}
+
 static void forget(struct process_table *table, struct process *p)
 {
+	leave_recent(table, p);
 	map__remove(&table->by_key, &p->by_key);
 	lru_unlink(table, p);
 	buf__free(&p->encoded);
@@ -97,12 +112,17 @@ static bool make_room(struct process_table *table)
 struct process *process_table__get(struct process_table *table, struct process_key key,
 				   bool *ret_new)
 {
-	struct process *p = find(table, key, false);
+	struct process **recent = recent_of(table, key.tgid), *p = *recent;
 
+	if (!p || p->key.tgid != key.tgid || p->key.start_ns != key.start_ns)
+		p = find(table, key, false);
 	*ret_new = !p;
 	if (p) {
-		lru_unlink(table, p);
-		lru_front(table, p);
+		*recent = p;
+		if (p != table->lru_first) {
+			lru_unlink(table, p);
+			lru_front(table, p);
+		}
 		return p;
 	}
 	if (table->used >= table->max && !make_room(table))
@@ -121,6 +141,7 @@ struct process *process_table__get(struct process_table *table, struct process_k
 void process__mark_gone(struct process_table *table, struct process *process)
 {
 	process->gone = true;
+	leave_recent(table, process);
 	if (!process->refs)
 		forget(table, process);
 }

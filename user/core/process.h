@@ -12,6 +12,7 @@
 
 #define PROCESSES_MAX_DEFAULT 4096
 #define PROCESS_SERVICE_MAX_BYTES 256
+#define PROCESSES_RECENT 16 /* a power of two */
 /* How long spans wait for the identity of their process before they go out without. */
 #define PROCESS_WAIT_NS 5000000000ull
 
@@ -55,6 +56,8 @@ struct process_table {
 	struct process *lru_first, *lru_last;
 	uint32_t used, max, next_resource;
 	uint32_t generation; /* raised when frames have a new reader */
+	/* Who was asked for lately, by tgid: running processes only, entries may be NULL. */
+	struct process *recent[PROCESSES_RECENT];
 };
 
 /* -ENOMEM. */

@@ -43,7 +43,6 @@ void tracer__free(struct tracer *tracer)
 	hold__release(&tracer->hold);
 	sdk_cover__release(&tracer->cover);
 	process_table__release(&tracer->processes);
-	buf__free(&tracer->content);
 	buf__free(&tracer->body);
 	buf__free(&tracer->frame);
 	free(tracer);

@@ -14,18 +14,15 @@
 
 int64_t tracer__epoch_offset(const struct tracer *tracer, uint64_t boot_ns)
 {
-	const struct clock_sample *best = &tracer->clocks[tracer->clocks_from];
+	uint32_t last = tracer->n_clocks ? tracer->n_clocks - 1 : 0;
+	const struct clock_sample *s;
 
-	/* Oldest first: where all are later, the oldest is the nearest. */
-	for (uint32_t i = 1; i < tracer->n_clocks; i++) {
-		const struct clock_sample *s =
-			&tracer->clocks[(tracer->clocks_from + i) % TRACER_CLOCKS];
-
-		if (s->now_ns > boot_ns)
-			break;
-		best = s;
+	/* The latest first, as it is asked of just now; where all are later, the oldest is the nearest. */
+	for (;; last--) {
+		s = &tracer->clocks[(tracer->clocks_from + last) % TRACER_CLOCKS];
+		if (!last || s->now_ns <= boot_ns)
+			return s->epoch_offset_ns;
 	}
-	return best->epoch_offset_ns;
 }
 
 static bool has(const struct span *span, enum attribute_key key)
@@ -82,15 +79,9 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 	endpoints__describe(&ex->endpoints, span);
 
 	start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
-	buf__clear(&tracer->content);
-	otlp__content(&tracer->content, span, start_ns, start_ns + duration_ns);
-	if (tracer->content.err)
-		return tracer->content.err;
-	node->content = malloc(tracer->content.len);
-	if (!node->content)
-		return -ENOMEM;
-	memcpy(node->content, tracer->content.at, tracer->content.len);
-	node->content_len = (uint32_t)tracer->content.len;
+	otlp__content(&node->content, span, start_ns, start_ns + duration_ns);
+	if (node->content.err)
+		return node->content.err;
 	node->status = span->status;
 	/* Half of the operation's hash: the service's name may come later. */
 	node->operation = siphash24(tracer->config.fleet_key, span->name.at, span->name.len);

@@ -43,7 +43,7 @@ struct tracer {
 	uint32_t counts_used;
 	uint32_t scope_generation; /* the generation in which SCOPE was sent */
 	struct span span;	   /* described here */
-	struct buf content, body, frame;
+	struct buf body, frame;
 	struct account spare; /* where nobody gave an account */
 };
 

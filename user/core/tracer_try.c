@@ -81,7 +81,7 @@ static bool find_trace(struct tracer *tracer, struct node *node, bool force)
 	if (!settle_suggestion(tracer, node, top, force))
 		return false;
 	if (!top->trace)
-		top->trace = trace__new(&tracer->config, NULL, &top->key);
+		top->trace = trace__new(&tracer->links, NULL, &top->key);
 	if (!node->trace && top->trace) {
 		node->trace = top->trace;
 		node->trace->refs++;
