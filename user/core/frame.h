@@ -43,6 +43,13 @@ struct frame_span {
 	uint8_t pad[2];
 };
 
+/*
+ * A frame whose body is appended to out in between: frame__begin() returns where it starts, which
+ * frame__end() takes. Bodies that are too long make an error of out, -EMSGSIZE.
+ */
+size_t frame__begin(struct buf *out, enum frame_type type);
+void frame__end(struct buf *out, size_t start);
+
 /* Appends a whole frame to out: header, then head and tail (either may be empty). */
 void frame__add(struct buf *out, enum frame_type type, const void *head, size_t head_len,
 		const void *tail, size_t tail_len);

@@ -35,6 +35,12 @@ struct process {
 	struct buf encoded;
 	char service[PROCESS_SERVICE_MAX_BYTES];
 	uint16_t service_len;
+	/* The operation hash that was asked for last, and of what: tracer_emit.c. */
+	struct {
+		uint64_t name, hash;
+		uint32_t revision;
+		uint8_t side;
+	} operation;
 
 	/* Serving: how its threads and requests relate. */
 	uint32_t open;	     /* server exchanges open now */

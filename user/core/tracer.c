@@ -19,7 +19,8 @@ struct tracer *tracer__new(const struct engine_config *config, const struct engi
 	t->account = account ? &account->trace : &t->spare.trace;
 	if (process_table__init(&t->processes, &t->config) ||
 	    links__init(&t->links, &t->config, &t->processes, t->account) ||
-	    hold__init(&t->hold, &t->config) || sdk_cover__init(&t->cover, &t->config)) {
+	    hold__init(&t->hold, &t->config) || sdk_cover__init(&t->cover, &t->config) ||
+	    tracer__prepare_emit(t)) {
 		tracer__free(t);
 		return NULL;
 	}
@@ -45,6 +46,8 @@ void tracer__free(struct tracer *tracer)
 	process_table__release(&tracer->processes);
 	buf__free(&tracer->body);
 	buf__free(&tracer->frame);
+	for (int i = 0; i < LINK_METHODS; i++)
+		buf__free(&tracer->link_said[i]);
 	free(tracer);
 }
 

@@ -36,13 +36,33 @@ bool tracer__count_span(struct tracer *tracer, const uint8_t trace_id[16], bool 
 	return true;
 }
 
+int tracer__prepare_emit(struct tracer *tracer)
+{
+	for (int i = 0; i < LINK_METHODS; i++) {
+		struct buf *said = &tracer->link_said[i];
+
+		if (i == LINK_NONE)
+			continue;
+		otlp__span_string(said, ATTR_SONDE_LINK_METHOD, view_of(link_method_name[i]));
+		otlp__span_int(said, ATTR_SONDE_LINK_CONFIDENCE, link_method_confidence[i]);
+		if (said->err)
+			return said->err;
+	}
+	return 0;
+}
+
+static bool hand_over(struct tracer *tracer)
+{
+	return !tracer->frame.err &&
+	       !tracer->out.frame(tracer->out.arg, tracer->frame.at, tracer->frame.len);
+}
+
 static bool send(struct tracer *tracer, enum frame_type type, const void *head, size_t head_len,
 		 const struct buf *tail)
 {
 	buf__clear(&tracer->frame);
 	frame__add(&tracer->frame, type, head, head_len, tail->at, tail->len);
-	return !tracer->frame.err &&
-	       !tracer->out.frame(tracer->out.arg, tracer->frame.at, tracer->frame.len);
+	return hand_over(tracer);
 }
 
 static bool send_resource(struct tracer *tracer, struct process *p)
@@ -86,16 +106,17 @@ static void encode_edge(struct tracer *tracer, const struct node *node)
 		return;
 	ids__put64(id, ids__hash(tracer->config.fleet_key, 'e', &node->key));
 	ids__hex(hex, id, sizeof(id));
-	otlp__span_string(&tracer->body, ATTR_SONDE_EDGE_ID, (struct view){ hex, sizeof(hex) });
+	otlp__span_string(&tracer->frame, ATTR_SONDE_EDGE_ID, (struct view){ hex, sizeof(hex) });
 }
 
-static void encode_place(struct tracer *tracer, const struct node *node, const struct trace *trace,
-			 const struct frame_span *frame)
+static void encode_span(struct tracer *tracer, const struct node *node, const struct trace *trace,
+			const struct frame_span *frame)
 {
 	struct otlp_place place = {
 		.trace_state = { trace->tracestate, trace->tracestate_len },
 	};
-	struct buf *out = &tracer->body;
+	const struct buf *said = &tracer->link_said[node->method];
+	struct buf *out = &tracer->frame;
 	uint32_t flags = trace->flags;
 
 	memcpy(place.trace_id, frame->trace_id, sizeof(place.trace_id));
@@ -105,12 +126,7 @@ static void encode_place(struct tracer *tracer, const struct node *node, const s
 		flags |= OTLP_FLAG_HAS_IS_REMOTE | (node->parent_remote ? OTLP_FLAG_IS_REMOTE : 0);
 	otlp__place(out, &place);
 	buf__add(out, node->content.at, node->content.len);
-	if (node->method != LINK_NONE) {
-		otlp__span_string(out, ATTR_SONDE_LINK_METHOD,
-				  view_of(link_method_name[node->method]));
-		otlp__span_int(out, ATTR_SONDE_LINK_CONFIDENCE,
-			       link_method_confidence[node->method]);
-	}
+	buf__add(out, said->at, said->len);
 	if (node->ambiguous) {
 		otlp__span_bool(out, ATTR_SONDE_LINK_AMBIGUOUS, true);
 		otlp__span_int(out, ATTR_SONDE_LINK_CANDIDATES, node->candidates);
@@ -119,15 +135,24 @@ static void encode_place(struct tracer *tracer, const struct node *node, const s
 	otlp__flags(out, flags);
 }
 
+/* A process has few operations, and mostly one after the other. */
 static uint64_t operation(const struct tracer *tracer, const struct node *node)
 {
 	uint8_t bytes[PROCESS_SERVICE_MAX_BYTES + 9];
-	struct view service = process__service(node->process);
+	struct process *p = node->process;
+	struct view service = process__service(p);
 
+	if (p->operation.revision == p->revision && p->operation.name == node->operation &&
+	    p->operation.side == node->side)
+		return p->operation.hash;
 	memcpy(bytes, &node->operation, 8);
 	bytes[8] = (uint8_t)node->side;
 	memcpy(bytes + 9, service.at, service.len);
-	return siphash24(tracer->config.fleet_key, bytes, 9 + service.len);
+	p->operation.hash = siphash24(tracer->config.fleet_key, bytes, 9 + service.len);
+	p->operation.name = node->operation;
+	p->operation.side = (uint8_t)node->side;
+	p->operation.revision = p->revision;
+	return p->operation.hash;
 }
 
 static void count_link(struct account_trace *account, const struct node *node)
@@ -168,6 +193,7 @@ int tracer__emit(struct tracer *tracer, struct node *node, struct trace *trace, 
 	uint64_t parent = node->parent ? node->parent->id : node->parent_id;
 	/* A span whose resource or scope the reader lacks would mean nothing to it. */
 	bool defined = send_resource(tracer, node->process) && send_scope(tracer);
+	size_t start;
 	bool taken;
 
 	memcpy(frame.trace_id, trace->id, sizeof(frame.trace_id));
@@ -175,12 +201,15 @@ int tracer__emit(struct tracer *tracer, struct node *node, struct trace *trace, 
 	if (parent)
 		ids__put64(frame.parent_id, parent);
 	frame.operation = operation(tracer, node);
-	buf__clear(&tracer->body);
+	buf__clear(&tracer->frame);
+	start = frame__begin(&tracer->frame, FRAME_SPAN);
+	buf__add(&tracer->frame, &frame, sizeof(frame));
 	if (trace->sampled)
-		encode_place(tracer, node, trace, &frame);
-	if (tracer->body.err)
-		return tracer->body.err;
-	taken = defined && send(tracer, FRAME_SPAN, &frame, sizeof(frame), &tracer->body);
+		encode_span(tracer, node, trace, &frame);
+	frame__end(&tracer->frame, start);
+	if (tracer->frame.err)
+		return tracer->frame.err;
+	taken = defined && hand_over(tracer);
 	if (!taken && again)
 		return -EAGAIN;
 	count_link(tracer->account, node);

@@ -44,11 +44,15 @@ struct tracer {
 	uint32_t scope_generation; /* the generation in which SCOPE was sent */
 	struct span span;	   /* described here */
 	struct buf body, frame;
-	struct account spare; /* where nobody gave an account */
+	struct buf link_said[LINK_METHODS]; /* the attributes that tell of each method */
+	struct account spare;		    /* where nobody gave an account */
 };
 
 /* CLOCK_REALTIME - CLOCK_BOOTTIME of the latest sample at or before that time. */
 int64_t tracer__epoch_offset(const struct tracer *tracer, uint64_t boot_ns);
+
+/* Encodes once what is always the same. -ENOMEM. */
+int tracer__prepare_emit(struct tracer *tracer);
 
 /* Encodes what happened into node->content. -ENOMEM. */
 int tracer__describe(struct tracer *tracer, struct node *node, const struct exchange *ex);
