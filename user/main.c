@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/command.h"
@@ -79,10 +81,26 @@ static int run_escape(const char *name, uid_t uid)
 	return sandbox__try_to_escape(sandbox.role) ? EXIT_FAILED : EXIT_DONE;
 }
 
+/*
+ * Whoever starts us with descriptors 0 to 2 closed must not have a message written into the next file
+ * that we open. A traced command sees them closed all the same.
+ */
+static void open_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	open_standard_descriptors();
 	if (argc == 3 && !strncmp(name, "--role=", 7))
 		return run_role(name + 7, (uid_t)strtoul(argv[2], NULL, 10));
 	if (argc == 3 && !strncmp(name, "--escape=", 9))

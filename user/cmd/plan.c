@@ -176,15 +176,9 @@ static int add_file(struct run_plan *plan, const struct run_options *o)
 	fd = plan__open_output(o->command_name, "-o", o->file, 0644);
 	if (fd < 0)
 		return o->command ? EXIT_SONDE : EXIT_FAILED;
-	/* Where the role expects its own: a number that no fixed place has. */
-	if (fd > STDERR_FILENO && fd != FD_SINKS) {
-		if (dup3(fd, FD_SINKS, O_CLOEXEC) < 0)
-			return EXIT_FAILED;
-		close(fd);
-		fd = FD_SINKS;
-	}
+	plan->file_fd = fd == STDOUT_FILENO ? -1 : fd;
 	sink = ship_config__add(&plan->ship, SHIP_FILE);
-	sink->file.fd = fd;
+	sink->file.fd = fd == STDOUT_FILENO ? fd : FD_SINKS;
 	return 0;
 }
 
@@ -341,7 +335,9 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 	struct otel_pairs resource = { 0 };
 	int ret;
 
-	*plan = (struct run_plan){ .options = o, .record_fd = -1, .ledger_fd = -1, .agent = agent };
+	*plan = (struct run_plan){
+		.options = o, .file_fd = -1, .record_fd = -1, .ledger_fd = -1, .agent = agent
+	};
 	plan->settings.sampler_ratio = 1;
 	plan->settings.headers = o->headers;
 	if (fleet_key(plan->settings.fleet_key))
@@ -378,4 +374,6 @@ void plan__free(struct run_plan *plan)
 		close(plan->ledger_fd);
 	if (plan->record_fd > STDERR_FILENO)
 		close(plan->record_fd);
+	if (plan->file_fd >= 0)
+		close(plan->file_fd);
 }

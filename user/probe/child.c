@@ -22,15 +22,13 @@ static int become(const struct passwd *pw)
 	return 0;
 }
 
-static void __attribute__((noreturn)) run(char **argv, const struct passwd *pw, int go, int failed)
+static void __attribute__((noreturn))
+run(char **argv, const struct passwd *pw, const struct signals_before *before, int go, int failed)
 {
-	sigset_t none;
 	char byte;
 	int code;
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	signals__give_back(before);
 	/* End of file: the parent gave up. */
 	if (read(go, &byte, 1) != 1)
 		_exit(125);
@@ -44,7 +42,8 @@ static void __attribute__((noreturn)) run(char **argv, const struct passwd *pw, 
 	_exit(code == ENOENT ? 127 : 126);
 }
 
-int child__prepare(struct child *child, char **argv, const char *user, struct err *err)
+int child__prepare(struct child *child, char **argv, const char *user,
+		   const struct signals_before *before, struct err *err)
 {
 	const struct passwd *pw = NULL;
 	int go[2], failed[2];
@@ -68,7 +67,7 @@ int child__prepare(struct child *child, char **argv, const char *user, struct er
 	pid = fork();
 	if (pid == 0) {
 		close(go[1]);
-		run(argv, pw, go[0], failed[1]);
+		run(argv, pw, before, go[0], failed[1]);
 	}
 	close(go[0]);
 	close(failed[1]);
@@ -87,7 +86,7 @@ int child__go(struct child *child)
 	ssize_t n;
 
 	if (write(child->go, "", 1) != 1)
-		return -errno;
+		return errno == EPIPE ? 0 : -errno;
 	/* The descriptor closes at a successful exec. */
 	do
 		n = read(child->failed, &code, sizeof(code));

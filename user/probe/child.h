@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "probe/signals.h"
 
 struct child {
 	pid_t pid;  /* 0: none, or ended */
@@ -18,11 +19,16 @@ struct child {
 
 /*
  * Forks a process that will run argv as `user` (NULL: as we are), but waits before exec. The rest of the
- * process tree hangs below it. -ENOENT in err: there is no such user.
+ * process tree hangs below it. Signals are for it as they were `before` we took ours; all else it
+ * inherits as we did. -ENOENT in err: there is no such user.
  */
-int child__prepare(struct child *child, char **argv, const char *user, struct err *err);
+int child__prepare(struct child *child, char **argv, const char *user,
+		   const struct signals_before *before, struct err *err);
 
-/* Lets it exec. 0, or the negative errno of exec (the child has ended then). */
+/*
+ * Lets it exec. 0, or the negative errno of exec (the child has ended then); 0 too where a signal has
+ * ended it before: then it was its own end, and wait(2) tells.
+ */
 int child__go(struct child *child);
 
 /* 127 where the command was not found, 126 where it cannot be run (env(1)). */

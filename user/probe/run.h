@@ -20,6 +20,7 @@ struct run_plan {
 	struct trace_settings settings; /* sampler, keys, bounds; the rest is filled in here */
 	struct buf host_attributes;
 	struct ship_config ship;
+	int file_fd;   /* -o: what ship knows as FD_SINKS; -1: none */
 	int record_fd; /* record: messages are written to it; replay: read from it; -1: neither */
 	bool replay;
 	bool agent;    /* says when it is ready, stays until told to end */

@@ -19,6 +19,7 @@ enum control_type {
 	CONTROL_RESEND = 5,	  /* probe -> trace: ship is new, send resources and scopes again */
 	CONTROL_LIMIT = 6,	  /* ship -> probe: the number of spans asked for has been shown */
 	CONTROL_FAILED = 7,	  /* role -> probe: text of an error, the role exits */
+	CONTROL_TRAFFIC = 8, /* trace -> probe: records are read; once a second while they are */
 };
 
 struct control_header {

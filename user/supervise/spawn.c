@@ -61,6 +61,37 @@ static int place_fds(const struct spawn_fd *fds, unsigned int n, int control)
 	return close_from(FD_MAX);
 }
 
+/*
+ * A terminal, a pipe from somebody: not for roles. Standard error is where they log, standard output
+ * is where ship may have to print; what is closed here main() opens again, on nothing.
+ */
+static void forget_input_and_output(const struct role_process *role)
+{
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0)
+		close(STDIN_FILENO);
+	if (role->role != ROLE_SHIP && (nothing < 0 || dup2(nothing, STDOUT_FILENO) < 0))
+		close(STDOUT_FILENO);
+}
+
+/*
+ * ship goes by some variables (proxies, time zone). The others parse what strangers write and are not
+ * to hold an API key that was meant for a backend.
+ */
+static char **environment_of(const struct role_process *role)
+{
+	static char *libraries[2];
+	static const char name[] = "LD_LIBRARY_PATH=";
+
+	if (role->role == ROLE_SHIP)
+		return environ;
+	for (char **at = environ; *at; at++)
+		if (!strncmp(*at, name, sizeof(name) - 1))
+			libraries[0] = *at;
+	return libraries;
+}
+
 static void __attribute__((noreturn))
 child(const struct role_process *role, const struct spawn_fd *fds, unsigned int n, int control)
 {
@@ -69,8 +100,12 @@ child(const struct role_process *role, const struct spawn_fd *fds, unsigned int 
 	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
-	/* A Ctrl-C is for the traced command and for probe, which tells the roles in its own time. */
-	setpgid(0, 0);
+	/*
+	 * What the terminal says (Ctrl-C, its end) is for the traced command and for probe, which tells
+	 * the roles in its own time; and a terminal must not stop who logs to it from the background.
+	 */
+	setsid();
+	forget_input_and_output(role);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	exe = exe < 0 ? exe : dup2(exe, FD_MAX - 1);
@@ -83,7 +118,7 @@ child(const struct role_process *role, const struct spawn_fd *fds, unsigned int 
 		with_exe[n] = (struct spawn_fd){ exe, FD_MAX - 1 };
 		if (!place_fds(with_exe, n + 1, control)) {
 			fcntl(FD_MAX - 1, F_SETFD, FD_CLOEXEC);
-			fexecve(FD_MAX - 1, argv, environ);
+			fexecve(FD_MAX - 1, argv, environment_of(role));
 		}
 	}
 	fprintf(stderr, "sonde: cannot start the %s role: %s\n", roles__name(role->role),

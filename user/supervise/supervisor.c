@@ -235,6 +235,7 @@ uint64_t supervisor__tick(struct supervisor *s, unsigned int *ret_restarted)
 		if (start(s, at, &err)) {
 			log_error("%s", err.text);
 			role->restart_ns = now + RESTART_MAX_NS;
+			next = !next || role->restart_ns < next ? role->restart_ns : next;
 			continue;
 		}
 		*ret_restarted |= 1u << at;

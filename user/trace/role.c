@@ -29,6 +29,8 @@
 #define BUSY_NS 20000000
 /* How long after the last record it still counts as traffic. */
 #define TRAFFIC_NS 200000000
+/* How often probe is told that there is some. */
+#define TRAFFIC_SAID_NS 1000000000
 #define SLOT_WANTS_MAX 1024
 #define RECORD_BUFFER_BYTES (1 << 18)
 
@@ -52,7 +54,7 @@ struct trace {
 	struct slot_want wants[SLOT_WANTS_MAX];
 	unsigned int n_wants;
 	bool recording, record_failed, finish;
-	uint64_t last_record_ns;
+	uint64_t last_record_ns, said_traffic_ns;
 	uint8_t bytes[sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES]
 		__attribute__((aligned(8)));
 };
@@ -319,13 +321,25 @@ static void sleep_until_something(struct trace *trace)
 		feed_clock(trace);
 }
 
+/* probe looks for missed hits only while there are hits: it has no timer of its own. */
+static void say_traffic(struct trace *trace)
+{
+	uint64_t now = clock__boot_ns();
+
+	trace->last_record_ns = now;
+	if (trace->said_traffic_ns && now - trace->said_traffic_ns < TRAFFIC_SAID_NS)
+		return;
+	trace->said_traffic_ns = now;
+	control__send(FD_CONTROL, CONTROL_TRAFFIC, NULL, 0);
+}
+
 static void run_ring(struct trace *trace)
 {
 	while (!trace->finish) {
 		unsigned int n = feed_records(trace);
 
 		if (n)
-			trace->last_record_ns = clock__boot_ns();
+			say_traffic(trace);
 		on_control(trace);
 		feed_slots(trace);
 		send_packets(trace);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The end of a run: what is in flight drained and flushed, and the account of it all. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cmd/command.h"
+#include "probe/run_internal.h"
+
+/* How long the end waits for executables that are being looked at. */
+#define IDENTITIES_END_NS 2000000000ull
+/* A command that does not end within this time after SIGTERM goes on without us. */
+#define COMMAND_END_MS 3000
+
+/* Hits that no program saw, for the account. */
+static void add_blind(struct run *run, struct ledger *ledger)
+{
+	for (unsigned int i = 0; i < run->n_misses && i < LEDGER_BLIND_MAX; i++)
+		ledger->blind[ledger->n_blind++] =
+			(struct ledger_blind){ run->misses[i].program, run->misses[i].known,
+					       run->misses[i].missed };
+}
+
+static void print_ledger(struct run *run)
+{
+	struct ledger ledger = { .tier = run->capture ? capture__tier(run->capture) : "" };
+	struct buf text = { 0 };
+
+	ledger.account = *run->supervisor.account;
+	if (run->capture) {
+		capture__counters(run->capture, &ledger.kernel);
+		if (run->drain) {
+			ledger.drain_lost = drain__lost(run->drain);
+			ledger.kernel.begun_lost += drain__begun_lost(run->drain);
+		}
+		add_blind(run, &ledger);
+	}
+	if (!run->options->quiet) {
+		ledger__line(&ledger, &text);
+		if (write(STDERR_FILENO, text.at, text.len) < 0)
+			log_debug("standard error is closed");
+		buf__clear(&text);
+	}
+	if (run->plan->ledger_fd >= 0) {
+		ledger__json(&ledger, &text);
+		if (write(run->plan->ledger_fd, text.at, text.len) != (ssize_t)text.len)
+			log_error("cannot write the account to %s: %s", run->options->ledger,
+				  strerror(errno));
+	}
+	buf__free(&text);
+}
+
+/* A command of ours that has not ended by itself (limit, duration) ends with the trace. */
+static void finish_command(struct run *run)
+{
+	if (!run->child.pid || run->child.ended)
+		return;
+	kill(run->child.pid, SIGTERM);
+	for (unsigned int ms = 0; ms < COMMAND_END_MS && !run->child.ended; ms += 10) {
+		run->child.ended =
+			waitpid(run->child.pid, &run->child.status, WNOHANG) == run->child.pid;
+		if (!run->child.ended)
+			clock__sleep_ms(10);
+	}
+}
+
+/*
+ * Who is still being looked at is waited for, but not long: a run may be shorter than the look at an
+ * executable, and its spans are to name their runtime all the same.
+ */
+static void finish_identities(struct run *run)
+{
+	uint64_t until = clock__boot_ns() + IDENTITIES_END_NS;
+
+	if (!run->capture)
+		return;
+	run__take_processes(run);
+	while (identify__busy(&run->identify) && clock__boot_ns() < until) {
+		run__wait(run, 20);
+		identify__tick(&run->identify, clock__boot_ns());
+	}
+}
+
+int run__finish(struct run *run)
+{
+	int status = EXIT_DONE;
+
+	finish_command(run);
+	if (run->capture) {
+		run->n_misses = capture__misses(run->capture, run->misses, LEDGER_BLIND_MAX);
+		capture__detach(run->capture);
+	}
+	finish_identities(run);
+	if (run->drain)
+		drain__run(run->drain);
+	supervisor__finish(&run->supervisor, FINISH_SECONDS);
+	print_ledger(run);
+	if (run->child.ended && !run->enough)
+		status = child__exit_status(&run->child);
+	return status;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The start of a run: the command held still, hooks attached, roles started, then the command let go. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cmd/command.h"
+#include "probe/run_internal.h"
+#include "probe/scope_list.h"
+#include "supervise/sandbox.h"
+
+static int open_capture(struct run *run, struct err *err)
+{
+	struct capture_options options = { 0 };
+
+	if (run->plan->replay)
+		return 0;
+	scope_list__options(&run->options->scope, run->options->command != NULL, &options);
+	options.tier = run->options->tier;
+	options.ring_bytes = (uint32_t)run->options->ring_bytes;
+	options.verbose = run->options->verbose > 1;
+	return capture__open(&options, &run->capture, err);
+}
+
+/* SONDE_RING=drain takes that way on every kernel, so that it can be tested on every kernel. */
+static bool must_drain(const struct run *run)
+{
+	const char *forced = getenv("SONDE_RING");
+
+	return !capture__ring_page_safe(run->capture) || (forced && !strcmp(forced, "drain"));
+}
+
+static int pass_capture(struct run *run, struct err *err)
+{
+	struct supervisor *s = &run->supervisor;
+	int ret;
+
+	if (!run->capture)
+		return 0;
+	supervisor__pass(s, AT_TRACE, capture__slots_fd(run->capture), FD_SLOTS);
+	if (run->plan->settings.source == SOURCE_RING) {
+		supervisor__pass(s, AT_TRACE, capture__ring_fd(run->capture), FD_RING);
+		supervisor__pass(s, AT_TRACE, capture__switches_fd(run->capture), FD_SWITCHES);
+		return 0;
+	}
+	ret = drain__new(capture__ring_fd(run->capture), capture__switches_fd(run->capture),
+			 capture__ring_bytes(run->capture), &run->drain, err);
+	if (ret)
+		return ret;
+	supervisor__pass(s, AT_TRACE, drain__buffer_fd(run->drain), FD_DRAIN);
+	supervisor__pass(s, AT_TRACE, drain__wake_fd(run->drain), FD_RING);
+	supervisor__pass(s, AT_TRACE, drain__switches_fd(run->drain), FD_SWITCHES);
+	drain__run(run->drain);
+	return run__watch(run, capture__ring_fd(run->capture));
+}
+
+/* Settings that follow from what was loaded; descriptors to hand over. */
+static int start_roles(struct run *run, struct err *err)
+{
+	struct run_plan *plan = run->plan;
+	struct buf settings = { 0 }, ship = { 0 };
+	char *json = NULL;
+	int ret;
+
+	plan->settings.host_attributes_bytes = (uint32_t)plan->host_attributes.len;
+	plan->settings.verbose = (uint32_t)run->options->verbose;
+	if (plan->replay) {
+		plan->settings.source = SOURCE_FILE;
+		plan->settings.recording = 0;
+	} else {
+		plan->settings.source = must_drain(run) ? SOURCE_DRAIN : SOURCE_RING;
+		plan->settings.ring_bytes = capture__ring_bytes(run->capture);
+		plan->settings.slots = capture__slots(run->capture);
+		plan->settings.recording = plan->record_fd >= 0;
+	}
+	buf__add(&settings, &plan->settings, sizeof(plan->settings));
+	buf__add(&settings, plan->host_attributes.at, plan->host_attributes.len);
+	ret = ship_config__to_json(&plan->ship, &json);
+	if (!ret)
+		buf__add_str(&ship, json);
+	if (!ret)
+		ret = supervisor__new(&run->supervisor, &settings, &ship, err);
+	free(json);
+	buf__free(&settings);
+	buf__free(&ship);
+	if (ret)
+		return ret;
+	ret = pass_capture(run, err);
+	if (ret)
+		return ret;
+	if (plan->record_fd >= 0)
+		supervisor__pass(&run->supervisor, AT_TRACE, plan->record_fd, FD_RECORD);
+	if (plan->file_fd >= 0)
+		supervisor__pass(&run->supervisor, AT_SHIP, plan->file_fd, FD_SINKS);
+	ret = supervisor__start(&run->supervisor, err);
+	/* A file is read once: whichever role ends then is not started again. */
+	run->supervisor.finishing = plan->replay;
+	run__disown_roles(run);
+	run__watch_roles(run);
+	return ret;
+}
+
+static int start_command(struct run *run)
+{
+	int ret = child__go(&run->child);
+
+	if (!ret)
+		return 0;
+	fprintf(stderr, "sonde: cannot run '%s': %s\n", run->options->command[0], strerror(-ret));
+	return child__exec_status(ret);
+}
+
+static int start_inspect(struct run *run, struct err *err)
+{
+	uid_t taken[SUPERVISED];
+	int ret;
+
+	for (unsigned int at = 0; at < SUPERVISED; at++)
+		taken[at] = run->supervisor.roles[at].uid;
+	ret = identify__start(&run->identify, taken, SUPERVISED, err);
+	run__watch_inspect(run);
+	return ret;
+}
+
+static int wait_for_events(struct run *run)
+{
+	run->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (run->epoll < 0)
+		return -errno;
+	run->signals = signals__take(run->plan->agent, &run->before);
+	return run->signals < 0 ? run->signals : run__watch(run, run->signals);
+}
+
+/* A low soft limit is for programs that use select(2); our descriptors are few but placed high. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int start_all(struct run *run, struct err *err)
+{
+	int ret = wait_for_events(run);
+
+	if (ret)
+		return err__set(err, ret, "cannot wait for events: %s", strerror(-ret));
+	if (run->options->command)
+		ret = child__prepare(&run->child, run->options->command, run->options->user,
+				     &run->before, err);
+	raise_limits();
+	if (!ret)
+		ret = identify__new(&run->identify, run__send_process, run, err);
+	if (!ret)
+		ret = open_capture(run, err);
+	if (!ret && run->child.pid)
+		ret = capture__add_pid(run->capture, run->child.pid, SONDE_PID_IN);
+	if (!ret)
+		ret = start_roles(run, err);
+	if (ret || !run->capture)
+		return ret;
+	ret = start_inspect(run, err);
+	if (!ret)
+		ret = run__watch(run, capture__proc_fd(run->capture));
+	return ret ? ret : scope_list__seed(&run->options->scope, run->capture, err);
+}
+
+int run__start(struct run *run)
+{
+	struct err err = { "" };
+	int ret = start_all(run, &err);
+
+	if (ret) {
+		fprintf(stderr, "sonde: %s\n", err.text[0] ? err.text : strerror(-ret));
+		/* With a command, a status that no command has (env(1)). */
+		return run->options->command ? EXIT_SONDE : EXIT_FAILED;
+	}
+	if (run->options->duration_s > 0)
+		run->end_ns = clock__boot_ns() + (uint64_t)(run->options->duration_s * 1e9);
+	if (run->child.pid) {
+		ret = start_command(run);
+		if (ret) {
+			supervisor__finish(&run->supervisor, FINISH_SECONDS);
+			return ret;
+		}
+	}
+	if (run->capture && (run->plan->agent || run->options->verbose))
+		log_info("hooks are attached, by tier %s", capture__tier(run->capture));
+	return 0;
+}
