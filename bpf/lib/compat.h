@@ -8,6 +8,7 @@
 #define SONDE_BPF_COMPAT_H
 
 #include "maps.h"
+#include "pid.h"
 
 #ifdef SONDE_DIRECT
 #define FIELD(pointer, field) ((pointer)->field)
@@ -35,16 +36,8 @@ static __always_inline __u64 process_start_ns(struct task_struct *task)
 static __always_inline __u32 process_ns_tgid(struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	__u32 level = BPF_CORE_READ(pid, level);
-	__u32 nr = 0;
 
-	if (level > 32)
-		return 0;
-	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (char *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
-	return nr;
+	return pid_number(pid, BPF_CORE_READ(pid, level));
 }
 
 /* True where the system call in progress came in by the 32-bit table. */

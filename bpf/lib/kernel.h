@@ -127,7 +127,7 @@ struct task_struct {
 	unsigned int flags;
 	int pid;
 	int tgid;
-	struct task_struct *group_leader;
+	struct task_struct *group_leader, *real_parent;
 	struct pid *thread_pid;
 	__u64 start_boottime;
 	struct files_struct *files;

@@ -181,7 +181,7 @@ static bool is_life(const char *name)
 static int attach_all(struct capture *c)
 {
 	struct bpf_program *program;
-	int err;
+	int err = 0;
 
 	for (int pass = 0; pass < 2; pass++) {
 		bpf_object__for_each_program (program, c->object) {
@@ -193,7 +193,9 @@ static int attach_all(struct capture *c)
 				return err;
 		}
 		if (pass == 0 && (c->scope & SONDE_SCOPE_PIDS))
-			scope__seed_trees(capture__map_fd(c, "scope_pids"));
+			err = scope__seed_trees(capture__map_fd(c, "scope_pids"), c->processes);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -211,11 +213,13 @@ int capture__map_fd(const struct capture *c, const char *name)
 
 static int maps_fill(struct capture *c, const struct capture_options *o, struct err *err)
 {
-	int fd = capture__map_fd(c, "scope_pids"), ret = 0;
+	int ret = c->processes ? 0 : processes__open(&c->processes, err);
 
+	if (ret)
+		return ret;
 	for (unsigned int i = 0; !ret && i < o->n_pids; i++)
-		ret = scope__add_pid(fd, o->pids[i], SONDE_PID_IN);
-	ret = ret ?: scope__add_pid(fd, getpid(), SONDE_PID_OWN);
+		ret = capture__add_pid(c, o->pids[i], SONDE_PID_IN);
+	ret = ret ?: capture__add_pid(c, getpid(), SONDE_PID_OWN);
 	if (ret)
 		return err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret));
 	ret = scope__add_cgroups(capture__map_fd(c, "scope_cgroups"), o, err);
@@ -447,6 +451,7 @@ void capture__free(struct capture *c)
 	if (!c)
 		return;
 	capture__drop(c);
+	processes__free(c->processes);
 	free(c);
 }
 
@@ -504,15 +509,21 @@ int capture__poll_procs(struct capture *c, capture_proc_fn fn, void *arg)
 
 int capture__add_pid(struct capture *c, pid_t pid, uint32_t how)
 {
-	return scope__add_pid(capture__map_fd(c, "scope_pids"), pid, how);
+	uint32_t tgid = processes__kernel_id(c->processes, pid);
+
+	return tgid ? scope__add_pid(capture__map_fd(c, "scope_pids"), tgid, how) : -ESRCH;
 }
 
 int capture__add_tree(struct capture *c, pid_t pid)
 {
-	int fd = capture__map_fd(c, "scope_pids"), err;
+	int err = capture__add_pid(c, pid, SONDE_PID_IN);
 
-	err = scope__add_pid(fd, pid, SONDE_PID_IN);
-	return err ?: scope__seed_trees(fd);
+	return err ?: scope__seed_trees(capture__map_fd(c, "scope_pids"), c->processes);
+}
+
+pid_t capture__own_id(const struct capture *c, uint32_t tgid)
+{
+	return processes__own_id(c->processes, tgid);
 }
 
 const char *capture__tier(const struct capture *c)

@@ -76,10 +76,12 @@ int capture__proc_fd(const struct capture *capture);
 typedef void (*capture_proc_fn)(void *arg, const struct sonde_rec_proc *record);
 int capture__poll_procs(struct capture *capture, capture_proc_fn fn, void *arg);
 
-/* how: SONDE_PID_IN (and all that it forks from now on) or SONDE_PID_OWN (never traced). */
+/* pid: as we see it, in our pid namespace. how: SONDE_PID_IN (and all that it forks from now on) or SONDE_PID_OWN (never traced). */
 int capture__add_pid(struct capture *capture, pid_t pid, uint32_t how);
 /* Add what exists already below pid, too. */
 int capture__add_tree(struct capture *capture, pid_t pid);
+/* Our number of the process that is tgid in records; 0: it is outside of our pid namespace. */
+pid_t capture__own_id(const struct capture *capture, uint32_t tgid);
 
 const char *capture__tier(const struct capture *capture);
 const struct kernel_features *capture__features(const struct capture *capture);

@@ -6,11 +6,13 @@
 #include <bpf/libbpf.h>
 
 #include "probe/capture.h"
+#include "probe/processes.h"
 
 #define CAPTURE_LINKS_MAX 32
 
 struct capture {
 	struct kernel_features features;
+	struct processes *processes;
 	enum tier_id tier;
 	struct bpf_object *object;
 	struct bpf_link *links[CAPTURE_LINKS_MAX];

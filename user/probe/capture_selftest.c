@@ -10,7 +10,6 @@
 #include <bpf/bpf.h>
 
 #include "probe/capture_internal.h"
-#include "probe/scope.h"
 
 /* A connected pair of TCP sockets on loopback. -errno where this host has no loopback to test on. */
 static int tcp_pair(int pair[2])
@@ -66,14 +65,14 @@ int capture__selftest(struct capture *c)
 {
 	/* the first bytes of a TLS record: none of ours, so nothing is captured */
 	static const char bytes[] = "\x16\x03\x01 sonde looks whether its programs fire";
-	int scope = capture__map_fd(c, "scope_pids"), pair[2];
+	int pair[2];
 	struct sonde_kcounters seen;
 	char back[sizeof(bytes)];
 	bool fired = true;
 
 	if (tcp_pair(pair))
 		return 0; /* no loopback here: nothing to test with, and nothing said against it */
-	scope__add_pid(scope, getpid(), SONDE_PID_IN);
+	capture__add_pid(c, getpid(), SONDE_PID_IN);
 	if (send(pair[0], bytes, sizeof(bytes), MSG_NOSIGNAL) == sizeof(bytes) &&
 	    recv(pair[1], back, sizeof(back), MSG_WAITALL) == sizeof(back)) {
 		capture__counters(c, &seen);
@@ -83,7 +82,7 @@ int capture__selftest(struct capture *c)
 	}
 	close(pair[0]);
 	close(pair[1]);
-	scope__add_pid(scope, getpid(), SONDE_PID_OWN);
+	capture__add_pid(c, getpid(), SONDE_PID_OWN);
 	ring_forget(capture__ring_fd(c), c->ring_bytes);
 	ring_forget(capture__map_fd(c, "proc_ring"), SONDE_PROC_RING_BYTES);
 	memset(c->counters, 0, c->cpus * sizeof(*c->counters));

@@ -12,6 +12,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "probe/processes.h"
+
 #ifndef CAP_PERFMON
 #define CAP_PERFMON 38
 #endif
@@ -179,6 +181,16 @@ static void look_jit(struct list *list)
 		    "BPF programs are interpreted: capture costs several times more");
 }
 
+static void look_pid_namespace(struct list *list)
+{
+	if (processes__nested())
+		add(list, "pid namespace", FINDING_NOTE,
+		    "run it in the host's: docker run --pid=host, in Kubernetes hostPID: true",
+		    "sonde runs in a pid namespace of its own: processes outside of it are traced, "
+		    "but "
+		    "known only by their command's name");
+}
+
 unsigned int environment__look(struct finding *ret, unsigned int max)
 {
 	struct list list = { ret, 0, max };
@@ -190,5 +202,6 @@ unsigned int environment__look(struct finding *ret, unsigned int max)
 	look_paranoid(&list);
 	look_lockdown(&list);
 	look_jit(&list);
+	look_pid_namespace(&list);
 	return list.n;
 }

@@ -201,7 +201,8 @@ static void recall(struct identity_cache *cache, const struct identity_query *qu
 			view_of(service_name__source(SERVICE_FROM_EXECUTABLE)));
 	attributes__set(&p->attributes, VIEW("process.executable.name"), facts.exe_name);
 	attributes__set(&p->attributes, VIEW("telemetry.sdk.language"), VIEW("unknown"));
-	attributes__set_int(&p->attributes, VIEW("process.pid"), query->pid);
+	attributes__set_int(&p->attributes, VIEW("process.pid"),
+			    query->pid ? query->pid : (pid_t)query->tgid);
 	set_creation_time(&p->attributes, query->start_ns);
 }
 

@@ -75,7 +75,7 @@ static void on_proc_record(void *arg, const struct sonde_rec_proc *record)
 					.comm = comm };
 
 	memcpy(comm, record->comm, SONDE_COMM_BYTES);
-	query.pid = (pid_t)record->tgid;
+	query.pid = capture__own_id(run->capture, record->tgid);
 	if (record->h.type == SONDE_REC_EXEC && !(record->h.flags & SONDE_F_SEEN)) {
 		/* With --exe, every exec of the machine comes by: only those in scope are looked at. */
 		if (scope_list__exec(&run->options->scope, run->capture, query.pid) ||
@@ -96,7 +96,7 @@ static void unwatch_closed(struct run *run, unsigned int at, long received)
 
 static void want_process(struct run *run, const struct control_want *want)
 {
-	struct identity_query query = { .pid = (pid_t)want->tgid,
+	struct identity_query query = { .pid = capture__own_id(run->capture, want->tgid),
 					.tgid = want->tgid,
 					.start_ns = want->tgid_start_ns };
 

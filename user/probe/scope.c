@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/scope.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -32,79 +30,80 @@ uint32_t scope__bits(const struct capture_options *o)
 	return bits;
 }
 
-int scope__add_pid(int map_fd, pid_t pid, uint32_t how)
+int scope__add_pid(int map_fd, uint32_t tgid, uint32_t how)
 {
-	uint32_t key = pid;
-
-	return bpf_map_update_elem(map_fd, &key, &how, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(map_fd, &tgid, &how, BPF_ANY) ? -errno : 0;
 }
 
-/* The parent of a process; -1 where it is gone. */
-static pid_t parent_of(const char *pid)
+static bool is_in(int map_fd, uint32_t tgid)
 {
-	char path[64], text[512];
-	const char *at;
-	ssize_t n;
-	int fd, parent;
+	uint32_t value;
 
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	/* the name may hold anything, brackets too: the last one ends it */
-	at = strrchr(text, ')');
-	return at && sscanf(at + 1, " %*c %d", &parent) == 1 ? parent : -1;
+	return !bpf_map_lookup_elem(map_fd, &tgid, &value) && value == SONDE_PID_IN;
 }
 
-static bool is_in(int map_fd, pid_t pid)
+static const struct sonde_process *find(const struct process_list *list, uint32_t tgid)
 {
-	uint32_t key = pid, value;
-
-	return !bpf_map_lookup_elem(map_fd, &key, &value) && value == SONDE_PID_IN;
+	for (unsigned int i = 0; i < list->n; i++)
+		if (list->at[i].tgid == tgid)
+			return &list->at[i];
+	return NULL;
 }
 
-/* One pass over /proc: how many processes were added, or -errno. */
-static int seed_pass(int map_fd)
+/* Those whose parent is in and who are not: added, and noted in *added. How many, or -errno. */
+static int add_children(int map_fd, const struct process_list *list, struct process_list *added)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int added = 0, err = 0;
+	int n = 0;
 
-	if (!proc)
-		return -errno;
-	while (!err && (entry = readdir(proc))) {
-		uint32_t key, value;
-		pid_t parent;
+	for (unsigned int i = 0; i < list->n; i++) {
+		struct sonde_process *more, *p = &list->at[i];
+		uint32_t value;
+		int err;
 
-		if (!isdigit((unsigned char)entry->d_name[0]))
+		if (!bpf_map_lookup_elem(map_fd, &p->tgid, &value) || !is_in(map_fd, p->parent))
 			continue;
-		key = strtoul(entry->d_name, NULL, 10);
-		if (!bpf_map_lookup_elem(map_fd, &key, &value))
-			continue;
-		parent = parent_of(entry->d_name);
-		if (parent <= 0 || !is_in(map_fd, parent))
-			continue;
-		err = scope__add_pid(map_fd, key, SONDE_PID_IN);
-		added++;
+		more = reallocarray(added->at, added->n + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		added->at = more;
+		err = scope__add_pid(map_fd, p->tgid, SONDE_PID_IN);
+		if (err)
+			return err;
+		added->at[added->n++] = *p;
+		n++;
 	}
-	closedir(proc);
-	return err ? err : added;
+	return n;
 }
 
-int scope__seed_trees(int map_fd)
+/* Ended between the listing and being added: the hook did not see them, and their numbers are free again. */
+static void remove_ended(int map_fd, const struct process_list *added,
+			 const struct process_list *now)
 {
-	for (int i = 0; i < PASSES_MAX; i++) {
-		int added = seed_pass(map_fd);
+	for (unsigned int i = 0; i < added->n; i++) {
+		const struct sonde_process *p = find(now, added->at[i].tgid);
 
-		if (added <= 0)
-			return added;
+		if (!p || p->start_ns != added->at[i].start_ns)
+			bpf_map_delete_elem(map_fd, &added->at[i].tgid);
 	}
-	return 0;
+}
+
+int scope__seed_trees(int map_fd, const struct processes *processes)
+{
+	struct process_list added = { 0 };
+	int n = 1;
+
+	for (int i = 0; i < PASSES_MAX && n > 0; i++) {
+		struct process_list list;
+
+		n = processes__list(processes, &list);
+		if (n)
+			break;
+		n = add_children(map_fd, &list, &added);
+		remove_ended(map_fd, &added, &list);
+		free(list.at);
+	}
+	free(added.at);
+	return n < 0 ? n : 0;
 }
 
 int scope__add_cgroups(int map_fd, const struct capture_options *o, struct err *err)

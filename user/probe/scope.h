@@ -8,16 +8,18 @@
 
 #include "base/err.h"
 #include "probe/capture.h"
+#include "probe/processes.h"
 
 /* SONDE_SCOPE_* bits that the options ask for. */
 uint32_t scope__bits(const struct capture_options *options);
 
-int scope__add_pid(int map_fd, pid_t pid, uint32_t how);
+/* tgid: the kernel's own number. */
+int scope__add_pid(int map_fd, uint32_t tgid, uint32_t how);
 /*
- * Every process that exists below those of the map. The fork hook must be attached: passes over
- * /proc are repeated until one finds nothing new, so that no child slips through between.
+ * Every process that exists below those of the map. The fork hook must be attached: listings are
+ * repeated until one has nothing new, so that no child slips through between.
  */
-int scope__seed_trees(int map_fd);
+int scope__seed_trees(int map_fd, const struct processes *processes);
 int scope__add_cgroups(int map_fd, const struct capture_options *options, struct err *err);
 int scope__add_netns(int map_fd, const struct capture_options *options, struct err *err);
 int scope__add_ports(int map_fd, const struct capture_options *options, struct err *err);
