@@ -50,6 +50,7 @@ struct header_field {
  */
 #define EXCHANGE_FIELDS_ORDINARY_MAX 100
 #define EXCHANGE_FIELDS_MAX 256
+#define EXCHANGE_FIELD_LENGTH(len) (1ull << ((len)&63))
 
 /* Where the connection goes: copied from CONN, complete with the role that the protocol showed. */
 struct endpoints {
@@ -96,6 +97,8 @@ struct exchange {
 	struct view method, target, version; /* version: "1.1" */
 	struct header_field *fields;	     /* the pool's memory */
 	unsigned int n_fields, fields_cap;
+	uint64_t
+		field_lengths; /* EXCHANGE_FIELD_LENGTH of every name: what is not there is told at once */
 	/* The response. */
 	uint16_t status;
 	struct header_field *response_fields;

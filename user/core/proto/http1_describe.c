@@ -12,6 +12,8 @@
 
 struct view http1__header(const struct exchange *ex, struct view name, unsigned int nth)
 {
+	if (!(ex->field_lengths & EXCHANGE_FIELD_LENGTH(name.len)))
+		return (struct view){ 0 };
 	for (unsigned int i = 0; i < ex->n_fields; i++)
 		if (view_eq_nocase(ex->fields[i].name, name) && !nth--)
 			return ex->fields[i].value;

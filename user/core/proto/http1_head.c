@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Heads: start line, fields, and what they say about the length of the body (RFC 9112 2-7). */
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -38,12 +39,19 @@ static const bool token_char[256] = {
 	['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
+/* How many bytes of a token stand at the front. */
+static size_t token_length(struct view v)
+{
+	size_t n = 0;
+
+	while (n < v.len && token_char[(unsigned char)v.at[n]])
+		n++;
+	return n;
+}
+
 static bool is_token(struct view v)
 {
-	for (size_t i = 0; i < v.len; i++)
-		if (!token_char[(unsigned char)v.at[i]])
-			return false;
-	return v.len > 0;
+	return v.len && token_length(v) == v.len;
 }
 
 static struct view trim(struct view v)
@@ -67,7 +75,8 @@ size_t http1__find_head_end(struct view bytes, uint8_t *carry)
 			if (!nl)
 				return 0;
 			i = (size_t)(nl - bytes.at) + 1;
-			*carry = 1;
+			if (i == bytes.len || bytes.at[i] == '\r' || bytes.at[i] == '\n')
+				*carry = 1;
 			break;
 		case 1: /* a line has ended */
 		case 2: /* a line has ended, and CR followed */
@@ -83,30 +92,56 @@ size_t http1__find_head_end(struct view bytes, uint8_t *carry)
 	return 0;
 }
 
-/* The next line without its end; false: none is left, or it is cut. */
-static bool take_line(struct cursor *c, struct view *ret)
+/* The first byte that may end a line or does not belong into one (NUL to CR); end: there is none. */
+static const char *find_control(const char *at, const char *end)
 {
-	const char *nl = left(c) ? memchr(c->at, '\n', left(c)) : NULL;
+	const uint64_t ones = 0x0101010101010101ull, high = 0x80 * ones;
+	uint64_t word;
 
-	if (!nl)
-		return false;
-	ret->at = c->at;
-	ret->len = (size_t)(nl - c->at);
-	if (ret->len && ret->at[ret->len - 1] == '\r')
-		ret->len--;
-	c->at = nl + 1;
-	return true;
+	/* Eight bytes at a time: a byte below CR + 1 borrows; the lowest that did is the first. */
+	for (; end - at >= 8; at += sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		word = le64toh(word);
+		word = (word - ('\r' + 1) * ones) & ~word & high;
+		if (word)
+			return at + __builtin_ctzll(word) / 8;
+	}
+	while (at < end && (unsigned char)*at > '\r')
+		at++;
+	return at;
+}
+
+/*
+ * The next line without its end; false: none is left, or it is cut. *odd is set where it holds NUL,
+ * or a CR that ends no line: recipients differ in what they make of it (RFC 9112 2.2).
+ */
+static bool take_line(struct cursor *c, struct view *ret, bool *odd)
+{
+	const char *from = c->at, *at = from;
+
+	for (; (at = find_control(at, c->end)) < c->end; at++) {
+		bool ends = *at == '\r' && at + 1 < c->end && at[1] == '\n';
+
+		if (*at == '\n' || ends) {
+			*ret = (struct view){ from, (size_t)(at - from) };
+			c->at = at + 1 + ends;
+			return true;
+		}
+		if (!*at || (*at == '\r' && at + 1 < c->end))
+			*odd = true;
+	}
+	return false;
 }
 
 /*
  * Lines that begin with a space continue the one before (obs-fold, RFC 9112 5.2): the line end
  * becomes spaces, in place, so that the value is one view.
  */
-static void unfold(struct cursor *c, struct view *line)
+static void unfold(struct cursor *c, struct view *line, bool *odd)
 {
 	struct view more;
 
-	while (left(c) && (*c->at == ' ' || *c->at == '\t') && take_line(c, &more)) {
+	while (left(c) && (*c->at == ' ' || *c->at == '\t') && take_line(c, &more, odd)) {
 		char *gap = (char *)line->at + line->len;
 		const char *end = more.at + more.len;
 
@@ -251,6 +286,7 @@ _Static_assert(EXCHANGE_FIELDS_ORDINARY_MAX +
 struct fields {
 	struct header_field **at;
 	unsigned int *n, *cap;
+	uint64_t *lengths;
 };
 
 /* One more field of a head that has many already: is it wanted, and not yet too often there? */
@@ -275,46 +311,29 @@ static void keep_field(struct exchange *ex, const struct fields *to, struct head
 	/* Only memory can be short. */
 	if (exchange__add_field(to->at, to->n, to->cap, field))
 		ex->flags |= EX_HEAD_PARTIAL;
+	*to->lengths |= EXCHANGE_FIELD_LENGTH(field.name.len);
 }
 
 static void parse_field(struct exchange *ex, const struct fields *to, struct view line,
 			struct http1_head *head)
 {
-	const char *colon = memchr(line.at, ':', line.len);
-	struct header_field field;
+	struct header_field field = { .name = { line.at, token_length(line) } };
+	const char *colon = line.at + field.name.len;
 
-	if (!colon) {
-		head->ambiguous = true;
-		return;
-	}
-	field.name = (struct view){ line.at, (size_t)(colon - line.at) };
-	field.value = trim((struct view){ colon + 1, (size_t)(line.at + line.len - colon - 1) });
 	/* White space before the colon: some see this field, some do not (RFC 9112 5.1). */
-	if (!is_token(field.name)) {
+	if (!field.name.len || field.name.len == line.len || *colon != ':') {
 		head->ambiguous = true;
-		field.name = trim(field.name);
+		colon = memchr(line.at, ':', line.len);
+		if (!colon)
+			return;
+		field.name = trim((struct view){ line.at, (size_t)(colon - line.at) });
 	}
+	field.value = trim((struct view){ colon + 1, (size_t)(line.at + line.len - colon - 1) });
 	if (field.name.len == 14 && view_eq_nocase(field.name, VIEW("content-length")))
 		read_length(field.value, head);
 	else if (field.name.len == 17 && view_eq_nocase(field.name, VIEW("transfer-encoding")))
 		read_coding(field.value, head);
 	keep_field(ex, to, field);
-}
-
-/* NUL, or a CR that ends no line: recipients differ in what they make of it (RFC 9112 2.2). */
-static bool has_odd_bytes(struct view text)
-{
-	struct cursor c = cursor_of(text);
-	const char *cr;
-
-	if (text.len && memchr(text.at, 0, text.len))
-		return true;
-	while (left(&c) && (cr = memchr(c.at, '\r', left(&c)))) {
-		c.at = cr + 1;
-		if (left(&c) && *c.at != '\n')
-			return true;
-	}
-	return false;
 }
 
 static void parse_fields(struct exchange *ex, const struct fields *to, struct cursor *c,
@@ -323,11 +342,12 @@ static void parse_fields(struct exchange *ex, const struct fields *to, struct cu
 	struct view line;
 
 	*to->n = 0;
+	*to->lengths = 0;
 	/* Space before the first field: RFC 9112 2.2, a known way of smuggling. */
 	if (left(c) && (*c->at == ' ' || *c->at == '\t'))
 		head->ambiguous = true;
-	while (take_line(c, &line) && line.len) {
-		unfold(c, &line);
+	while (take_line(c, &line, &head->ambiguous) && line.len) {
+		unfold(c, &line, &head->ambiguous);
 		parse_field(ex, to, line, head);
 	}
 }
@@ -336,18 +356,16 @@ int http1__parse_request_head(struct exchange *ex, struct http1_head *ret)
 {
 	struct view text = { (const char *)ex->text.at, ex->text.len }, line;
 	struct cursor c = cursor_of(text);
-	struct fields to = { &ex->fields, &ex->n_fields, &ex->fields_cap };
+	struct fields to = { &ex->fields, &ex->n_fields, &ex->fields_cap, &ex->field_lengths };
 	struct http1_head head = { 0 };
 	int err;
 
-	if (!take_line(&c, &line))
+	if (!take_line(&c, &line, &head.ambiguous))
 		return -EPROTO;
 	err = parse_request_line(line, &head);
 	if (err)
 		return err;
 	parse_fields(ex, &to, &c, &head);
-	if (has_odd_bytes(text))
-		head.ambiguous = true;
 	/* RFC 9112 6.1, 6.3: both lengths, a coding that HTTP/1.0 does not know, no last chunk. */
 	if (head.has_coding && (head.has_length || !head.chunked || head.minor == 0))
 		head.ambiguous = true;
@@ -362,19 +380,18 @@ int http1__parse_response_head(struct exchange *ex, struct http1_head *ret)
 {
 	struct view text = { (const char *)ex->response_text.at, ex->response_text.len }, line;
 	struct cursor c = cursor_of(text);
-	struct fields to = { &ex->response_fields, &ex->n_response_fields,
-			     &ex->response_fields_cap };
+	uint64_t lengths; /* nobody looks for a response's field */
+	struct fields to = { &ex->response_fields, &ex->n_response_fields, &ex->response_fields_cap,
+			     &lengths };
 	struct http1_head head = { 0 };
 	int err;
 
-	if (!take_line(&c, &line))
+	if (!take_line(&c, &line, &head.ambiguous))
 		return -EPROTO;
 	err = parse_status_line(line, &head);
 	if (err)
 		return err;
 	parse_fields(ex, &to, &c, &head);
-	if (has_odd_bytes(text))
-		head.ambiguous = true;
 	if (head.has_coding && (head.has_length || head.minor == 0))
 		head.ambiguous = true;
 	*ret = head;
@@ -411,20 +428,24 @@ int http1__detect(struct view first, bool *ret_sure)
 	static const struct view response = VIEW("HTTP/1.");
 	static const struct view h2 = VIEW("PRI * HTTP/2.0");
 	size_t n;
+	char c;
 
 	*ret_sure = true;
 	while (first.len && (*first.at == '\r' || *first.at == '\n'))
 		first.at++, first.len--;
 	if (!first.len)
 		return 0;
-	n = first.len < response.len ? first.len : response.len;
-	if (!memcmp(first.at, response.at, n)) {
-		*ret_sure = n > 1; /* "H" also begins HEAD */
-		return 2;
+	if (*first.at == 'H') {
+		n = first.len < response.len ? first.len : response.len;
+		if (!memcmp(first.at, response.at, n)) {
+			*ret_sure = n > 1; /* "H" also begins HEAD */
+			return 2;
+		}
+	} else if (*first.at == 'P') {
+		n = first.len < h2.len ? first.len : h2.len;
+		if (n > 3 && !memcmp(first.at, h2.at, n))
+			return 0;
 	}
-	n = first.len < h2.len ? first.len : h2.len;
-	if (n > 3 && !memcmp(first.at, h2.at, n))
-		return 0;
 	for (n = 0; n < first.len && n <= METHOD_MAX_BYTES; n++)
 		if (!token_char[(unsigned char)first.at[n]])
 			break;
@@ -434,10 +455,11 @@ int http1__detect(struct view first, bool *ret_sure)
 		return 0;
 	if (n + 1 == first.len)
 		return 1;
+	c = first.at[n + 1];
 	/* What follows is a target: path, asterisk, absolute URI (as the kernel side has it). */
 	if (n == 7 && !memcmp(first.at, "CONNECT", 7))
-		return first.at[n + 1] > ' ' && first.at[n + 1] != '{';
-	return memchr("/*hH", first.at[n + 1], 4) != NULL;
+		return c > ' ' && c != '{';
+	return c == '/' || c == '*' || c == 'h' || c == 'H';
 }
 
 bool http1__has_start_line(struct view bytes)
@@ -446,7 +468,7 @@ bool http1__has_start_line(struct view bytes)
 	struct http1_head head = { 0 };
 	struct view line;
 
-	while (take_line(&c, &line))
+	while (take_line(&c, &line, &head.ambiguous))
 		if (line.len)
 			return !parse_request_line(line, &head) || !parse_status_line(line, &head);
 	return false;
