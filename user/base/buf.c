@@ -17,9 +17,12 @@ bool view_eq(struct view a, struct view b)
 	return a.len == b.len && (!a.len || !memcmp(a.at, b.at, a.len));
 }
 
-static char lower(char c)
+/* Letters of two cases differ in one bit, and so does much else. */
+static bool same_letter(char a, char b)
 {
-	return c >= 'A' && c <= 'Z' ? c + 32 : c;
+	char lower = a | 0x20;
+
+	return (a ^ b) == 0x20 && lower >= 'a' && lower <= 'z';
 }
 
 bool view_eq_nocase(struct view a, struct view b)
@@ -27,7 +30,7 @@ bool view_eq_nocase(struct view a, struct view b)
 	if (a.len != b.len)
 		return false;
 	for (size_t i = 0; i < a.len; i++)
-		if (lower(a.at[i]) != lower(b.at[i]))
+		if (a.at[i] != b.at[i] && !same_letter(a.at[i], b.at[i]))
 			return false;
 	return true;
 }

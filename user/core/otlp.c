@@ -116,7 +116,7 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 }
 
 /* Copies words while they are ASCII, which is nearly all there ever is. Returns how many bytes. */
-static size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
+static inline size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
 {
 	const uint64_t high = 0x8080808080808080ull;
 	uint64_t word;
@@ -143,7 +143,7 @@ static size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
  * Protobuf strings are UTF-8 and decoders refuse a whole request for one bad byte; what programs
  * send is bytes. A byte that is not part of UTF-8 becomes '?': the length stays what it was.
  */
-static uint8_t *put_text(uint8_t *at, struct view text)
+static inline uint8_t *put_text(uint8_t *at, struct view text)
 {
 	const uint8_t *from = (const uint8_t *)text.at;
 	size_t i = put_ascii(at, from, text.len);
@@ -233,13 +233,37 @@ static void put_named(struct buf *out, unsigned int field, struct view key,
 	end(out, put_value(at, a, value));
 }
 
+/* With a value so short that every length beside it fits into one byte: nearly all are. */
+#define SHORT_MAX_BYTES (127 - 4 - ATTRIBUTE_KEY_BYTES)
+
+static uint8_t *put_short_string(uint8_t *at, enum attribute_key key, struct view text)
+{
+	size_t key_bytes = 2u + attribute_name_len[key];
+
+	*at++ = SPAN_ATTRIBUTES << 3 | WIRE_BYTES;
+	*at++ = (uint8_t)(key_bytes + 4 + text.len);
+	memcpy(at, attribute_key_field[key], ATTRIBUTE_KEY_BYTES);
+	at += key_bytes;
+	*at++ = KEY_VALUE_VALUE << 3 | WIRE_BYTES;
+	*at++ = (uint8_t)(2 + text.len);
+	*at++ = ANY_STRING << 3 | WIRE_BYTES;
+	*at++ = (uint8_t)text.len;
+	return put_text(at, text);
+}
+
 static void put_attribute(struct buf *out, const struct attribute *a)
 {
 	uint8_t *at = begin(out, ATTRIBUTE_KEY_BYTES + a->text.len + 5 * FIELD_MAX_BYTES);
-	size_t value = any_size(a), key = string_size(attribute_name_len[a->key]);
+	size_t value, key;
 
 	if (!at)
 		return;
+	if (a->type == VALUE_STRING && a->text.len <= SHORT_MAX_BYTES) {
+		end(out, put_short_string(at, a->key, a->text));
+		return;
+	}
+	value = any_size(a);
+	key = string_size(attribute_name_len[a->key]);
 	at = put_key_value(at, SPAN_ATTRIBUTES, key, value);
 	memcpy(at, attribute_key_field[a->key], ATTRIBUTE_KEY_BYTES);
 	end(out, put_value(at + key, a, value));

@@ -44,6 +44,11 @@ static size_t token_length(struct view v)
 {
 	size_t n = 0;
 
+	while (v.len - n >= 4 && token_char[(unsigned char)v.at[n]] &
+					 token_char[(unsigned char)v.at[n + 1]] &
+					 token_char[(unsigned char)v.at[n + 2]] &
+					 token_char[(unsigned char)v.at[n + 3]])
+		n += 4;
 	while (n < v.len && token_char[(unsigned char)v.at[n]])
 		n++;
 	return n;
@@ -54,7 +59,7 @@ static bool is_token(struct view v)
 	return v.len && token_length(v) == v.len;
 }
 
-static struct view trim(struct view v)
+static inline struct view trim(struct view v)
 {
 	while (v.len && (v.at[0] == ' ' || v.at[0] == '\t'))
 		v.at++, v.len--;
