@@ -51,17 +51,18 @@ static void sample(const struct propagated *p)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct header_field fields[FIELDS_MAX];
-	struct exchange ex = { .proto = &proto_http1, .fields = fields };
+	struct exchange ex = { .proto = &proto_http1,
+			       .fields = { .at = fields, .lengths = ~0ull } };
 	struct propagated p;
 
-	while (len && ex.n_fields < FIELDS_MAX) {
+	while (len && ex.fields.n < FIELDS_MAX) {
 		const uint8_t *end = memchr(bytes, '\n', len);
 		size_t n = end ? (size_t)(end - bytes) : len;
 
 		if (n) {
-			fields[ex.n_fields].name =
+			fields[ex.fields.n].name =
 				bytes[0] & 1 ? VIEW("traceparent") : VIEW("TraceState");
-			fields[ex.n_fields++].value =
+			fields[ex.fields.n++].value =
 				(struct view){ (const char *)bytes + 1, n - 1 };
 		}
 		bytes += n + (end != NULL);

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct header_field fields[2] = { { VIEW("content-type"), VIEW("application/json") },
 					  { VIEW("content-encoding"), VIEW("gzip") } };
-	struct exchange ex = { .proto = &proto_http1, .fields = fields, .n_fields = 1 };
+	struct exchange ex = { .proto = &proto_http1,
+			       .fields = { .at = fields, .n = 1, .lengths = ~0ull } };
 	unsigned int n = 0;
 
 	if (!len)
@@ -31,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (bytes[0] & 2)
 		fields[0].value = VIEW("application/x-protobuf");
 	if (bytes[0] & 4)
-		ex.n_fields = 2;
+		ex.fields.n = 2;
 	ex.body.at = (uint8_t *)bytes + 1;
 	ex.body.len = len - 1;
 	if (sdk__decode(&ex, on_span, &n) != n)

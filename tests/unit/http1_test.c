@@ -133,7 +133,7 @@ static void status_lines(void **state)
 	assert_int_equal(http1__parse_response_head(ex, &head), 0);
 	assert_int_equal(head.status, 404);
 	assert_int_equal(head.minor, 0);
-	assert_int_equal(ex->n_response_fields, 1);
+	assert_int_equal(ex->response_fields.n, 1);
 	exchange__free(ex);
 }
 
@@ -233,7 +233,7 @@ static void fields(void **state)
 			"F: 1\r\n 2\r\n\t3\r\nlast: x\r\n\r\n",
 			&head);
 
-	assert_int_equal(ex->n_fields, 7);
+	assert_int_equal(ex->fields.n, 7);
 	assert_false(head.ambiguous);
 	assert_true(view_eq(http1__header(ex, VIEW("a"), 0), VIEW("1")));
 	assert_true(view_eq(http1__header(ex, VIEW("a"), 1), VIEW("3")));
@@ -266,11 +266,11 @@ static void many_fields(void **state)
 	assert_true(view_eq(http1__header(ex, VIEW("host"), 0), VIEW("h0")));
 	assert_true(view_eq(http1__header(ex, VIEW("tracestate"), 31), VIEW("a31=b")));
 	assert_int_equal(head.length, 5);
-	assert_true(ex->n_fields <= EXCHANGE_FIELDS_MAX);
+	assert_true(ex->fields.n <= EXCHANGE_FIELDS_MAX);
 	exchange__free(ex);
 	/* its memory is not kept for ever */
 	ex = exchange_pool__get(pool);
-	assert_int_equal(ex->fields_cap, 0);
+	assert_int_equal(ex->fields.cap, 0);
 	assert_int_equal(ex->text.cap, 0);
 	exchange__free(ex);
 }
@@ -759,8 +759,7 @@ static void export_paths(void **state)
 static void pool_bound(void **state)
 {
 	struct exchange *ex[4];
-	struct header_field *fields_at = NULL;
-	unsigned int count = 0, cap = 0;
+	struct header_fields fields = { 0 };
 
 	for (int i = 0; i < 4; i++)
 		assert_non_null(ex[i] = exchange_pool__get(pool));
@@ -770,13 +769,12 @@ static void pool_bound(void **state)
 	exchange__free(ex[1]);
 	assert_ptr_equal(exchange_pool__get(pool), ex[1]);
 	for (int i = 0; i < EXCHANGE_FIELDS_MAX; i++)
-		assert_int_equal(exchange__add_field(&fields_at, &count, &cap,
-						     (struct header_field){ VIEW("a"), VIEW("b") }),
+		assert_int_equal(header_fields__add(&fields,
+						    (struct header_field){ VIEW("a"), VIEW("b") }),
 				 0);
-	assert_int_equal(exchange__add_field(&fields_at, &count, &cap,
-					     (struct header_field){ VIEW("a"), VIEW("b") }),
+	assert_int_equal(header_fields__add(&fields, (struct header_field){ VIEW("a"), VIEW("b") }),
 			 -ENOSPC);
-	free(fields_at);
+	free(fields.at);
 }
 
 int main(void)

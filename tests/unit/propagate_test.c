@@ -189,7 +189,7 @@ static bool extract(unsigned int n, const char *const (*fields)[2], struct propa
 	for (unsigned int i = 0; i < n; i++) {
 		struct header_field f = { view_of(fields[i][0]), view_of(fields[i][1]) };
 
-		exchange__add_field(&ex->fields, &ex->n_fields, &ex->fields_cap, f);
+		header_fields__add(&ex->fields, f);
 	}
 	found = propagate__extract(ex, ret);
 	exchange__free(ex);

@@ -97,7 +97,7 @@ void tracer__end(struct tracer *tracer, struct exchange *ex)
 	e->response_bytes = ex->response_body_bytes;
 	e->error_type = ex->error_type;
 	e->edge = ex->edge;
-	e->n_fields = ex->n_fields;
+	e->n_fields = ex->fields.n;
 	e->body_len = ex->body.len;
 	if (ex->body.len)
 		memcpy(e->body, ex->body.at, ex->body.len < 256 ? ex->body.len : 256);

@@ -177,9 +177,7 @@ static void rig_field(struct exchange *ex, const char *name, const char *value)
 	struct header_field field = { view_of(name), view_of(value) };
 
 	if (value)
-		assert_int_equal(exchange__add_field(&ex->fields, &ex->n_fields, &ex->fields_cap,
-						     field),
-				 0);
+		assert_int_equal(header_fields__add(&ex->fields, field), 0);
 }
 
 static struct exchange *rig_exchange(struct rig *rig, struct rig_call *call,

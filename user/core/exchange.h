@@ -50,7 +50,17 @@ struct header_field {
  */
 #define EXCHANGE_FIELDS_ORDINARY_MAX 100
 #define EXCHANGE_FIELDS_MAX 256
-#define EXCHANGE_FIELD_LENGTH(len) (1ull << ((len)&63))
+
+struct header_fields {
+	struct header_field *at; /* the pool's memory */
+	unsigned int n, cap;
+	uint64_t lengths; /* header_length_bit() of every name: what is not there is told at once */
+};
+
+static inline uint64_t header_length_bit(size_t name_bytes)
+{
+	return 1ull << (name_bytes & 63);
+}
 
 /* Where the connection goes: copied from CONN, complete with the role that the protocol showed. */
 struct endpoints {
@@ -93,23 +103,18 @@ struct exchange {
 	uint64_t request_body_bytes, response_body_bytes;
 
 	/* The request; views into text. */
-	struct buf text;
 	struct view method, target, version; /* version: "1.1" */
-	struct header_field *fields;	     /* the pool's memory */
-	unsigned int n_fields, fields_cap;
-	uint64_t
-		field_lengths; /* EXCHANGE_FIELD_LENGTH of every name: what is not there is told at once */
-	/* The response. */
-	uint16_t status;
-	struct header_field *response_fields;
-	unsigned int n_response_fields, response_fields_cap;
-	struct buf response_text;
-	struct buf body; /* of a telemetry export, as far as captured */
+	uint16_t status;		     /* of the response */
 	/* A registry error.type when it is none of the status: static string, or NULL. */
 	const char *error_type;
 
 	/* For the linker's own use, from tracer__request() to tracer__end(). */
 	void *link;
+
+	/* From here on: memory of the pool, that an exchange hands on to the next. */
+	struct header_fields fields, response_fields;
+	struct buf text, response_text; /* the heads */
+	struct buf body;		/* of a telemetry export, as far as captured */
 };
 
 #endif

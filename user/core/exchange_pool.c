@@ -2,6 +2,7 @@
 #include "core/exchange_pool.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +39,8 @@ void exchange_pool__free(struct exchange_pool *pool)
 		buf__free(&x->ex.text);
 		buf__free(&x->ex.response_text);
 		buf__free(&x->ex.body);
-		free(x->ex.fields);
-		free(x->ex.response_fields);
+		free(x->ex.fields.at);
+		free(x->ex.response_fields.at);
 		free(x);
 	}
 	free(pool);
@@ -50,6 +51,15 @@ uint32_t exchange_pool__used(const struct exchange_pool *pool)
 	return pool->used;
 }
 
+/* All but what it keeps: the members from `fields` on, which exchange__free() has emptied. */
+static void clear(struct exchange *ex)
+{
+	struct exchange_pool *pool = ex->pool;
+
+	memset(ex, 0, offsetof(struct exchange, fields));
+	ex->pool = pool;
+}
+
 struct exchange *exchange_pool__get(struct exchange_pool *pool)
 {
 	struct conn_exchange *x;
@@ -57,7 +67,7 @@ struct exchange *exchange_pool__get(struct exchange_pool *pool)
 	if (pool->idle) {
 		x = conn_exchange(pool->idle);
 		pool->idle = x->ex.next;
-		x->ex.next = NULL;
+		clear(&x->ex);
 	} else {
 		if (pool->made >= pool->max)
 			return NULL;
@@ -83,35 +93,26 @@ static void reset_buf(struct buf *b)
 		buf__clear(b);
 }
 
-static void reset_fields(struct header_field **fields, unsigned int *cap)
+static void reset_fields(struct header_fields *fields)
 {
-	if (*cap <= KEEP_FIELDS)
+	header_fields__clear(fields);
+	if (fields->cap <= KEEP_FIELDS)
 		return;
-	free(*fields);
-	*fields = NULL;
-	*cap = 0;
+	free(fields->at);
+	*fields = (struct header_fields){ 0 };
 }
 
 void exchange__free(struct exchange *ex)
 {
 	struct conn_exchange *x = conn_exchange(ex);
-	struct exchange kept = { .pool = ex ? ex->pool : NULL };
 
 	if (!ex)
 		return;
 	reset_buf(&ex->text);
 	reset_buf(&ex->response_text);
 	reset_buf(&ex->body);
-	reset_fields(&ex->fields, &ex->fields_cap);
-	reset_fields(&ex->response_fields, &ex->response_fields_cap);
-	kept.text = ex->text;
-	kept.response_text = ex->response_text;
-	kept.body = ex->body;
-	kept.fields = ex->fields;
-	kept.fields_cap = ex->fields_cap;
-	kept.response_fields = ex->response_fields;
-	kept.response_fields_cap = ex->response_fields_cap;
-	*ex = kept;
+	reset_fields(&ex->fields);
+	reset_fields(&ex->response_fields);
 	x->prev = x->next = NULL;
 	x->conn = NULL;
 	x->response_from = RESPONSE_FROM_ANY;
@@ -121,21 +122,17 @@ void exchange__free(struct exchange *ex)
 	ex->pool->used--;
 }
 
-int exchange__add_field(struct header_field **fields, unsigned int *n, unsigned int *cap,
-			struct header_field field)
+int header_fields__grow(struct header_fields *fields)
 {
-	if (*n == *cap) {
-		unsigned int more = *cap ? *cap * 2 : FIRST_FIELDS;
-		struct header_field *at;
+	unsigned int more = fields->cap ? fields->cap * 2 : FIRST_FIELDS;
+	struct header_field *at;
 
-		if (*cap >= EXCHANGE_FIELDS_MAX)
-			return -ENOSPC;
-		at = realloc(*fields, more * sizeof(*at));
-		if (!at)
-			return -ENOMEM;
-		*fields = at;
-		*cap = more;
-	}
-	(*fields)[(*n)++] = field;
+	if (fields->cap >= EXCHANGE_FIELDS_MAX)
+		return -ENOSPC;
+	at = realloc(fields->at, more * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	fields->at = at;
+	fields->cap = more;
 	return 0;
 }

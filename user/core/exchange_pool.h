@@ -41,8 +41,25 @@ struct exchange *exchange_pool__get(struct exchange_pool *pool);
 /* Exchanges in use now. */
 uint32_t exchange_pool__used(const struct exchange_pool *pool);
 
-/* Appends a field to one of the two arrays of an exchange. -ENOSPC: at EXCHANGE_FIELDS_MAX; -ENOMEM. */
-int exchange__add_field(struct header_field **fields, unsigned int *n, unsigned int *cap,
-			struct header_field field);
+/* -ENOSPC: at EXCHANGE_FIELDS_MAX; -ENOMEM. */
+int header_fields__grow(struct header_fields *fields);
+
+/* Appends a field. Errors of header_fields__grow(). */
+static inline int header_fields__add(struct header_fields *fields, struct header_field field)
+{
+	int err = fields->n == fields->cap ? header_fields__grow(fields) : 0;
+
+	if (err)
+		return err;
+	fields->at[fields->n++] = field;
+	fields->lengths |= header_length_bit(field.name.len);
+	return 0;
+}
+
+static inline void header_fields__clear(struct header_fields *fields)
+{
+	fields->n = 0;
+	fields->lengths = 0;
+}
 
 #endif

@@ -12,11 +12,11 @@
 
 struct view http1__header(const struct exchange *ex, struct view name, unsigned int nth)
 {
-	if (!(ex->field_lengths & EXCHANGE_FIELD_LENGTH(name.len)))
+	if (!(ex->fields.lengths & header_length_bit(name.len)))
 		return (struct view){ 0 };
-	for (unsigned int i = 0; i < ex->n_fields; i++)
-		if (view_eq_nocase(ex->fields[i].name, name) && !nth--)
-			return ex->fields[i].value;
+	for (unsigned int i = 0; i < ex->fields.n; i++)
+		if (view_eq_nocase(ex->fields.at[i].name, name) && !nth--)
+			return ex->fields.at[i].value;
 	return (struct view){ 0 };
 }
 
@@ -243,12 +243,12 @@ static bool is_secret(struct view name)
 }
 
 /* One attribute a name; further fields of the same name are joined to the first (RFC 9110 5.3). */
-static void describe_fields(const struct header_field *fields, unsigned int n, struct view prefix,
-			    struct span *span)
+static void describe_fields(const struct header_fields *from, struct view prefix, struct span *span)
 {
+	const struct header_field *fields = from->at;
 	char joined[HEADER_VALUE_MAX_BYTES], lower[128];
 
-	for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < from->n; i++) {
 		struct view name = fields[i].name;
 		unsigned int before = 0;
 		size_t len = 0;
@@ -265,7 +265,7 @@ static void describe_fields(const struct header_field *fields, unsigned int n, s
 		if (is_secret(name))
 			put(joined, sizeof(joined), &len, VIEW("REDACTED"));
 		else
-			for (unsigned int k = i; k < n; k++)
+			for (unsigned int k = i; k < from->n; k++)
 				if (view_eq_nocase(fields[k].name, name) &&
 				    ((k > i && !put(joined, sizeof(joined), &len, VIEW(", "))) ||
 				     !put(joined, sizeof(joined), &len, fields[k].value)))
@@ -295,7 +295,6 @@ void http1__describe(const struct exchange *ex, const struct describe_options *o
 	span__set_int(span, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)ex->request_body_bytes);
 	if (ex->flags & EX_RESPONSE)
 		span__set_int(span, ATTR_HTTP_RESPONSE_BODY_SIZE, (int64_t)ex->response_body_bytes);
-	describe_fields(ex->fields, ex->n_fields, VIEW("http.request.header."), span);
-	describe_fields(ex->response_fields, ex->n_response_fields, VIEW("http.response.header."),
-			span);
+	describe_fields(&ex->fields, VIEW("http.request.header."), span);
+	describe_fields(&ex->response_fields, VIEW("http.response.header."), span);
 }

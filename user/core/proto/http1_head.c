@@ -288,14 +288,8 @@ _Static_assert(EXCHANGE_FIELDS_ORDINARY_MAX +
 		       EXCHANGE_FIELDS_MAX,
 	       "fields that are kept whatever their number must fit");
 
-struct fields {
-	struct header_field **at;
-	unsigned int *n, *cap;
-	uint64_t *lengths;
-};
-
 /* One more field of a head that has many already: is it wanted, and not yet too often there? */
-static bool keep_beyond(const struct fields *to, struct view name)
+static bool keep_beyond(struct header_fields *to, struct view name)
 {
 	unsigned int same = 0;
 	size_t i = 0;
@@ -304,22 +298,21 @@ static bool keep_beyond(const struct fields *to, struct view name)
 		i++;
 	if (i == sizeof(wanted) / sizeof(wanted[0]))
 		return false;
-	for (unsigned int k = EXCHANGE_FIELDS_ORDINARY_MAX; k < *to->n; k++)
-		same += view_eq_nocase(name, (*to->at)[k].name);
+	for (unsigned int k = EXCHANGE_FIELDS_ORDINARY_MAX; k < to->n; k++)
+		same += view_eq_nocase(name, to->at[k].name);
 	return same < (view_eq(wanted[i], VIEW("tracestate")) ? TRACESTATE_MAX : WANTED_MAX);
 }
 
-static void keep_field(struct exchange *ex, const struct fields *to, struct header_field field)
+static void keep_field(struct exchange *ex, struct header_fields *to, struct header_field field)
 {
-	if (*to->n >= EXCHANGE_FIELDS_ORDINARY_MAX && !keep_beyond(to, field.name))
+	if (to->n >= EXCHANGE_FIELDS_ORDINARY_MAX && !keep_beyond(to, field.name))
 		return;
 	/* Only memory can be short. */
-	if (exchange__add_field(to->at, to->n, to->cap, field))
+	if (header_fields__add(to, field))
 		ex->flags |= EX_HEAD_PARTIAL;
-	*to->lengths |= EXCHANGE_FIELD_LENGTH(field.name.len);
 }
 
-static void parse_field(struct exchange *ex, const struct fields *to, struct view line,
+static void parse_field(struct exchange *ex, struct header_fields *to, struct view line,
 			struct http1_head *head)
 {
 	struct header_field field = { .name = { line.at, token_length(line) } };
@@ -341,13 +334,12 @@ static void parse_field(struct exchange *ex, const struct fields *to, struct vie
 	keep_field(ex, to, field);
 }
 
-static void parse_fields(struct exchange *ex, const struct fields *to, struct cursor *c,
+static void parse_fields(struct exchange *ex, struct header_fields *to, struct cursor *c,
 			 struct http1_head *head)
 {
 	struct view line;
 
-	*to->n = 0;
-	*to->lengths = 0;
+	header_fields__clear(to);
 	/* Space before the first field: RFC 9112 2.2, a known way of smuggling. */
 	if (left(c) && (*c->at == ' ' || *c->at == '\t'))
 		head->ambiguous = true;
@@ -361,7 +353,6 @@ int http1__parse_request_head(struct exchange *ex, struct http1_head *ret)
 {
 	struct view text = { (const char *)ex->text.at, ex->text.len }, line;
 	struct cursor c = cursor_of(text);
-	struct fields to = { &ex->fields, &ex->n_fields, &ex->fields_cap, &ex->field_lengths };
 	struct http1_head head = { 0 };
 	int err;
 
@@ -370,7 +361,7 @@ int http1__parse_request_head(struct exchange *ex, struct http1_head *ret)
 	err = parse_request_line(line, &head);
 	if (err)
 		return err;
-	parse_fields(ex, &to, &c, &head);
+	parse_fields(ex, &ex->fields, &c, &head);
 	/* RFC 9112 6.1, 6.3: both lengths, a coding that HTTP/1.0 does not know, no last chunk. */
 	if (head.has_coding && (head.has_length || !head.chunked || head.minor == 0))
 		head.ambiguous = true;
@@ -385,9 +376,6 @@ int http1__parse_response_head(struct exchange *ex, struct http1_head *ret)
 {
 	struct view text = { (const char *)ex->response_text.at, ex->response_text.len }, line;
 	struct cursor c = cursor_of(text);
-	uint64_t lengths; /* nobody looks for a response's field */
-	struct fields to = { &ex->response_fields, &ex->n_response_fields, &ex->response_fields_cap,
-			     &lengths };
 	struct http1_head head = { 0 };
 	int err;
 
@@ -396,7 +384,7 @@ int http1__parse_response_head(struct exchange *ex, struct http1_head *ret)
 	err = parse_status_line(line, &head);
 	if (err)
 		return err;
-	parse_fields(ex, &to, &c, &head);
+	parse_fields(ex, &ex->response_fields, &c, &head);
 	if (head.has_coding && (head.has_length || head.minor == 0))
 		head.ambiguous = true;
 	*ret = head;

@@ -278,7 +278,7 @@ void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t
 	if (head.status < 200 && head.status != 101 && !partial) {
 		s->state = HTTP1_START; /* interim: the final one follows (RFC 9110 15.2) */
 		s->ex = NULL;
-		ex->n_response_fields = 0;
+		header_fields__clear(&ex->response_fields);
 		return;
 	}
 	ex->status = head.status;
