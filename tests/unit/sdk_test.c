@@ -184,12 +184,63 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The trace T has its root elsewhere: at the header's sender, or in the program's own span. */
+static void check_trees(void)
+{
+	struct otlp_span_view view;
+	char hex[33] = { 0 };
+
+	for (unsigned int i = 0; i < rig.n_spans; i++) {
+		assert_int_equal(otlp_span__read(rig.spans[i].message, &view), 0);
+		ids__hex(hex, rig.spans[i].frame.trace_id, 16);
+		if (rig_is_root(&rig.spans[i]))
+			assert_string_not_equal(hex, T);
+	}
+}
+
+/* Its only link names that span of T (id NULL: of ours); NULL and no span: it has none. */
+static void check_link(const struct rig_span *span, const char *id, const struct rig_span *ours,
+		       const char *method)
+{
+	struct pb pb = pb__of(span->message), link;
+	struct otlp_value value;
+	unsigned int n = 0;
+	struct pb_field f;
+
+	while (pb__next(&pb, &f) > 0) {
+		char trace[33] = { 0 }, hex[17] = { 0 };
+		struct view bytes = f.bytes;
+
+		if (f.number != 13)
+			continue;
+		n++;
+		link = pb__of(bytes);
+		assert_int_equal(pb__next(&link, &f), 1);
+		assert_int_equal(f.bytes.len, 16);
+		ids__hex(trace, (const uint8_t *)f.bytes.at, 16);
+		if (ours)
+			assert_memory_equal(f.bytes.at, ours->frame.trace_id, 16);
+		else
+			assert_string_equal(trace, T);
+		assert_int_equal(pb__next(&link, &f), 1);
+		assert_int_equal(f.bytes.len, 8);
+		ids__hex(hex, (const uint8_t *)f.bytes.at, 8);
+		if (ours)
+			assert_memory_equal(f.bytes.at, ours->frame.span_id, 8);
+		else
+			assert_string_equal(hex, id);
+		assert_true(otlp_attributes__find(bytes, 4, VIEW("sonde.link.method"), &value));
+		assert_int_equal(value.bytes.len, strlen(method));
+		assert_memory_equal(value.bytes.at, method, strlen(method));
+	}
+	assert_int_equal(n, id || ours ? 1 : 0);
+}
+
 static int teardown(void **state)
 {
 	tracer__flush(rig.tracer);
 	rig_check_whole(&rig, outside);
-	for (unsigned int i = 0; i < rig.n_spans; i++)
-		assert_memory_equal(rig.spans[i].frame.trace_id, rig.spans[0].frame.trace_id, 16);
+	check_trees();
 	rig_stop(&rig);
 	return 0;
 }
@@ -268,8 +319,9 @@ static void a_program_that_exports_has_its_spans_held_back(void **state)
 		else
 			check_parent(s, X2);
 	}
-	/* The request's own span is the program's: what hung on it hangs on curl's. */
-	rig_check_child(rig_span(&rig, "app", 3, 0), rig_span(&rig, "curl", 3, 0));
+	/* The request's own span is the program's: what hung on it hangs there. */
+	check_parent(rig_span(&rig, "app", 3, 0), X1);
+	check_link(rig_span(&rig, "curl", 3, 0), NULL, NULL, NULL);
 	assert_int_equal(rig.account.trace.ex_held, 0);
 }
 
@@ -290,7 +342,7 @@ static void exports_may_come_before_our_own_end(void **state)
 	check_parent(rig_span(&rig, "node", 2, 0), X2);
 }
 
-static void without_a_header_the_outer_spans_learn_the_trace(void **state)
+static void without_a_header_the_callers_span_links_to_the_programs(void **state)
 {
 	struct rig_call a = { .client = CURL, .server = APP };
 	struct rig_call b = {
@@ -301,11 +353,17 @@ static void without_a_header_the_outer_spans_learn_the_trace(void **state)
 	rig_ask(&rig, &b);
 	rig_tell(&rig, &b);
 	rig_tell(&rig, &a);
+	/* The caller's waits for the proof: it is to name the program's span. */
+	assert_int_equal(rig.n_spans, 0);
 	export_spans(APP, "", true, true);
 	assert_int_equal(rig.account.trace.filtered_duplicate, 2);
 	assert_int_equal(rig.n_spans, 2);
 	assert_true(rig_is_root(rig_span(&rig, "curl", 3, 0)));
+	check_link(rig_span(&rig, "curl", 3, 0), X1, NULL, "export");
 	check_parent(rig_span(&rig, "node", 2, 0), X2);
+	check_link(rig_span(&rig, "node", 2, 0), NULL, NULL, NULL);
+	assert_int_equal(rig.account.trace.ex_held, 0);
+	assert_int_equal(rig.account.trace.links_unproven, 0);
 }
 
 static void even_where_the_program_is_not_known_yet(void **state)
@@ -320,16 +378,125 @@ static void even_where_the_program_is_not_known_yet(void **state)
 	rig_write(&rig, &a);
 	rig_tell(&rig, &b);
 	rig_tell(&rig, &a);
-	assert_int_equal(rig.n_spans, 0);
 	rig_clock(&rig, 20);
 	rig_process(&rig, 77, "late", RUNTIME_PYTHON, PROCESS_SDK);
-	assert_int_equal(rig.n_spans, 1);
-	assert_true(rig_is_root(rig_span(&rig, "curl", 3, 0)));
 	rig.now -= 20 * RIG_MS;
 	export_spans(77, "", true, true);
 	assert_int_equal(rig.account.trace.filtered_duplicate, 2);
 	assert_int_equal(rig.n_spans, 2);
+	assert_true(rig_is_root(rig_span(&rig, "curl", 3, 0)));
 	check_parent(rig_span(&rig, "node", 2, 0), X2);
+}
+
+/* One root server span, in a trace that nothing else was seen of. */
+static void export_root(unsigned int port, const char *key)
+{
+	char body[1024];
+	unsigned long long now = (unsigned long long)RIG_EPOCH + rig.now;
+	struct rig_call e = { .client = APP,
+			      .server = COLLECTOR,
+			      .flags = EX_EXPORT,
+			      .method = "POST",
+			      .target = "/v1/traces",
+			      .content_type = "application/json",
+			      .body = body };
+
+	e.body_len = (size_t)snprintf(
+		body, sizeof(body),
+		"{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"" T
+		"\",\"spanId\":\"" X1 "\",\"kind\":2,\"startTimeUnixNano\":\"%llu\","
+		"\"endTimeUnixNano\":\"%llu\",\"attributes\":[{\"key\":\"http.method\",\"value\":"
+		"{\"stringValue\":\"1\"}},{\"key\":\"%s\",\"value\":{\"intValue\":\"%u\"}}]}]}]}]}",
+		now - 10 * RIG_MS, now, key, port);
+	rig_ask(&rig, &e);
+	rig_tell(&rig, &e);
+}
+
+static void a_request_that_calls_nobody_is_told_by_its_port(void **state)
+{
+	struct rig_call a = { .client = CURL, .server = APP };
+
+	rig_ask(&rig, &a);
+	rig_clock(&rig, 5);
+	rig_tell(&rig, &a);
+	assert_int_equal(rig.n_spans, 0);
+	export_root(8081, "net.peer.port"); /* somebody else's connection */
+	export_root(8080, "server.port");
+	assert_int_equal(rig.account.trace.filtered_duplicate, 0);
+	export_root(8080, "network.peer.port");
+	assert_int_equal(rig.account.trace.filtered_duplicate, 1);
+	assert_int_equal(rig.n_spans, 1);
+	check_link(rig_span(&rig, "curl", 3, 0), X1, NULL, "export");
+}
+
+static void uninstrumented_calls_hang_on_the_programs_span(void **state)
+{
+	struct rig_call a = { .client = CURL, .server = APP };
+	struct rig_call plain = { .client = APP, .server = NODE, .in_hand = &a };
+
+	rig_ask(&rig, &a);
+	rig_ask(&rig, &plain);
+	rig_tell(&rig, &plain);
+	rig_tell(&rig, &a);
+	assert_int_equal(rig.n_spans, 0);
+	export_root(8080, "net.peer.port");
+	assert_int_equal(rig.n_spans, 3);
+	check_parent(rig_span(&rig, "app", 3, 0), X1);
+	rig_check_text(rig_span(&rig, "app", 3, 0), "sonde.link.method", "thread");
+	rig_check_child(rig_span(&rig, "node", 2, 0), rig_span(&rig, "app", 3, 0));
+	assert_memory_not_equal(rig_span(&rig, "curl", 3, 0)->frame.trace_id,
+				rig_span(&rig, "app", 3, 0)->frame.trace_id, 16);
+}
+
+static void unread_exports_leave_two_trees_and_a_link(void **state)
+{
+	struct rig_call a = { .client = CURL, .server = APP };
+	struct rig_call b = {
+		.client = APP, .server = NODE, .in_hand = &a, .traceparent = HEADER(X2)
+	};
+
+	rig_ask(&rig, &a);
+	rig_ask(&rig, &b);
+	rig_tell(&rig, &b);
+	rig_tell(&rig, &a);
+	rig_clock(&rig, 10000);
+	assert_int_equal(rig.account.trace.ex_held, 0);
+	assert_int_equal(rig.account.trace.links_unproven, 2);
+	assert_true(rig_is_root(rig_span(&rig, "curl", 3, 0)));
+	check_link(rig_span(&rig, "curl", 3, 0), NULL, NULL, NULL);
+	rig_check_child(rig_span(&rig, "app", 2, 0), rig_span(&rig, "curl", 3, 0));
+	check_parent(rig_span(&rig, "app", 3, 0), X2);
+	check_link(rig_span(&rig, "app", 3, 0), NULL, rig_span(&rig, "app", 2, 0), "thread");
+	rig_check_child(rig_span(&rig, "node", 2, 0), rig_span(&rig, "app", 3, 0));
+}
+
+static void exports_that_cannot_be_read_are_counted(void **state)
+{
+	struct rig_call e = { .client = APP,
+			      .server = COLLECTOR,
+			      .flags = EX_EXPORT,
+			      .method = "POST",
+			      .target = "/v1/traces",
+			      .content_type = "application/x-protobuf",
+			      .body = (const char *)official_protobuf,
+			      .body_len = sizeof(official_protobuf) };
+
+	rig_ask(&rig, &e);
+	rig_tell(&rig, &e);
+	assert_int_equal(rig.account.trace.exports_unread, 0);
+	rig_ask(&rig, &e);
+	e.c->flags |= EX_BODY_PARTIAL;
+	rig_tell(&rig, &e);
+	assert_int_equal(rig.account.trace.exports_unread, 1);
+	e.content_type = "application/octet-stream";
+	rig_ask(&rig, &e);
+	rig_tell(&rig, &e);
+	assert_int_equal(rig.account.trace.exports_unread, 2);
+	e.content_type = "application/x-protobuf";
+	rig_ask(&rig, &e);
+	rig_field(e.c, "Content-Encoding", "zstd");
+	rig_tell(&rig, &e);
+	assert_int_equal(rig.account.trace.exports_unread, 3);
 }
 
 static void only_what_is_exported_is_held_back(void **state)
@@ -475,7 +642,11 @@ int main(void)
 		cmocka_unit_test(deep_nesting_ends_the_reading),
 		TEST(a_program_that_exports_has_its_spans_held_back),
 		TEST(exports_may_come_before_our_own_end),
-		TEST(without_a_header_the_outer_spans_learn_the_trace),
+		TEST(without_a_header_the_callers_span_links_to_the_programs),
+		TEST(a_request_that_calls_nobody_is_told_by_its_port),
+		TEST(uninstrumented_calls_hang_on_the_programs_span),
+		TEST(unread_exports_leave_two_trees_and_a_link),
+		TEST(exports_that_cannot_be_read_are_counted),
 		TEST(even_where_the_program_is_not_known_yet),
 		TEST(only_what_is_exported_is_held_back),
 		TEST(a_program_that_exports_nothing_loses_nothing),

@@ -91,8 +91,14 @@ static void export_some(struct chaos *chaos, struct rig_call *e, char *body, siz
 		unsigned int i = pick(chaos->n);
 		const char *header = chaos->calls[i].traceparent;
 
-		if (!header)
+		if (!header) {
+			n += snprintf(body + n, size - (size_t)n,
+				      "{\"traceId\":\"%032x\",\"id\":\"ee%014x\",\"kind\":2,"
+				      "\"startTimeUnixNano\":1,\"endTimeUnixNano\":"
+				      "9999999999999999999,\"remoteEndpoint\":{\"port\":%u}},",
+				      1 + pick(1 + i / 8), 1 + pick(50), 8079 + pick(2));
 			continue;
+		}
 		n += snprintf(
 			body + n, size - (size_t)n,
 			"{\"traceId\":\"%.32s\",\"spanId\":\"%.16s\",\"parentSpanId\":\"%.16s\","

@@ -337,6 +337,33 @@ static RIG_UNUSED void rig_check_child(const struct rig_span *child, const struc
 	assert_memory_equal(child->frame.trace_id, parent->frame.trace_id, 16);
 }
 
+/* Span links, too, name spans that came out, of the trace that they say; or `outside`. */
+static RIG_UNUSED void rig_check_links(struct rig *rig, const struct rig_span *span,
+				       bool (*outside)(const uint8_t id[8]))
+{
+	struct pb pb = pb__of(span->message);
+	struct pb_field link, trace, id;
+	struct rig_span *there;
+
+	while (pb__next(&pb, &link) > 0) {
+		struct pb fields;
+
+		if (link.number != 13)
+			continue;
+		fields = pb__of(link.bytes);
+		assert_int_equal(pb__next(&fields, &trace), 1);
+		assert_int_equal(pb__next(&fields, &id), 1);
+		assert_int_equal(trace.bytes.len, 16);
+		assert_int_equal(id.bytes.len, 8);
+		assert_memory_not_equal(trace.bytes.at, span->frame.trace_id, 16);
+		there = rig_find(rig, (const uint8_t *)id.bytes.at);
+		if (there)
+			assert_memory_equal(there->frame.trace_id, trace.bytes.at, 16);
+		else
+			assert_true(outside && outside((const uint8_t *)id.bytes.at));
+	}
+}
+
 /*
  * What must hold of any output: every parent that is not `outside` (an id that a header brought)
  * is a span that came out, of the same trace; frames and encoded spans say the same.
@@ -358,6 +385,7 @@ static RIG_UNUSED void rig_check_whole(struct rig *rig, bool (*outside)(const ui
 		} else {
 			assert_int_equal(s->message.len, 0);
 		}
+		rig_check_links(rig, s, outside);
 		if (rig_is_root(s))
 			continue;
 		if (parent)

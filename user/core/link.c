@@ -71,15 +71,13 @@ static struct node *find_edge(struct links *links, uint64_t edge_id, enum exchan
 	return NULL;
 }
 
-static void settle_parent(struct links *links, struct node *node, struct node *parent,
-			  enum link_method method)
+static void settle_parent(struct node *node, struct node *parent, enum link_method method)
 {
 	node->parent = parent;
 	node->parent_id = 0;
 	node->method = method;
 	node->parent_state = PARENT_SETTLED;
 	node__get(parent);
-	node__move_suggestion(links, node, parent);
 }
 
 /* The header's parent, or none. */
@@ -107,8 +105,13 @@ static void meet(struct links *links, struct node *client, struct node *server)
 	}
 	if (!theirs && server->trace)
 		node__adopt(client, server->trace);
-	settle_parent(links, server, client, LINK_EDGE);
+	settle_parent(server, client, LINK_EDGE);
 	server->parent_remote = true;
+	if (server->has_header || client->has_header)
+		return;
+	server->met = client;
+	client->met = server;
+	node__get(client);
 }
 
 static void request_server(struct links *links, struct node *node)
@@ -155,7 +158,7 @@ static void pass_on(struct links *links, struct node *node, const struct passing
 		if (opinion)
 			compare(links, opinion == passing->node);
 		node->ambiguous = false;
-		settle_parent(links, node, passing->node, LINK_HEADER);
+		settle_parent(node, passing->node, LINK_HEADER);
 	} else if (passing->open && opinion && opinion->passing == passing) {
 		node->parent_state = PARENT_THREAD;
 		return;
@@ -167,17 +170,21 @@ static void pass_on(struct links *links, struct node *node, const struct passing
 		node__put(links, opinion);
 }
 
-/* A header that the program made tells the trace that the tree of its request should have. */
-static void suggest(struct links *links, struct node *node)
+/*
+ * A header that the program made, in a request that came without one: the trace in which the
+ * program's own span of that request is, if it makes one.
+ */
+static void begin_own(struct links *links, struct node *node)
 {
-	struct node *request = node->candidate, *top;
+	struct node *request = node->candidate;
 
 	if (!request)
 		return;
-	if (!node->telemetry) {
-		node__suggest(request, node->trace, node->process);
-		node__trace(request, &top);
-		node__suggested(links, top);
+	if (!node->telemetry && !request->has_header) {
+		if (!request->has_own_trace)
+			memcpy(request->own_trace, node->header_trace, sizeof(request->own_trace));
+		request->has_own_trace = true;
+		return;
 	}
 	node->candidate = NULL;
 	node__put(links, request);
@@ -197,8 +204,9 @@ static void request_client(struct links *links, struct node *node, struct node *
 		if (node->candidate && node->candidate->trace)
 			compare(links, !memcmp(node->candidate->trace->id, node->header_trace,
 					       sizeof(node->header_trace)));
+		node->linked_by = node->method;
 		settle_alone(node);
-		suggest(links, node);
+		begin_own(links, node);
 	} else if (node->candidate) {
 		node->parent_state = PARENT_THREAD;
 	} else {
@@ -246,6 +254,7 @@ struct node *links__request(struct links *links, struct process *process, struct
 	ids__key(links->config, ex, &node->key);
 	node->id = ids__hash(links->config->fleet_key, ex->side == SIDE_SERVER ? 's' : 'c',
 			     &node->key);
+	node->peer_port = ex->endpoints.remote_port;
 	node->edge_known = ex->edge.known;
 	node->edge_id = ex->side == SIDE_CLIENT ?
 				node->id :
@@ -327,7 +336,7 @@ bool links__settle(struct links *links, struct node *node, bool force, struct no
 	if (verdict > 0) {
 		enum link_method method = node->method;
 
-		settle_parent(links, node, candidate, method);
+		settle_parent(node, candidate, method);
 	} else {
 		settle_alone(node);
 		node->ambiguous = true;

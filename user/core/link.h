@@ -8,6 +8,10 @@
  * fixed with the first span of the tree that goes out. So a child never has another trace id than
  * its parent, in whatever order things become known.
  *
+ * A trace is one tree: a header that a program makes in the middle of a request that came without
+ * one begins another trace, whose root is the program's. The two are joined by a span link, never
+ * by one trace id over two roots.
+ *
  * No span names a parent that will not be there: naming a node as parent promises it
  * (node->promised), and a promised node becomes a span whatever happens to its exchange. One that
  * will be filtered is passed over for its own parent.
@@ -85,7 +89,7 @@ struct node {
 	bool edge_known, edge_matched;
 	bool has_header, passes_on; /* passes_on: the header is one that the process has read */
 	bool parent_remote;
-	bool adopted; /* its trace id was learned from a header further in */
+	uint16_t peer_port; /* of the connection; 0: has none */
 	uint32_t candidates;
 	uint32_t tid, response_tid;
 	struct sonde_turn_ref turn;
@@ -94,13 +98,21 @@ struct node {
 	uint8_t header_trace[16];
 	uint64_t header_parent;
 	struct trace *trace;
-	/* At the top of a tree: the trace of a header that a program further in has made. */
-	struct trace *suggested;
-	struct process *suggested_by; /* holds a reference */
-	struct node *parent;	      /* holds a reference; NULL: see parent_id */
-	uint64_t parent_id;	      /* a parent that is no node; 0: none */
-	struct node *candidate;	      /* holds a reference: thread evidence, until it is weighed */
+	struct node *parent; /* holds a reference; NULL: see parent_id */
+	uint64_t parent_id;  /* a parent that is no node; 0: none */
+	/* Holds a reference: thread evidence, until it is weighed; or the request of a made header. */
+	struct node *candidate;
 	struct passing *passing;
+	/* The other end, of a request without a header. The server's holds a reference. */
+	struct node *met;
+	/* Server without a header: the trace of a header that the program made for a call of it. */
+	bool has_own_trace;
+	uint8_t own_trace[16];
+	uint64_t covered_by; /* the program's own span of the same exchange; 0: none */
+	/* A span in another trace that this one goes on in, or comes from; span 0: none. */
+	uint8_t linked_trace[16];
+	uint64_t linked_span;
+	enum link_method linked_by;
 
 	uint64_t start_ns, end_ns;  /* CLOCK_BOOTTIME */
 	uint64_t seen_ns, ended_ns; /* when the tracer was told of request and end */
@@ -169,15 +181,15 @@ void node__get(struct node *node);
 void node__put(struct links *links, struct node *node);
 /* The trace goes to the top of the node's tree, if that has none yet. */
 void node__adopt(struct node *node, struct trace *trace);
+/* The node waits no more, or has no more to say: its two ends need not know of each other. */
+void node__part(struct links *links, struct node *node);
 /*
- * A program of this tree has made a header of that trace for a call of its own: kept at the top
- * until it is known whether the program's threads can be trusted to tell. node__suggested(): that
- * is known now, if it can be.
+ * The program's own span tells of the same exchange, so the node's does not come out. What hangs on
+ * a request hangs on that span from now on; where the request came without a header that is another
+ * trace than the caller's, and the caller's span links to it.
  */
-void node__suggest(struct node *node, struct trace *trace, struct process *by);
-void node__suggested(struct links *links, struct node *top);
-/* What `from` was the top of hangs below `to` now. */
-void node__move_suggestion(struct links *links, struct node *from, struct node *to);
+void node__cover(struct links *links, struct node *node, const uint8_t trace_id[16],
+		 uint64_t span_id);
 /* The trace that is known for the node, on its way up; NULL: none yet. *ret_top: where the way ends. */
 struct trace *node__trace(struct node *node, struct node **ret_top);
 

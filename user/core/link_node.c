@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/link_thread.h"
 #include "core/sampler.h"
 
 /* So many are kept for later, and of each not more than so much content. */
@@ -119,16 +118,6 @@ struct trace *trace__new(struct links *links, const struct propagated *header,
 	return trace;
 }
 
-static void drop_suggestion(struct links *links, struct node *node)
-{
-	if (!node->suggested)
-		return;
-	trace__put(links, node->suggested);
-	process__put(links->processes, node->suggested_by);
-	node->suggested = NULL;
-	node->suggested_by = NULL;
-}
-
 /* They wait for their deadlines alone. */
 static void forget_waiters(struct node *node)
 {
@@ -152,19 +141,23 @@ void node__put(struct links *links, struct node *node)
 	/* ready_next is free to chain what is to be freed: nobody else knows these nodes. */
 	stack->ready_next = NULL;
 	while (stack) {
-		struct node *n = stack, *held[2] = { n->parent, n->candidate };
+		struct node *n = stack, *held[3] = { n->parent, n->candidate };
 
 		stack = n->ready_next;
 		map__remove(&links->by_edge, &n->by_edge);
 		map__remove(&links->by_thread, &n->by_thread);
 		forget_waiters(n);
-		for (int i = 0; i < 2; i++)
+		/* A client whose server still knows of it is not freed. */
+		if (n->met) {
+			held[2] = n->met;
+			n->met->met = NULL;
+		}
+		for (int i = 0; i < 3; i++)
 			if (held[i] && !--held[i]->refs) {
 				held[i]->ready_next = stack;
 				stack = held[i];
 			}
 		trace__put(links, n->trace);
-		drop_suggestion(links, n);
 		process__put(links->processes, n->process);
 		free_node(links, n);
 	}
@@ -186,35 +179,39 @@ void node__adopt(struct node *node, struct trace *trace)
 	if (node__trace(node, &top))
 		return;
 	top->trace = trace;
-	top->adopted = true;
 	trace->refs++;
 }
 
-void node__suggest(struct node *node, struct trace *trace, struct process *by)
+void node__part(struct links *links, struct node *node)
 {
-	struct node *top;
+	struct node *other = node->met, *client = node->side == SIDE_CLIENT ? node : other;
 
-	if (node__trace(node, &top) || top->suggested)
+	if (!other)
 		return;
-	top->suggested = trace;
-	top->suggested_by = by;
-	trace->refs++;
-	by->refs++;
+	node->met = NULL;
+	other->met = NULL;
+	node__put(links, client);
 }
 
-void node__suggested(struct links *links, struct node *top)
+void node__cover(struct links *links, struct node *node, const uint8_t trace_id[16],
+		 uint64_t span_id)
 {
-	if (!top->suggested || !top->suggested_by->known)
-		return;
-	if (!top->trace && thread__is_request(top->suggested_by))
-		node__adopt(top, top->suggested);
-	drop_suggestion(links, top);
-}
+	struct node *client = node->met;
+	struct propagated own = { .flags = W3C_SAMPLED }; /* it was exported */
+	struct trace *trace;
 
-void node__move_suggestion(struct links *links, struct node *from, struct node *to)
-{
-	if (!from->suggested)
+	node->covered_by = span_id;
+	if (node->has_header || node->side != SIDE_SERVER)
 		return;
-	node__suggest(to, from->suggested, from->suggested_by);
-	drop_suggestion(links, from);
+	memcpy(own.trace_id, trace_id, sizeof(own.trace_id));
+	trace = trace__new(links, &own, NULL);
+	if (trace) {
+		trace__put(links, node->trace);
+		node->trace = trace;
+	}
+	if (!client)
+		return;
+	memcpy(client->linked_trace, trace_id, sizeof(client->linked_trace));
+	client->linked_span = span_id;
+	client->linked_by = LINK_EXPORT;
 }

@@ -19,8 +19,12 @@ enum {
 	SPAN_END = 8,
 	SPAN_ATTRIBUTES = 9,
 	SPAN_DROPPED_ATTRIBUTES = 10,
+	SPAN_LINKS = 13,
 	SPAN_STATUS = 15,
 	SPAN_FLAGS = 16,
+	LINK_FIELD_TRACE_ID = 1,
+	LINK_FIELD_SPAN_ID = 2,
+	LINK_FIELD_ATTRIBUTES = 4,
 	STATUS_MESSAGE = 2,
 	STATUS_CODE = 3,
 	KEY_VALUE_KEY = 1,
@@ -40,6 +44,7 @@ enum {
  * (begin()) has asked for the most that it may come to.
  */
 #define FIELD_MAX_BYTES 24 /* a tag and a number, or a tag and a length: with room to spare */
+#define LINK_IDS_BYTES (2 + 16 + 2 + 8)
 
 static uint8_t *begin(struct buf *out, size_t most)
 {
@@ -361,6 +366,25 @@ void otlp__span_bool(struct buf *out, enum attribute_key key, bool value)
 	struct attribute a = { .key = (uint16_t)key, .type = VALUE_BOOL, .number = value };
 
 	put_attribute(out, &a);
+}
+
+void otlp__span_link(struct buf *out, const uint8_t trace_id[16], const uint8_t span_id[8],
+		     enum attribute_key key, struct view value)
+{
+	struct attribute a = { .type = VALUE_STRING, .text = value };
+	struct view name = { attribute_name[key], attribute_name_len[key] };
+	size_t any = any_size(&a), pair = string_size(name.len) + string_size(any);
+	uint8_t *at = begin(out, LINK_IDS_BYTES + name.len + value.len + 6 * FIELD_MAX_BYTES);
+
+	if (!at)
+		return;
+	at = put_varint(put_tag(at, SPAN_LINKS, WIRE_BYTES), LINK_IDS_BYTES + string_size(pair));
+	at = put_bytes(at, LINK_FIELD_TRACE_ID, trace_id, 16);
+	at = put_bytes(at, LINK_FIELD_SPAN_ID, span_id, 8);
+	at = put_varint(put_tag(at, LINK_FIELD_ATTRIBUTES, WIRE_BYTES), pair);
+	at = put_string(at, KEY_VALUE_KEY, name);
+	at = put_varint(put_tag(at, KEY_VALUE_VALUE, WIRE_BYTES), any);
+	end(out, put_any(at, &a));
 }
 
 void otlp__resource_string(struct buf *out, struct view key, struct view value)

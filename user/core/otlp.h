@@ -34,6 +34,10 @@ void otlp__span_string(struct buf *out, enum attribute_key key, struct view valu
 void otlp__span_int(struct buf *out, enum attribute_key key, int64_t value);
 void otlp__span_bool(struct buf *out, enum attribute_key key, bool value);
 
+/* Appends a link to a span of another trace, with one attribute. */
+void otlp__span_link(struct buf *out, const uint8_t trace_id[16], const uint8_t span_id[8],
+		     enum attribute_key key, struct view value);
+
 /* Appends one attribute as the field `attributes` of a Resource. */
 void otlp__resource_string(struct buf *out, struct view key, struct view value);
 void otlp__resource_int(struct buf *out, struct view key, int64_t value);

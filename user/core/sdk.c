@@ -49,6 +49,27 @@ enum sdk_format sdk__format(const struct exchange *ex)
 	return json && ends_with(path, VIEW("/api/v2/spans")) ? SDK_ZIPKIN_JSON : SDK_NONE;
 }
 
+bool sdk__is_peer_port(struct view key)
+{
+	/* Semantic conventions since 1.21, and the two before. */
+	return view_eq(key, VIEW("network.peer.port")) || view_eq(key, VIEW("net.peer.port")) ||
+	       view_eq(key, VIEW("net.sock.peer.port"));
+}
+
+uint16_t sdk__port(struct view digits)
+{
+	uint32_t port = 0;
+
+	for (size_t i = 0; i < digits.len; i++) {
+		if (digits.at[i] < '0' || digits.at[i] > '9')
+			return 0;
+		port = port * 10 + (uint32_t)(digits.at[i] - '0');
+		if (port > UINT16_MAX)
+			return 0;
+	}
+	return (uint16_t)port;
+}
+
 /* gzip and zlib by their headers. What comes before an error or the bound is kept. */
 static void inflate_into(struct buf *out, struct view body)
 {
@@ -76,6 +97,24 @@ static void inflate_into(struct buf *out, struct view body)
 	inflateEnd(&z);
 }
 
+static bool is_deflated(struct view encoding)
+{
+	return view_eq_nocase(encoding, VIEW("gzip")) || view_eq_nocase(encoding, VIEW("deflate"));
+}
+
+static bool is_plain(struct view encoding)
+{
+	return !encoding.len || view_eq_nocase(encoding, VIEW("identity"));
+}
+
+bool sdk__readable(const struct exchange *ex)
+{
+	struct view encoding = header(ex, VIEW("content-encoding"));
+
+	return sdk__format(ex) != SDK_NONE && !(ex->flags & EX_BODY_PARTIAL) &&
+	       (is_plain(encoding) || is_deflated(encoding));
+}
+
 unsigned int sdk__decode(const struct exchange *ex, sdk_span_fn *fn, void *arg)
 {
 	struct view body = { (const char *)ex->body.at, ex->body.len };
@@ -86,10 +125,10 @@ unsigned int sdk__decode(const struct exchange *ex, sdk_span_fn *fn, void *arg)
 
 	if (format == SDK_NONE || !body.len)
 		return 0;
-	if (view_eq_nocase(encoding, VIEW("gzip")) || view_eq_nocase(encoding, VIEW("deflate"))) {
+	if (is_deflated(encoding)) {
 		inflate_into(&inflated, body);
 		body = (struct view){ (const char *)inflated.at, inflated.len };
-	} else if (encoding.len && !view_eq_nocase(encoding, VIEW("identity"))) {
+	} else if (!is_plain(encoding)) {
 		return 0;
 	}
 	if (body.len)

@@ -18,12 +18,15 @@ struct object {
 	uint64_t duration_ns;
 	unsigned int has;
 	bool array;
+	bool remote;	/* Zipkin's remoteEndpoint */
+	bool peer_port; /* an attribute that is the peer's port */
 };
 
 struct parser {
 	const char *at, *end;
 	struct object stack[SDK_JSON_DEPTH_MAX];
 	int depth;
+	bool remote; /* what opens next is a remoteEndpoint */
 	sdk_span_fn *fn;
 	void *arg;
 	unsigned int n;
@@ -159,11 +162,31 @@ static void take(struct object *o, struct view key, struct view v)
 	}
 }
 
+/*
+ * The peer's port is in an object below the span's: Zipkin's remoteEndpoint or tags; or OTLP's
+ * attributes, an array of {key, value: {intValue}}.
+ */
+static void take_port(struct parser *p, struct view key, struct view v)
+{
+	struct object *o = &p->stack[p->depth - 1];
+
+	if (view_eq(key, VIEW("key"))) {
+		o->peer_port = sdk__is_peer_port(v);
+	} else if (p->depth >= 2 &&
+		   ((o->remote && view_eq(key, VIEW("port"))) || sdk__is_peer_port(key))) {
+		o[-1].span.peer_port = sdk__port(v);
+	} else if (p->depth >= 4 && o[-1].peer_port &&
+		   (view_eq(key, VIEW("intValue")) || view_eq(key, VIEW("stringValue")))) {
+		o[-3].span.peer_port = sdk__port(v);
+	}
+}
+
 static bool open_level(struct parser *p)
 {
 	if (p->depth == SDK_JSON_DEPTH_MAX)
 		return false;
-	p->stack[p->depth] = (struct object){ .array = *p->at == '[' };
+	p->stack[p->depth] = (struct object){ .array = *p->at == '[', .remote = p->remote };
+	p->remote = false;
 	p->depth++;
 	p->at++;
 	return true;
@@ -214,12 +237,16 @@ static bool step(struct parser *p)
 	skip_space(p);
 	if (p->at == p->end)
 		return false;
-	if (*p->at == '{' || *p->at == '[')
+	if (*p->at == '{' || *p->at == '[') {
+		p->remote = view_eq(key, VIEW("remoteEndpoint"));
 		return true;
+	}
 	if (!(*p->at == '"' ? read_string(p, &value) : read_bare(p, &value)))
 		return false;
-	if (p->depth)
+	if (p->depth) {
 		take(&p->stack[p->depth - 1], key, value);
+		take_port(p, key, value);
+	}
 	return true;
 }
 

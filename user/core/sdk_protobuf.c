@@ -17,6 +17,11 @@ enum {
 	SPAN_KIND = 6,
 	SPAN_START = 7,
 	SPAN_END = 8,
+	SPAN_ATTRIBUTES = 9,
+	PAIR_KEY = 1,
+	PAIR_VALUE = 2,
+	ANY_STRING = 1,
+	ANY_INT = 3,
 };
 
 struct cursor {
@@ -97,6 +102,33 @@ static uint64_t id_of(struct cursor bytes)
 	return id;
 }
 
+static struct view text_of(struct cursor bytes)
+{
+	return (struct view){ (const char *)bytes.at, (size_t)(bytes.end - bytes.at) };
+}
+
+/* 0: the pair is no peer's port. */
+static uint16_t peer_port(struct cursor pair)
+{
+	struct cursor value = { NULL, NULL };
+	struct field f;
+	bool is = false;
+
+	while (next_field(&pair, &f)) {
+		if (f.number == PAIR_KEY && f.wire == 2)
+			is = sdk__is_peer_port(text_of(f.bytes));
+		else if (f.number == PAIR_VALUE && f.wire == 2)
+			value = f.bytes;
+	}
+	while (is && next_field(&value, &f)) {
+		if (f.number == ANY_INT && f.wire == 0)
+			return f.value <= UINT16_MAX ? (uint16_t)f.value : 0;
+		if (f.number == ANY_STRING && f.wire == 2)
+			return sdk__port(text_of(f.bytes));
+	}
+	return 0;
+}
+
 static bool read_span(struct cursor c, struct sdk_span *ret)
 {
 	struct field f;
@@ -117,6 +149,8 @@ static bool read_span(struct cursor c, struct sdk_span *ret)
 			ret->start_ns = f.value;
 		} else if (f.number == SPAN_END && f.wire == 1) {
 			ret->end_ns = f.value;
+		} else if (f.number == SPAN_ATTRIBUTES && f.wire == 2 && !ret->peer_port) {
+			ret->peer_port = peer_port(f.bytes);
 		}
 	}
 	return trace && ret->span_id && c.at == c.end;

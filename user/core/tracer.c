@@ -120,20 +120,15 @@ static void hold_node(struct tracer *tracer, struct node *node, const struct exc
 		tracer__drop(tracer, node, reason);
 		return;
 	}
-	if (sdk_cover__ended(&tracer->cover, node, tracer->links.now_ns) && !node->promised) {
-		tracer__drop(tracer, node, &tracer->account->filtered_duplicate);
+	if (tracer__covered(tracer, node))
 		return;
-	}
 	hold__wake(&tracer->hold, &node->waiters);
 	hold__wake_one(&tracer->hold, node);
 }
 
-static void on_covered(void *arg, struct node *node)
+static void on_covered(void *arg, struct node *node, const struct sdk_span *span)
 {
-	struct tracer *tracer = arg;
-
-	if (!node->promised)
-		tracer__drop(tracer, node, &tracer->account->filtered_duplicate);
+	tracer__cover(arg, node, span);
 }
 
 void tracer__end(struct tracer *tracer, struct exchange *ex)
@@ -149,8 +144,9 @@ void tracer__end(struct tracer *tracer, struct exchange *ex)
 	close_node(tracer, node, ex, ex->end_ns);
 	if (node->telemetry) {
 		tracer__drop(tracer, node, &tracer->account->filtered_telemetry);
-		sdk_cover__export(&tracer->cover, node->process, ex, tracer->links.now_ns,
-				  on_covered, tracer);
+		if (!sdk_cover__export(&tracer->cover, node->process, ex, tracer->links.now_ns,
+				       on_covered, tracer))
+			tracer->account->exports_unread++;
 		node__put(&tracer->links, node);
 	} else {
 		hold_node(tracer, node, ex);

@@ -109,6 +109,15 @@ static void encode_edge(struct tracer *tracer, const struct node *node)
 	otlp__span_string(&tracer->frame, ATTR_SONDE_EDGE_ID, (struct view){ hex, sizeof(hex) });
 }
 
+static void encode_link(struct buf *out, const struct node *node)
+{
+	uint8_t id[8];
+
+	ids__put64(id, node->linked_span);
+	otlp__span_link(out, node->linked_trace, id, ATTR_SONDE_LINK_METHOD,
+			view_of(link_method_name[node->linked_by]));
+}
+
 static void encode_span(struct tracer *tracer, const struct node *node, const struct trace *trace,
 			const struct frame_span *frame)
 {
@@ -132,6 +141,9 @@ static void encode_span(struct tracer *tracer, const struct node *node, const st
 		otlp__span_int(out, ATTR_SONDE_LINK_CANDIDATES, node->candidates);
 	}
 	encode_edge(tracer, node);
+	/* Within one trace the tree says it. */
+	if (node->linked_span && memcmp(node->linked_trace, trace->id, sizeof(trace->id)))
+		encode_link(out, node);
 	otlp__flags(out, flags);
 }
 

@@ -73,6 +73,10 @@ void tracer__try(struct tracer *tracer, struct node *node, bool force);
  * are woken.
  */
 void tracer__drop(struct tracer *tracer, struct node *node, uint64_t *reason);
+/* The program's own span tells of it: its own is filtered, unless others have named it. */
+void tracer__cover(struct tracer *tracer, struct node *node, const struct sdk_span *span);
+/* True: it is covered by a span that was exported before; it is gone. */
+bool tracer__covered(struct tracer *tracer, struct node *node);
 /* Looks at everything that has become ready, and keeps the bounds. */
 void tracer__run(struct tracer *tracer);
 

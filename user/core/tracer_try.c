@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What becomes of an ended node: out, filtered, dropped, or on waiting, and for what. */
 #include <errno.h>
+#include <string.h>
 
+#include "core/link_thread.h"
 #include "core/tracer_impl.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -53,19 +55,6 @@ static bool settle(struct tracer *tracer, struct node *node, struct node *of, bo
 	return false;
 }
 
-/* A trace that came up from further in: taken, refused, or not known yet: then the node waits. */
-static bool settle_suggestion(struct tracer *tracer, struct node *node, struct node *top,
-			      bool force)
-{
-	struct process *by = top->suggested_by;
-
-	node__suggested(&tracer->links, top);
-	if (!top->suggested || force || identity_done(tracer, by))
-		return true;
-	wait(tracer, node, &by->waiters, by->asked_ns + PROCESS_WAIT_NS);
-	return false;
-}
-
 /* Gives the node its tree's trace (NULL: no memory). False: the way up is not settled yet. */
 static bool find_trace(struct tracer *tracer, struct node *node, bool force)
 {
@@ -74,12 +63,15 @@ static bool find_trace(struct tracer *tracer, struct node *node, bool force)
 	while (!top->trace) {
 		if (!settle(tracer, node, top, force))
 			return false;
+		/* Where the program tells of it itself, a trace of its own begins here. */
+		if (top != node && top->side == SIDE_SERVER && !force && undecided(tracer, top)) {
+			wait(tracer, node, &top->waiters, 0);
+			return false;
+		}
 		if (!top->parent)
 			break;
 		top = top->parent;
 	}
-	if (!settle_suggestion(tracer, node, top, force))
-		return false;
 	if (!top->trace)
 		top->trace = trace__new(&tracer->links, NULL, &top->key);
 	if (!node->trace && top->trace) {
@@ -89,11 +81,21 @@ static bool find_trace(struct tracer *tracer, struct node *node, bool force)
 	return true;
 }
 
-/* The parent will make no span: its own parent takes its place. */
+/*
+ * The parent will make no span: the program's own span of the same exchange takes its place, else
+ * its own parent.
+ */
 static void pass_over(struct tracer *tracer, struct node *node)
 {
 	struct node *parent = node->parent, *up = parent->parent;
 
+	if (parent->covered_by && parent->trace && node->trace &&
+	    !memcmp(parent->trace->id, node->trace->id, sizeof(node->trace->id))) {
+		node->parent = NULL;
+		node->parent_id = parent->covered_by;
+		node__put(&tracer->links, parent);
+		return;
+	}
 	if (up)
 		node__get(up);
 	node->parent = up;
@@ -136,6 +138,52 @@ static bool find_parent(struct tracer *tracer, struct node *node, bool force)
 	return true;
 }
 
+/* The request will come out, and this made header's call was one of it: the call's span names it. */
+static void link_request(struct tracer *tracer, struct node *node, struct node *request)
+{
+	if (thread__weigh(&tracer->links, node, true) <= 0)
+		return;
+	if (request->state == NODE_ENDED) {
+		if (request->telemetry || opted_out(request->process))
+			return;
+		find_trace(tracer, request, true);
+		if (!request->trace || !request->trace->sampled)
+			return;
+		request->promised = true;
+		hold__wake_one(&tracer->hold, request);
+	}
+	if (!request->trace->sampled)
+		return;
+	memcpy(node->linked_trace, request->trace->id, sizeof(node->linked_trace));
+	node->linked_span = request->id;
+}
+
+/*
+ * The span of another trace that this one is to name: the program's own of the request that the
+ * call became, or the request that a made header's call belongs to. Only what comes out is named.
+ * False: the node waits.
+ */
+static bool find_link(struct tracer *tracer, struct node *node, bool force)
+{
+	struct node *request = node->has_header ? node->candidate : NULL;
+	struct node *on = NULL;
+
+	if (node->side != SIDE_CLIENT || node->linked_span)
+		return true;
+	if (node->met && undecided(tracer, node->met))
+		on = node->met;
+	else if (request && (request->state == NODE_OPEN ||
+			     (request->state == NODE_ENDED && undecided(tracer, request))))
+		on = request;
+	if (on && !force) {
+		wait(tracer, node, &on->waiters, 0);
+		return false;
+	}
+	if (request && (request->state == NODE_ENDED || request->state == NODE_OUT))
+		link_request(tracer, node, request);
+	return true;
+}
+
 /* The node lives on only as long as somebody refers to it. */
 static void leave(struct tracer *tracer, struct node *node, enum node_state state)
 {
@@ -144,6 +192,7 @@ static void leave(struct tracer *tracer, struct node *node, enum node_state stat
 	sdk_cover__remove(&tracer->cover, node);
 	hold__remove(&tracer->hold, node);
 	node->state = state;
+	node__part(&tracer->links, node);
 	hold__wake(&tracer->hold, &node->waiters);
 	if (held)
 		node__put(&tracer->links, node);
@@ -154,6 +203,33 @@ void tracer__drop(struct tracer *tracer, struct node *node, uint64_t *reason)
 	if (reason)
 		++*reason;
 	leave(tracer, node, NODE_GONE);
+}
+
+void tracer__cover(struct tracer *tracer, struct node *node, const struct sdk_span *span)
+{
+	if (node->promised)
+		return;
+	node__cover(&tracer->links, node, span->trace_id, span->span_id);
+	tracer__drop(tracer, node, &tracer->account->filtered_duplicate);
+}
+
+bool tracer__covered(struct tracer *tracer, struct node *node)
+{
+	const struct sdk_span *span;
+
+	span = sdk_cover__ended(&tracer->cover, node, tracer->links.now_ns);
+	if (!span || node->promised)
+		return false;
+	tracer__cover(tracer, node, span);
+	return true;
+}
+
+/* The program has an SDK or exports, but no export that was read tells of this call. */
+static bool may_be_told_twice(const struct node *node)
+{
+	const struct process *p = node->process;
+
+	return !p->relay && ((p->flags & PROCESS_SDK) || p->exports);
 }
 
 static void go_out(struct tracer *tracer, struct node *node, bool force)
@@ -177,6 +253,8 @@ static void go_out(struct tracer *tracer, struct node *node, bool force)
 		tracer__drop(tracer, node, &tracer->account->dropped_bound);
 		return;
 	}
+	if (may_be_told_twice(node))
+		tracer->account->links_unproven++;
 	/* Its children need its id and its trace, no longer what is above it. */
 	node->parent = NULL;
 	node__put(&tracer->links, parent);
@@ -201,6 +279,9 @@ void tracer__try(struct tracer *tracer, struct node *node, bool force)
 	if (!settle(tracer, node, node, force))
 		return;
 	if (!force && undecided(tracer, node)) {
+		/* What it waited for until now may have hidden a proof that came meanwhile. */
+		if (!node->by_proof.at && tracer__covered(tracer, node))
+			return;
 		sdk_cover__add(&tracer->cover, node);
 		wait(tracer, node, NULL, 0);
 		return;
@@ -211,7 +292,7 @@ void tracer__try(struct tracer *tracer, struct node *node, bool force)
 		tracer__drop(tracer, node, &tracer->account->dropped_bound);
 		return;
 	}
-	if (find_parent(tracer, node, force))
+	if (find_parent(tracer, node, force) && find_link(tracer, node, force))
 		go_out(tracer, node, force);
 }
 

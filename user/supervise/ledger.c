@@ -156,6 +156,7 @@ static void add_sink(json_t *sinks, const struct account_sink *s)
 static void add_links(json_t *root, const struct named *all, unsigned int n)
 {
 	reasons(add_object(root, "links"), all, n, "links_", true);
+	reasons(add_object(root, "exports"), all, n, "exports_", true);
 }
 
 void ledger__json(const struct ledger *ledger, struct buf *out)
@@ -261,4 +262,10 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 			"sonde: %" PRIu64 " of %" PRIu64
 			" connections were not decoded: none of the protocols that sonde knows\n",
 			(uint64_t)ledger->kernel.conns_other, (uint64_t)ledger->kernel.conns_seen);
+	if (ledger->account.trace.links_unproven)
+		buf__printf(out,
+			    "sonde: %" PRIu64 " spans are of programs with an SDK of their own, "
+					      "and no export that could be "
+			    "read tells of them: they may be told twice\n",
+			    ledger->account.trace.links_unproven);
 }
