@@ -262,10 +262,10 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 			"sonde: %" PRIu64 " of %" PRIu64
 			" connections were not decoded: none of the protocols that sonde knows\n",
 			(uint64_t)ledger->kernel.conns_other, (uint64_t)ledger->kernel.conns_seen);
-	if (ledger->account.trace.links_unproven)
-		buf__printf(out,
-			    "sonde: %" PRIu64 " spans are of programs with an SDK of their own, "
-					      "and no export that could be "
-			    "read tells of them: they may be told twice\n",
-			    ledger->account.trace.links_unproven);
+	if (!ledger->account.trace.links_unproven)
+		return;
+	buf__printf(out, "sonde: %" PRIu64 " spans may be told twice: ",
+		    ledger->account.trace.links_unproven);
+	buf__add_str(out, "their programs have an SDK, and no export that could be read tells of "
+			  "them\n");
 }
