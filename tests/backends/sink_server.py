@@ -12,6 +12,7 @@ import time
 
 import grpc
 from google.protobuf import json_format
+from harness import free_port
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 Request = collections.namedtuple("Request", "at path headers message spans size")
@@ -199,12 +200,6 @@ class GrpcSink(Sink):
 
     def __exit__(self, *_):
         self.close()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def server_context(certificate, key, client_ca=None):

@@ -37,7 +37,7 @@ class Backend:
                 stdin=subprocess.DEVNULL, cwd=self.directory,
                 env={**os.environ, **{k: str(v) for k, v in self.ports.items()}, "OUT_FILE": str(self.out)},
             )
-        wait_for(lambda: self.process.poll() is not None or all(listening(self.ports[p]) for p in self.waits),
+        wait_for(lambda: self.process.poll() is not None or all(listening(self.ports[p], self.process.pid) for p in self.waits),
                  f"{self.name} listens")
         assert self.process.poll() is None, (self.directory / "output.log").read_text()[-2000:]
         return self

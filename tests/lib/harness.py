@@ -9,9 +9,11 @@ processes of the test's own.
 import base64
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import socket
 import subprocess
@@ -30,20 +32,26 @@ KINDS = {1: "INTERNAL", 2: "SERVER", 3: "CLIENT"}
 GIVEN = set()
 
 
+def bindable(port):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count):
-    """Loopback ports that were free a moment ago, and that were not given to anybody before."""
-    held = []
-    try:
-        while True:
-            held.append(socket.socket())
-            held[-1].bind(("127.0.0.1", 0))
-            ports = {s.getsockname()[1] for s in held} - GIVEN
-            if len(ports) == count:
-                GIVEN.update(ports)
-                return list(ports)
-    finally:
-        for s in held:
-            s.close()
+    """Loopback ports that were free a moment ago, and that were not given to anybody before. None of
+    those that the kernel gives to outgoing connections: one of them might take it before the server."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as limits:
+        low, high = map(int, limits.read().split())
+    ports = [p for p in range(10000, 65536) if not low <= p <= high and p not in GIVEN]
+    random.shuffle(ports)
+    found = list(itertools.islice(filter(bindable, ports), count))
+    assert len(found) == count
+    GIVEN.update(found)
+    return found
 
 
 def free_port():
@@ -62,18 +70,30 @@ def wait_for(condition, what, seconds=30.0):
         time.sleep(0.02)
 
 
-def listening(port):
-    """Is there a listener on this TCP port? Asks /proc, so that no connection is spent on it."""
-    needle = f":{port:04X} "
+def listeners(port):
+    """Inode numbers of the sockets that listen on a TCP port: asks /proc, no connection is spent on it."""
+    needle, found = f":{port:04X}", set()
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
-            for line in open(name):
-                fields = line.split()
-                if (fields[1] + " ").endswith(needle) and fields[3] == "0A":
-                    return True
+            with open(name) as lines:
+                for fields in map(str.split, lines):
+                    if fields[1].endswith(needle) and fields[3] == "0A":
+                        found.add(fields[9])
         except OSError:
             pass
-    return False
+    return found
+
+
+def listening(port, pid=None):
+    """Is there a listener on this TCP port? pid: and is it this process's, not a stranger's?"""
+    wanted = {f"socket:[{inode}]" for inode in listeners(port)}
+    if pid is None or not wanted:
+        return bool(wanted)
+    try:
+        folder = f"/proc/{pid}/fd"
+        return any(os.readlink(f"{folder}/{fd}") in wanted for fd in os.listdir(folder))
+    except OSError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)

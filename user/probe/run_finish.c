@@ -11,8 +11,11 @@
 #include "cmd/command.h"
 #include "probe/run_internal.h"
 
-/* How long the end waits for executables that are being looked at. */
-#define IDENTITIES_END_NS 2000000000ull
+/*
+ * How long the end waits for executables that are being looked at: longer than one may take, which
+ * on a busy machine is most of INSPECT_DEADLINE_MS, and within the five seconds of an end.
+ */
+#define IDENTITIES_END_NS 4000000000ull
 /* A command that does not end within this time after SIGTERM goes on without us. */
 #define COMMAND_END_MS 3000
 
