@@ -110,6 +110,7 @@ class Span:
     trace_state: str
     attributes: dict
     resource: dict
+    links: tuple = ()  # (trace id, span id, attributes) each
 
     @property
     def pid(self):
@@ -173,6 +174,7 @@ def parse_spans(text):
                             s["name"], int(s["startTimeUnixNano"]), int(s["endTimeUnixNano"]),
                             s.get("status", {}).get("code", 0), s.get("flags", 0),
                             s.get("traceState", ""), attributes_of(s), resource,
+                            tuple((e["traceId"], e["spanId"], attributes_of(e)) for e in s.get("links", [])),
                         )
                     )
     return spans

@@ -228,12 +228,13 @@ class Middle(Server):
 class FlaskSdk(Server):
     """Flask with the real SDK, exporting to a Collector; asks an upstream for the same path."""
 
-    def __init__(self, directory, upstream, endpoint):
-        self.upstream, self.endpoint = upstream, endpoint
+    def __init__(self, directory, upstream, endpoint, protocol="http/protobuf"):
+        self.upstream, self.endpoint, self.protocol = upstream, endpoint, protocol
         super().__init__(directory)
 
     def env(self):
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint, "OTEL_SERVICE_NAME": "flask-app"}
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint, "OTEL_SERVICE_NAME": "flask-app",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": self.protocol, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
 
     def cmd(self):
         return [venv_python(), HERE / "flask_sdk.py", self.port, self.upstream.port]
