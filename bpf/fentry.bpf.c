@@ -5,7 +5,7 @@
  */
 #define SONDE_DIRECT 1
 
-#include "lib/entry.h"
+#include "lib/unix_call.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -38,9 +38,9 @@ int BPF_PROG(on_cleanup_rbuf, struct sock *sk, int copied)
 }
 
 SEC("fentry/unix_stream_sendmsg")
-int BPF_PROG(on_unix_send, struct socket *socket, struct msghdr *msg)
+int BPF_PROG(on_unix_send, struct socket *socket, struct msghdr *msg, unsigned long size)
 {
-	unix_enter(socket, msg, 0);
+	unix_enter(socket->sk, msg, size, 0, true);
 	return 0;
 }
 
@@ -54,7 +54,7 @@ int BPF_PROG(on_unix_sent, struct socket *socket, struct msghdr *msg, unsigned l
 SEC("fentry/unix_stream_recvmsg")
 int BPF_PROG(on_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size, int flags)
 {
-	unix_enter(socket, msg, flags);
+	unix_enter(socket->sk, msg, 0, flags, false);
 	return 0;
 }
 
@@ -73,5 +73,19 @@ int BPF_PROG(on_unix_release, struct socket *socket)
 
 	if (sk)
 		unix_gone(sk);
+	return 0;
+}
+
+SEC("fentry/unix_stream_connect")
+int BPF_PROG(on_unix_connect, struct socket *socket)
+{
+	unix_connects(socket->sk);
+	return 0;
+}
+
+SEC("fentry/unix_socketpair")
+int BPF_PROG(on_unix_pair, struct socket *a, struct socket *b)
+{
+	unix_pairs(a->sk, b->sk);
 	return 0;
 }

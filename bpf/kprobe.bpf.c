@@ -3,7 +3,7 @@
  * Tier kprobe: every distribution kernel from 5.10 on. Kprobe programs are not preempted and miss
  * nothing; they know no socket storage, so connections are kept in a hash by socket address.
  */
-#include "lib/entry.h"
+#include "lib/unix_call.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -36,9 +36,9 @@ int BPF_KPROBE(on_cleanup_rbuf, struct sock *sk, int copied)
 }
 
 SEC("kprobe/unix_stream_sendmsg")
-int BPF_KPROBE(on_unix_send, struct socket *socket, struct msghdr *msg)
+int BPF_KPROBE(on_unix_send, struct socket *socket, struct msghdr *msg, unsigned long size)
 {
-	unix_enter(socket, msg, 0);
+	unix_enter(BPF_CORE_READ(socket, sk), msg, size, 0, true);
 	return 0;
 }
 
@@ -49,11 +49,37 @@ int BPF_KRETPROBE(on_unix_sent, long ret)
 	return 0;
 }
 
+SEC("kprobe/unix_stream_read_actor")
+int BPF_KPROBE(on_unix_copy, void *skb, int skip, int chunk, struct unix_stream_read_state *state)
+{
+	unix_copy(state, chunk);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_read_actor")
+int BPF_KRETPROBE(on_unix_copied, long ret)
+{
+	unix_leave(ret, false);
+	return 0;
+}
+
 SEC("kprobe/unix_stream_recvmsg")
 int BPF_KPROBE(on_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size,
 	       int flags)
 {
-	unix_enter(socket, msg, flags);
+	unix_receive(BPF_CORE_READ(socket, sk), flags);
+	return 0;
+}
+
+/*
+ * Where the compiler left no such function: the return of the whole call, with as many instances
+ * as the kernel gives. probe loads either these two or the three above.
+ */
+SEC("kprobe/unix_stream_recvmsg")
+int BPF_KPROBE(on_unix_wait, struct socket *socket, struct msghdr *msg, unsigned long size,
+	       int flags)
+{
+	unix_enter(BPF_CORE_READ(socket, sk), msg, 0, flags, false);
 	return 0;
 }
 
@@ -64,13 +90,37 @@ int BPF_KRETPROBE(on_unix_received, long ret)
 	return 0;
 }
 
+SEC("kprobe/unix_shutdown")
+int BPF_KPROBE(on_unix_shutdown, struct socket *socket, int how)
+{
+	if (how > 0) /* not of reading alone */
+		unix_shuts(BPF_CORE_READ(socket, sk));
+	return 0;
+}
+
 SEC("kprobe/unix_release")
 int BPF_KPROBE(on_unix_release, struct socket *socket)
 {
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	if (sk)
+	if (sk) {
+		unix_shuts(sk);
 		unix_gone(sk);
+	}
+	return 0;
+}
+
+SEC("kprobe/unix_stream_connect")
+int BPF_KPROBE(on_unix_connect, struct socket *socket)
+{
+	unix_connects(BPF_CORE_READ(socket, sk));
+	return 0;
+}
+
+SEC("kprobe/unix_socketpair")
+int BPF_KPROBE(on_unix_pair, struct socket *a, struct socket *b)
+{
+	unix_pairs(BPF_CORE_READ(a, sk), BPF_CORE_READ(b, sk));
 	return 0;
 }
 

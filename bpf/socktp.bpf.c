@@ -9,11 +9,30 @@
 #define SONDE_SEGMENTS_IN_USER_MEMORY 1
 /* A reset may close the socket between a call's copying and its firing. */
 #define SONDE_FIRES_AFTERWARDS 1
+/* Nothing fires when a Unix socket is released. */
+#define SONDE_SWEEPS 1
 
 #include "lib/calls.h"
-#include "lib/life.h"
+#include "lib/sweep.h"
+#include "lib/unix_life.h"
 
 char LICENSE[] SEC("license") = "GPL";
+
+/* The address of the socket at this descriptor of the current process; 0: there is none. */
+static __always_inline __u64 fd_sock(struct task_struct *task, __u32 fd)
+{
+	struct file *file = NULL;
+	struct file **table;
+	struct socket *socket;
+
+	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
+		return 0;
+	table = BPF_CORE_READ(task, files, fdt, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), table + fd) || !file)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	return (__u64)BPF_CORE_READ(socket, sk);
+}
 
 /* Is the file at this descriptor of the current process this very socket? */
 static __always_inline bool fd_is(struct task_struct *task, __u32 fd, const struct sock *sk)
@@ -179,7 +198,7 @@ static __noinline int hit_place(struct hit *hit)
 	struct tcp_now now = {};
 
 	if (is_unix) {
-		hit->conn = conn_make(hit->k, hit->sk);
+		hit->conn = unix_conn(hit->k, hit->sk);
 	} else {
 		if (!tcp_now_read(hit->sk, &now))
 			return false;
@@ -201,16 +220,32 @@ static __noinline int hit_place(struct hit *hit)
 	return hit->dir->seq == start;
 }
 
+/* A Unix socket read the end of file, or found nobody to write to: its peer has said all it will. */
+static __always_inline void peer_ended(struct sonde_kcounters *k, const struct sock *sk)
+{
+	const struct sock *peer = unix_peer(sk);
+	struct conn *conn = peer ? conn_find(peer) : NULL;
+
+	if (!conn || !(conn->flags & CONN_SENT) || (conn->tx.flags & DIR_SHUT))
+		return;
+	conn->tx.flags |= DIR_SHUT;
+	gone_emit(k, conn, SONDE_REC_SHUT, SONDE_F_TX);
+}
+
 /* The read that returns nothing: the peer has sent its FIN. */
 static __always_inline void read_end(struct sonde_kcounters *k, const struct sock *sk)
 {
 	struct conn *conn = conn_find(sk);
 	struct tcp_now now;
 
+	if (sk->__sk_common.skc_family == SONDE_AF_UNIX) {
+		peer_ended(k, sk);
+		unix_end(k, sk);
+		return;
+	}
 	if (!conn || !(conn->flags & CONN_SENT) || (conn->rx.flags & DIR_SHUT))
 		return;
-	if (conn->family != SONDE_AF_UNIX &&
-	    (!tcp_now_read(sk, &now) || !now.fin_received || now.copied_seq != now.rcv_nxt))
+	if (!tcp_now_read(sk, &now) || !now.fin_received || now.copied_seq != now.rcv_nxt)
 		return;
 	conn->rx.flags |= DIR_SHUT;
 	gone_emit(k, conn, SONDE_REC_SHUT, 0);
@@ -299,5 +334,36 @@ SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_sock_recv, struct sock *sk, int ret, int flags)
 {
 	on_call(sk, ret, flags, false);
+	return 0;
+}
+
+/*
+ * A listening Unix socket is told that there is a connection, in the context of the thread that
+ * opened it and before anybody could accept it: a birth. Nothing else tells of it on a kernel that
+ * has no hooks in functions; socketpair(2) and io_uring show no birth at all.
+ */
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(on_data_ready, const struct sock *sk)
+{
+	struct task_struct *task;
+	struct sonde_kcounters *k;
+	struct thread *thread;
+	struct call_regs regs;
+	__u64 opener;
+
+	if (sk->__sk_common.skc_family != SONDE_AF_UNIX ||
+	    sk->__sk_common.skc_state != TCP_LISTEN || sk->sk_type != KSOCK_STREAM)
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER) || task_compat(task) ||
+	    !call_regs_read((struct pt_regs *)bpf_task_pt_regs(task), &regs) ||
+	    regs.number != CALL_NUMBER_CONNECT)
+		return 0;
+	opener = fd_sock(task, regs.fd);
+	k = counters();
+	if (!opener || !k)
+		return 0;
+	thread = thread_get(k, false);
+	unix_born(opener, bpf_ktime_get_boot_ns(), thread ? &thread->turn : NULL);
 	return 0;
 }

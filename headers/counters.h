@@ -54,8 +54,12 @@
 	X(conns_seen,            "connections in scope") \
 	X(conns_http1,           "of these, HTTP/1") \
 	X(conns_other,           "of these, none of ours") \
-	X(unix_calls,            "Unix socket calls whose entry was seen (tiers that hook returns)") \
-	X(unix_returns,          "of these, those whose return was seen; the rest is in flight or missed")
+	/* line "blind": Unix socket calls whose entry was seen and whose return was not */ \
+	X(unix_missed_sent,      "sending") \
+	X(unix_missed_received,  "receiving") \
+	/* where no hook sees a Unix socket's end (socktp) */ \
+	X(unix_slots_given,      "slots given to Unix connections") \
+	X(unix_slots_swept,      "of these, those found dead by a sweep")
 /* clang-format on */
 
 struct sonde_kcounters {

@@ -24,7 +24,8 @@ enum sonde_record_type {
 	SONDE_REC_EXIT = 6, /* a process that was seen has ended (last thread) */
 	SONDE_REC_EXEC = 7, /* a process that was seen replaced its program */
 	/* on the process ring, for probe: */
-	SONDE_REC_PROC = 8, /* a process did its first decoded input or output */
+	SONDE_REC_PROC = 8,  /* a process did its first decoded input or output */
+	SONDE_REC_SWEEP = 9, /* many slots were given away: time to look for dead ones */
 };
 
 /* Flags of struct sonde_rec. */
@@ -40,7 +41,8 @@ enum {
 	SONDE_F_LAST_CHUNK = 1 << 8, /* END: the call ended in CRLF 0 CRLF CRLF, no watermark */
 	SONDE_F_BODY = 1 << 9,	     /* DATA: body bytes of a captured telemetry export */
 	SONDE_F_GAP_BEFORE =
-		1 << 10,	 /* DATA: bytes before `offset` passed with no hook seeing them */
+		1 << 10, /* DATA: bytes before `offset` passed with no hook seeing them; Unix: and
+			    how many is not sure, here and ever after */
 	SONDE_F_SEEN = 1 << 12,	 /* EXEC on the process ring: the process did decoded I/O before */
 	SONDE_F_BEGUN = 1 << 11, /* DATA: this record was counted in turns_begun or starts_begun */
 };
@@ -140,7 +142,7 @@ struct sonde_rec_gone {
 	__u64 tx_ns, rx_ns;	    /* when the last byte passed each way; 0: none */
 };
 
-/* EXIT, EXEC, PROC; conn is 0. */
+/* EXIT, EXEC, PROC; conn is 0. Of SWEEP only the header counts. */
 struct sonde_rec_proc {
 	struct sonde_rec h;
 	__u32 tgid;    /* initial pid namespace */

@@ -24,6 +24,8 @@ struct call_regs {
 
 #if defined(__TARGET_ARCH_x86)
 
+#define CALL_NUMBER_CONNECT 42
+
 static __always_inline enum call_shape call_shape_send(__u64 number)
 {
 	switch (number) {
@@ -82,6 +84,8 @@ static __always_inline bool call_regs_read(struct pt_regs *regs, struct call_reg
 }
 
 #elif defined(__TARGET_ARCH_arm64)
+
+#define CALL_NUMBER_CONNECT 203
 
 static __always_inline enum call_shape call_shape_send(__u64 number)
 {

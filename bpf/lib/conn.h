@@ -185,6 +185,41 @@ static __always_inline struct sonde_slot *slot_of(const struct conn *conn)
 	return slot && slot->conn == conn->id ? slot : NULL;
 }
 
+#ifdef SONDE_SWEEPS
+/* Every so many slots given to Unix connections (a power of two), dead ones are looked for. */
+#define SWEEP_EVERY_SLOTS (SONDE_SLOTS_DEFAULT / 64)
+
+static __always_inline void slot_alive(__u32 index)
+{
+	__u32 word = index / 64;
+	__u64 *bits = bpf_map_lookup_elem(&slots_alive, &word);
+
+	if (bits)
+		__sync_fetch_and_or(bits, 1ull << (index & 63));
+}
+
+/* Nothing tells when a Unix socket goes. After many have come, probe is asked to look. */
+static __always_inline void slot_given(struct sonde_kcounters *k, const struct conn *conn)
+{
+	struct sonde_rec_proc *rec;
+
+	if (conn->family != SONDE_AF_UNIX)
+		return;
+	count(k, unix_slots_given, 1);
+	if (k->unix_slots_given % SWEEP_EVERY_SLOTS)
+		return;
+	rec = bpf_ringbuf_reserve(&proc_ring, sizeof(*rec), 0);
+	if (!rec) {
+		count(k, state_proc_ring_full, 1);
+		return;
+	}
+	__builtin_memset(rec, 0, sizeof(*rec));
+	rec->h.type = SONDE_REC_SWEEP;
+	rec->h.bytes = sizeof(*rec);
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+}
+#endif
+
 static __always_inline void slot_claim(struct sonde_kcounters *k, struct conn *conn)
 {
 	__u32 first = conn->id * 0x9e3779b97f4a7c15ull >> 40;
@@ -200,8 +235,12 @@ static __always_inline void slot_claim(struct sonde_kcounters *k, struct conn *c
 			slot->tx_offset = conn->tx.offset;
 			slot->rx_ns = conn->rx.ns;
 			slot->tx_ns = conn->tx.ns;
-			slot->conn = conn->id;
 			conn->slot = index;
+#ifdef SONDE_SWEEPS
+			slot_alive(index); /* before it can be found: see sweep.h */
+			slot_given(k, conn);
+#endif
+			slot->conn = conn->id;
 			return;
 		}
 	}

@@ -46,19 +46,36 @@ static __always_inline __u64 mix(__u64 x, __u64 seed)
 	return x;
 }
 
-/* The same on both ends of a Unix socket pair, and no address is told. */
-static __always_inline void unix_pair(struct sonde_rec_conn *rec, const struct sock *sk)
+static __always_inline const struct sock *unix_peer(const struct sock *sk)
+{
+#ifdef SONDE_DIRECT
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_unix_sock)) {
+		struct unix_sock *socket = bpf_skc_to_unix_sock((void *)sk);
+
+		return socket ? socket->peer : NULL;
+	}
+#endif
+	return BPF_CORE_READ((const struct unix_sock *)sk, peer);
+}
+
+/*
+ * The same on both ends of a Unix connection and on no other one, though sockets' addresses are
+ * used again: it was born at conn->pair. No address is told.
+ */
+static __always_inline void unix_pair(struct sonde_rec_conn *rec, const struct sock *sk,
+				      const struct conn *conn)
 {
 	__u64 a, b, low, high;
 
 	/* through the record: the verifier does arithmetic on numbers, not on typed pointers */
 	*(volatile __u64 *)&rec->pair[0] = (__u64)sk;
 	a = *(volatile __u64 *)&rec->pair[0];
-	b = (__u64)BPF_CORE_READ((const struct unix_sock *)sk, peer);
+	*(volatile __u64 *)&rec->pair[1] = (__u64)unix_peer(sk);
+	b = *(volatile __u64 *)&rec->pair[1];
 	low = a < b ? a : b;
 	high = a < b ? b : a;
-	rec->pair[0] = mix(low, settings.seed[0]);
-	rec->pair[1] = mix(high, settings.seed[1]);
+	rec->pair[0] = mix(low, settings.seed[0] ^ conn->pair);
+	rec->pair[1] = mix(high, settings.seed[1] ^ conn->pair);
 }
 
 /* Says that this connection exists and what it is. False: there was no room, tried again later. */
@@ -95,7 +112,7 @@ static __noinline bool conn_emit(struct hit *hit)
 	rec->rx_base = conn->rx_base;
 	rec->pair[0] = rec->pair[1] = 0;
 	if (conn->family == SONDE_AF_UNIX)
-		unix_pair(rec, hit->sk);
+		unix_pair(rec, hit->sk, conn);
 	rec->tx_offset = conn->tx_start;
 	rec->rx_offset = conn->rx_start;
 	((__u64 *)rec->first)[0] = hit->dir->first[0];

@@ -9,7 +9,7 @@
  *   do_tcp_sendpages              sendfile and splice up to 6.4: counted
  *
  * No return is hooked: a reader that sleeps holds a return probe's instance, and with enough of
- * them receives are lost. Unix stream sockets have no sequence numbers, there returns have to do.
+ * them receives are lost. Unix stream sockets have no sequence numbers: see unix_call.h.
  */
 #ifndef SONDE_BPF_ENTRY_H
 #define SONDE_BPF_ENTRY_H
@@ -282,123 +282,6 @@ static __always_inline void entry_recv_done(struct sock *sk, int copied)
 		settle(hit.k, hit.dir, hit.dir->seq);
 	}
 	recv_end(&hit);
-}
-
-/* Unix stream sockets: the call is remembered at its entry and captured at its return. */
-static __always_inline void unix_enter(struct socket *socket, struct msghdr *msg, __u32 flags)
-{
-	struct sock *sk = FIELD(socket, sk);
-	__u64 id = bpf_get_current_pid_tgid();
-	struct sonde_kcounters *k;
-	struct thread *thread;
-
-	if (!scope_has(sk, id >> 32))
-		return;
-	k = counters();
-	if (!k)
-		return;
-	thread = thread_get(k, true);
-	if (!thread)
-		return;
-	if (flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB)) {
-		thread->recv.sk = 0;
-		return;
-	}
-	count(k, unix_calls, 1);
-	call_save(&thread->recv, sk, msg);
-}
-
-static __always_inline void unix_end(struct sonde_kcounters *k, struct sock *sk)
-{
-	struct conn *conn = conn_find(sk);
-
-	if (!conn || !(conn->flags & CONN_SENT) || (conn->rx.flags & DIR_SHUT))
-		return;
-	conn->rx.flags |= DIR_SHUT;
-	gone_emit(k, conn, SONDE_REC_SHUT, 0);
-}
-
-static __always_inline void unix_return(struct sock *sk, struct thread *thread, int ret, bool tx)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct hit hit;
-
-	hit.k = counters();
-	if (!hit.k)
-		return;
-	hit.w = &thread->work;
-	count(hit.k, unix_returns, 1);
-	if (ret <= 0) {
-		if (ret == 0 && !tx && thread->recv.count)
-			unix_end(hit.k, sk);
-		return;
-	}
-	if (tx)
-		count(hit.k, hits_send, 1);
-	else
-		count(hit.k, hits_recv, 1);
-	hit.conn = conn_make(hit.k, sk);
-	if (!hit.conn)
-		return;
-	hit.dir = tx ? &hit.conn->tx : &hit.conn->rx;
-	hit.other = tx ? &hit.conn->rx : &hit.conn->tx;
-	hit.sk = sk;
-	hit.w->ns = bpf_ktime_get_boot_ns();
-	hit.w->source = (struct source){ .kind = SOURCE_NONE };
-	hit.w->tgid = id >> 32;
-	hit.w->tid = id;
-	hit.tx = tx;
-	hit.w->unsure = hit.w->rx_end = 0;
-	hit.w->rx_seq = 0;
-	hit.w->flags = 0;
-	if (!is_kernel_thread(hit.k))
-		source_of_call(&hit.w->source, &thread->recv, 0);
-	hit.w->bytes = ret;
-	turn_advance(&hit);
-	capture(&hit);
-}
-
-/* The thread's call in progress on sk is over. */
-static __always_inline void unix_leave_on(struct sock *sk, int ret, bool tx)
-{
-	struct sonde_kcounters *k = counters();
-	struct thread *thread;
-
-	if (!k)
-		return;
-	thread = thread_get(k, false);
-	if (!thread || thread->recv.sk != (__u64)sk)
-		return;
-	thread->recv.sk = 0;
-	unix_return(sk, thread, ret, tx);
-}
-
-#ifndef SONDE_DIRECT
-/* The same where the return does not say on which socket: it was remembered at the entry. */
-static __always_inline void unix_leave(int ret, bool tx)
-{
-	struct sonde_kcounters *k = counters();
-	struct thread *thread;
-
-	if (!k)
-		return;
-	thread = thread_get(k, false);
-	if (thread && thread->recv.sk)
-		unix_leave_on((struct sock *)thread->recv.sk, ret, tx);
-}
-#endif
-
-static __always_inline void unix_gone(struct sock *sk)
-{
-	struct conn *conn = conn_find(sk);
-	struct sonde_kcounters *k;
-
-	if (!conn || !conn->id)
-		return;
-	k = counters();
-	if (k)
-		conn_ends(k, sk, conn);
-	conn_remove(sk);
 }
 
 #endif

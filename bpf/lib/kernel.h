@@ -56,8 +56,13 @@ struct sock_common___v6 {
 	struct in6_addr___any skc_v6_rcv_saddr;
 };
 
+struct sk_buff_head {
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	int sk_err;
 	int sk_wmem_queued;
 	int sk_sndbuf;
@@ -182,6 +187,25 @@ enum iter_type {
 struct msghdr {
 	struct iov_iter msg_iter;
 	unsigned int msg_flags;
+};
+
+struct unix_stream_read_state {
+	struct socket *socket;
+	struct msghdr *msg;
+	int flags;
+};
+
+struct bpf_map;
+
+/* What an iterator over the sockets that have a storage hands to its program; sk NULL: at its end. */
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
+};
+struct bpf_iter_meta {
+	__u64 seq_num;
 };
 
 #pragma clang attribute pop

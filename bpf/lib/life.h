@@ -177,11 +177,18 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+#ifndef SONDE_FIRES_AFTERWARDS
+static __always_inline void unix_thread_ends(void);
+#endif
+
 static __always_inline void life_exit(struct task_struct *task)
 {
 	__u32 tgid = FIELD(task, tgid);
 	struct sonde_kcounters *k;
 
+#ifndef SONDE_FIRES_AFTERWARDS
+	unix_thread_ends();
+#endif
 	thread_forget();
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return; /* other threads of the process go on */

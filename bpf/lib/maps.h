@@ -65,6 +65,27 @@ struct {
 	__type(value, struct conn);
 } conn_hash SEC(".maps");
 
+/*
+ * Unix sockets (by address) that opened a connection since the hooks are there. An entry that
+ * outlives its socket still tells the truth: whatever lies at that address now is younger yet.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct unix_birth);
+} unix_births SEC(".maps");
+
+#ifdef SONDE_SWEEPS
+/* A bit a slot: its connection is alive. Cleared, and set again, by each sweep. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SONDE_SLOTS_DEFAULT / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} slots_alive SEC(".maps");
+#endif
+
 /* Thread state: one of the two is created (settings.thread_in_storage). */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

@@ -22,6 +22,7 @@ enum {
 	DIR_HOLD_END =
 		1 << 4,	      /* a watermark lies inside a call of which less may have been taken */
 	DIR_IN_TURN = 1 << 5, /* the head that is open began inside a turn */
+	DIR_ADRIFT = 1 << 6,  /* Unix: bytes passed unseen, so how many is not sure any more */
 };
 
 struct direction {
@@ -51,6 +52,7 @@ enum {
 	CONN_OTHER_SENT = 1 << 6, /* a CONN record with another verdict than HTTP/1 was delivered */
 	CONN_UNSEEN = 1 << 7,	  /* bytes pass where this tier cannot look */
 	CONN_TX_DONE = 1 << 8,	  /* what was written is accounted for good */
+	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */
 };
 
 /* Values of conn.last: which direction the last byte went. */
@@ -63,7 +65,8 @@ struct conn {
 	__u32 turn;
 	__u32 slot; /* ~0: none */
 	__u32 tx_base, rx_base;
-	__u64 pair; /* hash tiers: both ports and the peer's address, to know the socket again */
+	/* TCP: both ports and the peer's address, to know the socket again; Unix: when it was born */
+	__u64 pair;
 	__u64 rx_start, tx_start; /* offsets where this agent began to look */
 	__u16 flags;		  /* CONN_* */
 	__u8 role, verdict, last;
@@ -81,6 +84,14 @@ struct call {
 	__u64 skip;
 	__u32 segments;
 	__u32 kind;
+};
+
+/* A call on a Unix socket whose return is waited for; call.sk 0: none. */
+struct unix_call {
+	struct call call;
+	__u64 ns;    /* its entry */
+	__u32 bytes; /* that it is to move */
+	__u32 tx;
 };
 
 /* Where the bytes of a call lie. */
@@ -139,10 +150,17 @@ struct work {
 struct thread {
 	struct sonde_turn_ref turn; /* the last request head that this thread read */
 	struct call recv;
+	struct unix_call unix_call;
 	struct work work;
 	/* sendmmsg, recvmmsg: which message of which call comes next */
 	__u64 vector;
 	__u32 call_number, index;
+};
+
+/* Who opened a Unix connection, and when. */
+struct unix_birth {
+	__u64 ns;
+	struct sonde_turn_ref connect; /* what its thread had in hand at connect(2) */
 };
 
 struct thread_key {

@@ -62,7 +62,7 @@ def build_guest():
     """The programs that run inside, from guest/*.c."""
     GUEST.mkdir(parents=True, exist_ok=True)
     for name, sources, libraries in (
-        ("peer", "peer.c calls.c script.c busy.c check.c", "-lpthread"),
+        ("peer", "peer.c calls.c script.c busy.c short.c check.c", "-lpthread"),
         ("spans", "spans.c check.c", "-ljansson"),
     ):
         subprocess.run(

@@ -54,6 +54,7 @@ struct conn {
 	uint32_t slot;		    /* ~0: none */
 	bool known;		    /* its CONN was seen: endpoints, bases and role are true */
 	bool from_start;
+	bool adrift;  /* Unix: bytes passed unseen, so its offsets are not the peer's any more */
 	uint8_t role; /* enum sonde_role */
 	struct endpoints endpoints;
 	uint32_t base[2]; /* by enum direction */

@@ -18,7 +18,7 @@ static void set_edge(const struct conn *conn, const struct piece *piece, uint64_
 		return;
 	if (conn->endpoints.family == SONDE_AF_UNIX) {
 		/* Nothing but the bytes seen says where a Unix stream is. */
-		edge->known = conn->from_start;
+		edge->known = conn->from_start && !conn->adrift;
 		edge->unix_pair = true;
 		memcpy(edge->pair, conn->pair, sizeof(edge->pair));
 		return;

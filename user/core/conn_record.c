@@ -98,6 +98,8 @@ void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const vo
 	}
 	if (conn) {
 		conn__touch(conn);
+		if (rec->h.flags & SONDE_F_GAP_BEFORE && conn->endpoints.family == SONDE_AF_UNIX)
+			conn->adrift = true;
 		if (rec->other_ns)
 			conn->proto->passed(conn, direction_other(piece.dir), rec->other_offset,
 					    rec->other_ns, true);

@@ -59,7 +59,7 @@ static int maps_prepare(struct capture *c, struct bpf_object *object, const stru
 	static const char *const kept[] = { "ring",	     "proc_ring",   "kcounters",
 					    "slots",	     "switches",    "scope_pids",
 					    "scope_cgroups", "scope_netns", "scope_ports",
-					    "seen_procs" };
+					    "seen_procs",    "unix_births" };
 	struct bpf_map *map;
 	int err = 0;
 
@@ -75,6 +75,9 @@ static int maps_prepare(struct capture *c, struct bpf_object *object, const stru
 	err = err   ?:
 		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "conn_hash"),
 					       c->conns);
+	map = bpf_object__find_map_by_name(object, "slots_alive");
+	if (map)
+		err = err ?: bpf_map__set_max_entries(map, (c->slots + 63) / 64);
 	bpf_object__for_each_map (map, object) {
 		const char *name = bpf_map__name(map);
 
@@ -115,6 +118,29 @@ static int life_choose(const struct capture *c, struct bpf_object *object)
 	return err;
 }
 
+/* In the kprobe tier: how receiving on Unix sockets is followed. */
+static int unix_choose(const struct capture *c, struct bpf_object *object)
+{
+	static const struct {
+		const char *name;
+		bool by_copy;
+	} programs[] = {
+		{ "on_unix_copy", true },  { "on_unix_copied", true },	  { "on_unix_recv", true },
+		{ "on_unix_wait", false }, { "on_unix_received", false },
+	};
+	int err = 0;
+
+	if (!bpf_object__find_program_by_name(object, programs[0].name))
+		return 0;
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (programs[i].by_copy != c->features.unix_copy)
+			err = err   ?:
+				      bpf_program__set_autoload(bpf_object__find_program_by_name(
+									object, programs[i].name),
+								false);
+	return err;
+}
+
 int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
 		  struct bpf_object **ret)
 {
@@ -149,7 +175,11 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 	program = bpf_object__find_program_by_name(object, "on_sendpages");
 	if (program && !c->features.sendpage)
 		err = err ?: bpf_program__set_autoload(program, false);
+	program = bpf_object__find_program_by_name(object, "on_sweep");
+	if (program && !wanted.conn_in_storage)
+		err = err ?: bpf_program__set_autoload(program, false);
 	err = err ?: life_choose(c, object);
+	err = err ?: unix_choose(c, object);
 	err = err ?: bpf_object__load(object);
 	if (err) {
 		bpf_object__close(object);
@@ -172,21 +202,33 @@ static int program_attach(struct capture *c, struct bpf_program *program)
 	return 0;
 }
 
-static bool is_life(const char *name)
+/*
+ * Fork and exit first: trees that are there already are looked up once their growth is seen. The
+ * births of Unix sockets last: what is born under our eyes is seen from its first byte.
+ */
+unsigned int capture__pass(const struct bpf_program *program)
 {
-	return !strcmp(name + 2, "_fork") || !strcmp(name + 2, "_exit");
+	static const char *const births[] = { "on_unix_connect", "on_unix_pair", "on_data_ready" };
+	const char *name = bpf_program__name(program);
+
+	if (capture__is_sweep(program))
+		return CAPTURE_PASSES;
+	if (!strcmp(name + 2, "_fork") || !strcmp(name + 2, "_exit"))
+		return 0;
+	for (size_t i = 0; i < sizeof(births) / sizeof(births[0]); i++)
+		if (!strcmp(name, births[i]))
+			return 2;
+	return 1;
 }
 
-/* Fork and exit first: trees that are there already are looked up once their growth is seen. */
 static int attach_all(struct capture *c)
 {
 	struct bpf_program *program;
 	int err = 0;
 
-	for (int pass = 0; pass < 2; pass++) {
+	for (unsigned int pass = 0; pass < CAPTURE_PASSES; pass++) {
 		bpf_object__for_each_program (program, c->object) {
-			if (!bpf_program__autoload(program) ||
-			    is_life(bpf_program__name(program)) != (pass == 0))
+			if (!bpf_program__autoload(program) || capture__pass(program) != pass)
 				continue;
 			err = program_attach(c, program);
 			if (err)
@@ -197,11 +239,12 @@ static int attach_all(struct capture *c)
 		if (err)
 			return err;
 	}
-	return 0;
+	return capture__sweep_attach(c);
 }
 
 static void detach_all(struct capture *c)
 {
+	capture__sweep_detach(c);
 	while (c->n_links)
 		bpf_link__destroy(c->links[--c->n_links]);
 }
@@ -338,6 +381,7 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 	c->object = object;
 	c->tier = tier;
 	c->n_links = 0;
+	c->sweep = NULL;
 	ret = attach_all(c);
 	if (ret) {
 		detach_all(c);
@@ -346,6 +390,7 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 		return err__set(err, ret, "tier %s misses hits, and tier %s cannot be attached: %s",
 				tier__name(before.tier), tier__name(tier), strerror(-ret));
 	}
+	capture__sweep_detach(&before);
 	while (before.n_links)
 		bpf_link__destroy(before.links[--before.n_links]);
 	bpf_object__close(before.object);
@@ -368,7 +413,11 @@ static int proc_record(void *arg, void *record, size_t bytes)
 {
 	struct capture *c = arg;
 
-	if (bytes >= sizeof(struct sonde_rec_proc) && c->proc_fn)
+	if (bytes < sizeof(struct sonde_rec_proc))
+		return 0;
+	if (((const struct sonde_rec *)record)->type == SONDE_REC_SWEEP)
+		capture__sweep(c);
+	else if (c->proc_fn)
 		c->proc_fn(c->proc_arg, record);
 	return 0;
 }
@@ -556,6 +605,8 @@ uint64_t capture__map_bytes(const struct capture *c)
 
 void capture__detach(struct capture *capture)
 {
-	if (capture)
-		detach_all(capture);
+	if (!capture)
+		return;
+	capture__sweep(capture);
+	detach_all(capture);
 }

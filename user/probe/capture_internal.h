@@ -9,6 +9,7 @@
 #include "probe/processes.h"
 
 #define CAPTURE_LINKS_MAX 32
+#define CAPTURE_PASSES 3
 
 struct capture {
 	struct kernel_features features;
@@ -26,7 +27,10 @@ struct capture {
 	bool exec_events;
 	int storage_fails; /* 0: it does not; 1: found out just now; 2: is not used any more */
 	uint64_t seed[2];
-	uint64_t misses_seen; /* of the current tier, when last looked at */
+	uint64_t misses_seen;		 /* of the current tier, when last looked at */
+	struct bpf_link *sweep;		 /* NULL: this tier needs none */
+	uint64_t slots_given;		 /* to Unix connections, when last looked at */
+	uint32_t sweep_wait, sweep_left; /* ticks between sweeps, and to the next one */
 };
 
 /* With options checked; no tier yet. NULL: no memory. */
@@ -37,8 +41,21 @@ int capture__load(struct capture *capture, enum tier_id tier, const struct bpf_o
 void capture__drop(struct capture *capture);
 int capture__map_fd(const struct capture *capture, const char *name);
 
+/* In which of the CAPTURE_PASSES over the programs this one is attached; links are in that order. */
+unsigned int capture__pass(const struct bpf_program *program);
+
 /* Goes over to another tier; ring, slots, counters and scope stay. 1, or -errno: nothing changed. */
 int capture__demote(struct capture *capture, enum tier_id tier, struct err *err);
+
+/*
+ * Looks for connections that ended unseen (socktp: Unix sockets), says that they are gone and frees
+ * their slots. tick: once a second; costs nothing unless there are some.
+ */
+bool capture__is_sweep(const struct bpf_program *program);
+int capture__sweep_attach(struct capture *capture);
+void capture__sweep_detach(struct capture *capture);
+void capture__sweep(struct capture *capture);
+void capture__sweep_tick(struct capture *capture);
 
 /*
  * Passes a few bytes between two sockets of this process and looks whether the programs saw them;

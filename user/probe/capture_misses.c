@@ -53,24 +53,43 @@ static bool is_kprobe(const struct bpf_program *program)
 	return bpf_program__type(program) == BPF_PROG_TYPE_KPROBE;
 }
 
+static bool is_unix_return(const char *name)
+{
+	return !strcmp(name, "on_unix_sent") || !strcmp(name, "on_unix_copied") ||
+	       !strcmp(name, "on_unix_received");
+}
+
+static uint64_t unix_misses(const struct capture *c, bool sent)
+{
+	struct sonde_kcounters sum;
+
+	capture__counters(c, &sum);
+	return sent ? sum.unix_missed_sent : sum.unix_missed_received;
+}
+
 unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, unsigned int max)
 {
 	struct bpf_program *program;
 	unsigned int n = 0, n_link = 0;
-	/* links were made in two passes over the programs: see attach_all() */
-	for (int pass = 0; pass < 2; pass++) {
+
+	for (unsigned int pass = 0; pass < CAPTURE_PASSES; pass++) {
 		bpf_object__for_each_program (program, c->object) {
 			const char *name = bpf_program__name(program);
-			bool first = !strcmp(name + 2, "_fork") || !strcmp(name + 2, "_exit");
 			uint64_t missed = 0, more = 0;
 			bool known;
 
-			if (!bpf_program__autoload(program) || first != (pass == 0))
+			if (!bpf_program__autoload(program) || capture__pass(program) != pass)
 				continue;
 			known = program_misses(program, &missed);
 			if (is_kprobe(program) && n_link < c->n_links)
 				known = link_misses(c->links[n_link], &more) && known;
 			n_link++;
+			/* of these the programs keep count themselves, entry by entry */
+			if (is_unix_return(name) && (!known || c->tier == TIER_KPROBE)) {
+				known = true;
+				missed = unix_misses(c, !strcmp(name, "on_unix_sent"));
+				more = 0;
+			}
 			if (n < max) {
 				snprintf(ret[n].program, sizeof(ret[n].program), "%s", name);
 				ret[n].known = known;
@@ -89,6 +108,7 @@ int capture__check_misses(struct capture *c, struct err *err)
 	struct tier_report report;
 	uint64_t sum = 0;
 
+	capture__sweep_tick(c);
 	for (unsigned int i = 0; i < n && i < CAPTURE_LINKS_MAX; i++)
 		if (misses[i].known)
 			sum += misses[i].missed;

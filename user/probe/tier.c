@@ -145,6 +145,7 @@ static void read_btf(struct kernel_features *f)
 	f->task_storage = has_member(btf, "task_struct", "bpf_storage");
 	f->sk_storage = f->task_storage && has_member(btf, "sock", "sk_bpf_storage");
 	f->sendpage = func_proto(btf, "do_tcp_sendpages") != NULL;
+	f->unix_copy = func_proto(btf, "unix_stream_read_actor") != NULL;
 	for (size_t i = 0; i < sizeof(life) / sizeof(life[0]); i++)
 		f->life_kprobe[i] = func_proto(btf, life[i]) != NULL;
 	f->ring_page_safe = has_member(btf, "bpf_ringbuf", "pending_pos");

@@ -4,6 +4,7 @@
  *
  *   peer script             every family and every way of reading and writing; prints what to expect
  *   peer blocked N COUNT    N threads blocked in recv, COUNT requests in turn
+ *   peer short COUNT ...    see short.c
  *   peer busy PAIRS COUNT   PAIRS clients and as many servers at full speed, payloads that name themselves
  */
 #include <errno.h>
@@ -177,8 +178,11 @@ int main(int argc, char **argv)
 		return script__run(argc - 2, argv + 2);
 	if (argc > 3 && !strcmp(argv[1], "blocked"))
 		return blocked__run(argc - 2, argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "short"))
+		return short__run(argc - 2, argv + 2);
 	if (argc > 3 && !strcmp(argv[1], "busy"))
 		return busy__run(argc - 2, argv + 2);
-	fprintf(stderr, "usage: peer script | blocked THREADS COUNT | busy PAIRS COUNT\n");
+	fprintf(stderr, "usage: peer script | blocked THREADS COUNT | short COUNT | busy PAIRS "
+			"COUNT\n");
 	return 2;
 }
