@@ -196,6 +196,7 @@ struct unix_stream_read_state {
 };
 
 struct bpf_map;
+struct seq_file;
 
 /* What an iterator over the sockets that have a storage hands to its program; sk NULL: at its end. */
 struct bpf_iter__bpf_sk_storage_map {
@@ -205,6 +206,7 @@ struct bpf_iter__bpf_sk_storage_map {
 	void *value;
 };
 struct bpf_iter_meta {
+	struct seq_file *seq;
 	__u64 seq_num;
 };
 
