@@ -54,6 +54,25 @@ def test_blocked(tier, family, guest, tmp_path):
     judge(guest, "expect", tmp_path / "expected", run.directory / "out.jsonl", run.directory / "ledger.json")
 
 
+@pytest.mark.parametrize("how", ["byte", "close"])
+@pytest.mark.parametrize("family", ["tcp4", "unix"])
+@pytest.mark.parametrize("tier", TIERS)
+def test_short(tier, family, how, guest, tmp_path):
+    """Protects: heads that are read a byte a call, and bodies that end with their connection."""
+    run = traced(tier, tmp_path, f"{guest}/peer short 200 {family} {how} >{tmp_path}/expected", ROOMY)
+    judge(guest, "expect", tmp_path / "expected", run.directory / "out.jsonl", run.directory / "ledger.json")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_many_unix(tier, guest, tmp_path):
+    """Protects: what the kernel side keeps of a Unix connection goes with it, also where no hook tells
+    of its end: three times as many connections as there are slots."""
+    run = traced(tier, tmp_path, f"{guest}/peer short 100000 unix >/dev/null", ["--ring-size", "64m"])
+    assert run.ledger["exchanges"]["spans"] == 200000, run.ledger
+    assert run.ledger["links"]["edge"] == 100000, run.ledger
+    assert not run.ledger["state"], run.ledger
+
+
 @pytest.mark.parametrize("tier", TIERS)
 def test_busy(tier, guest, tmp_path):
     """Protects: no torn and no foreign payload from 8 busy processes; misses and losses are counted."""
