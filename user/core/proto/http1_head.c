@@ -68,48 +68,23 @@ static inline struct view trim(struct view v)
 	return v;
 }
 
-size_t http1__find_head_end(struct view bytes, uint8_t *carry)
-{
-	size_t i = 0;
-	const char *nl;
-
-	while (i < bytes.len) {
-		switch (*carry) {
-		case 0: /* within a line */
-			nl = memchr(bytes.at + i, '\n', bytes.len - i);
-			if (!nl)
-				return 0;
-			i = (size_t)(nl - bytes.at) + 1;
-			if (i == bytes.len || bytes.at[i] == '\r' || bytes.at[i] == '\n')
-				*carry = 1;
-			break;
-		case 1: /* a line has ended */
-		case 2: /* a line has ended, and CR followed */
-			if (bytes.at[i] == '\n') {
-				*carry = 0;
-				return i + 1;
-			}
-			*carry = *carry == 1 && bytes.at[i] == '\r' ? 2 : 0;
-			i++;
-			break;
-		}
-	}
-	return 0;
-}
+/* Both are asked for every line, and most of what a line costs would be the calls. */
+#define LINE_INLINE inline __attribute__((always_inline))
 
 /* The first byte that may end a line or does not belong into one (NUL to CR); end: there is none. */
-static const char *find_control(const char *at, const char *end)
+static LINE_INLINE const char *find_control(const char *at, const char *end)
 {
 	const uint64_t ones = 0x0101010101010101ull, high = 0x80 * ones;
 	uint64_t word;
 
 	/* Eight bytes at a time: a byte below CR + 1 borrows; the lowest that did is the first. */
-	for (; end - at >= 8; at += sizeof(word)) {
+	for (size_t words = (size_t)(end - at) / sizeof(word); words; words--) {
 		memcpy(&word, at, sizeof(word));
 		word = le64toh(word);
 		word = (word - ('\r' + 1) * ones) & ~word & high;
 		if (word)
 			return at + __builtin_ctzll(word) / 8;
+		at += sizeof(word);
 	}
 	while (at < end && (unsigned char)*at > '\r')
 		at++;
@@ -120,33 +95,71 @@ static const char *find_control(const char *at, const char *end)
  * The next line without its end; false: none is left, or it is cut. *odd is set where it holds NUL,
  * or a CR that ends no line: recipients differ in what they make of it (RFC 9112 2.2).
  */
-static bool take_line(struct cursor *c, struct view *ret, bool *odd)
+static LINE_INLINE bool take_line(struct cursor *c, struct view *ret, bool *odd)
 {
-	const char *from = c->at, *at = from;
+	const char *from = c->at, *end = c->end, *at = from;
 
-	for (; (at = find_control(at, c->end)) < c->end; at++) {
-		bool ends = *at == '\r' && at + 1 < c->end && at[1] == '\n';
+	for (; (at = find_control(at, end)) < end; at++) {
+		const char *next = at + 1;
 
-		if (*at == '\n' || ends) {
-			*ret = (struct view){ from, (size_t)(at - from) };
-			c->at = at + 1 + ends;
-			return true;
+		if (*at == '\r' && next < end && *next == '\n')
+			next++;
+		else if (*at != '\n') {
+			*odd |= !*at || (*at == '\r' && next < end);
+			continue;
 		}
-		if (!*at || (*at == '\r' && at + 1 < c->end))
-			*odd = true;
+		*ret = (struct view){ from, (size_t)(at - from) };
+		c->at = next;
+		return true;
 	}
 	return false;
+}
+
+enum { IN_LINE = 0, LINE_ENDED = 1, LINE_ENDED_CR = 2 }; /* *carry */
+
+size_t http1__find_head_end(struct view bytes, uint8_t *carry)
+{
+	const char *at = bytes.at, *end = at + bytes.len;
+	uint8_t state = *carry;
+
+	while (bytes.len && at < end) {
+		char c;
+
+		if (state == IN_LINE) {
+			at = find_control(at, end);
+			if (at == end)
+				break;
+			if (*at == '\r' && at + 1 < end && at[1] == '\n')
+				at++;
+			state = *at == '\n' ? LINE_ENDED : IN_LINE;
+			at++;
+			continue;
+		}
+		c = *at++;
+		if (c == '\n') {
+			*carry = IN_LINE;
+			return (size_t)(at - bytes.at);
+		}
+		state = state == LINE_ENDED && c == '\r' ? LINE_ENDED_CR : IN_LINE;
+	}
+	*carry = state;
+	return 0;
 }
 
 /*
  * Lines that begin with a space continue the one before (obs-fold, RFC 9112 5.2): the line end
  * becomes spaces, in place, so that the value is one view.
  */
+static bool folds(const struct cursor *c)
+{
+	return c->at < c->end && (*c->at == ' ' || *c->at == '\t');
+}
+
 static void unfold(struct cursor *c, struct view *line, bool *odd)
 {
 	struct view more;
 
-	while (left(c) && (*c->at == ' ' || *c->at == '\t') && take_line(c, &more, odd)) {
+	while (folds(c) && take_line(c, &more, odd)) {
 		char *gap = (char *)line->at + line->len;
 		const char *end = more.at + more.len;
 
@@ -341,10 +354,11 @@ static void parse_fields(struct exchange *ex, struct header_fields *to, struct c
 
 	header_fields__clear(to);
 	/* Space before the first field: RFC 9112 2.2, a known way of smuggling. */
-	if (left(c) && (*c->at == ' ' || *c->at == '\t'))
+	if (folds(c))
 		head->ambiguous = true;
 	while (take_line(c, &line, &head->ambiguous) && line.len) {
-		unfold(c, &line, &head->ambiguous);
+		if (folds(c))
+			unfold(c, &line, &head->ambiguous);
 		parse_field(ex, to, line, head);
 	}
 }
