@@ -12,11 +12,6 @@ struct view view_of(const char *s)
 	return (struct view){ s, s ? strlen(s) : 0 };
 }
 
-bool view_eq(struct view a, struct view b)
-{
-	return a.len == b.len && (!a.len || !memcmp(a.at, b.at, a.len));
-}
-
 /* Letters of two cases differ in one bit, and so does much else. */
 static bool same_letter(char a, char b)
 {
@@ -62,16 +57,6 @@ uint8_t *buf__grow(struct buf *b, size_t n)
 	b->at = at;
 	b->cap = cap;
 	return b->at + b->len;
-}
-
-void buf__add(struct buf *b, const void *bytes, size_t n)
-{
-	uint8_t *to = n ? buf__reserve(b, n) : NULL;
-
-	if (!to)
-		return;
-	memcpy(to, bytes, n);
-	b->len += n;
 }
 
 void buf__add_str(struct buf *b, const char *s)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Borrowed bytes, not NUL-terminated. */
 struct view {
@@ -15,7 +16,10 @@ struct view {
 
 #define VIEW(literal) ((struct view){ (literal), sizeof(literal) - 1 })
 struct view view_of(const char *s);
-bool view_eq(struct view a, struct view b);
+static inline bool view_eq(struct view a, struct view b)
+{
+	return a.len == b.len && (!b.len || !memcmp(a.at, b.at, b.len));
+}
 /* ASCII only, no locale. */
 bool view_eq_nocase(struct view a, struct view b);
 
@@ -38,7 +42,16 @@ static inline uint8_t *buf__reserve(struct buf *b, size_t n)
 	return !b->err && n <= b->cap - b->len ? b->at + b->len : buf__grow(b, n);
 }
 
-void buf__add(struct buf *b, const void *bytes, size_t n);
+static inline void buf__add(struct buf *b, const void *bytes, size_t n)
+{
+	uint8_t *to = n ? buf__reserve(b, n) : NULL;
+
+	if (!to)
+		return;
+	memcpy(to, bytes, n);
+	b->len += n;
+}
+
 void buf__add_str(struct buf *b, const char *s);
 void buf__add_view(struct buf *b, struct view v);
 void buf__printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

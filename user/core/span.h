@@ -18,8 +18,8 @@ struct attribute {
 	uint16_t key;	  /* enum attribute; ATTR_CUSTOM: name is in `name` */
 	uint8_t type;	  /* enum value_type */
 	struct view name; /* ATTR_CUSTOM only: http.request.header.<name> */
-	struct view text;
-	int64_t number;
+	struct view text; /* VALUE_STRING, VALUE_STRINGS; else empty */
+	int64_t number;	  /* VALUE_INT, VALUE_BOOL; else undefined */
 };
 
 struct span {

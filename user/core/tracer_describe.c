@@ -59,6 +59,18 @@ static void describe_flags(const struct exchange *ex, struct span *span)
 	span->status = STATUS_ERROR;
 }
 
+static uint64_t hash_name(struct tracer *tracer, struct view name)
+{
+	struct name_hash *last = &tracer->name_hash;
+
+	if (last->len && view_eq(name, (struct view){ last->name, last->len }))
+		return last->hash;
+	last->hash = siphash24(tracer->config.fleet_key, name.at, name.len);
+	last->len = name.len <= sizeof(last->name) ? name.len : 0;
+	memcpy(last->name, name.at, last->len);
+	return last->hash;
+}
+
 int tracer__describe(struct tracer *tracer, struct node *node, const struct exchange *ex)
 {
 	const struct describe_options options = {
@@ -84,6 +96,6 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 		return node->content.err;
 	node->status = span->status;
 	/* Half of the operation's hash: the service's name may come later. */
-	node->operation = siphash24(tracer->config.fleet_key, span->name.at, span->name.len);
+	node->operation = hash_name(tracer, span->name);
 	return 0;
 }

@@ -43,6 +43,11 @@ struct tracer {
 	uint32_t counts_used;
 	uint32_t scope_generation; /* the generation in which SCOPE was sent */
 	struct span span;	   /* described here */
+	struct name_hash {	   /* the name that was hashed last: they repeat */
+		char name[32];
+		size_t len;
+		uint64_t hash;
+	} name_hash;
 	struct buf body, frame;
 	struct buf link_said[LINK_METHODS]; /* the attributes that tell of each method */
 	struct account spare;		    /* where nobody gave an account */
