@@ -81,10 +81,10 @@ void ring__unmap(struct ring *ring)
 void ring__pass(struct ring *ring)
 {
 	/*
-	 * Sequentially consistent: the producer asks "has the consumer caught up?" and we ask "is
-	 * there a record?", each after its own store (kernel/bpf/ringbuf.c, bpf_ringbuf_commit).
+	 * The copy comes first, then the room is free. No fence: the producer does not decide by
+	 * this position whether to wake us, but by consumer_sleeps (headers/records.h).
 	 */
-	__atomic_store_n(ring->consumer, ring->position, __ATOMIC_SEQ_CST);
+	__atomic_store_n(ring->consumer, ring->position, __ATOMIC_RELEASE);
 }
 
 const void *ring__take(struct ring *ring, void *into, size_t size, size_t *ret_len)
