@@ -88,3 +88,34 @@ def test_ship_holds_no_map_and_no_program(running):
     _, roles = running
     for fd in pathlib.Path(f"/proc/{roles['ship']}/fd").iterdir():
         assert "bpf" not in os.readlink(fd), os.readlink(fd)
+
+
+CAPABILITIES = {"DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "SYS_CHROOT": 18, "SYS_PTRACE": 19,
+                "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "PERFMON": 38, "BPF": 39, "CHECKPOINT_RESTORE": 40}
+
+
+def test_probe_keeps_what_the_unit_file_gives(running):
+    """Protects: probe itself holds no capability beyond those that it was built to need, the same as the unit's."""
+    process, _ = running
+    may = sum(1 << number for number in CAPABILITIES.values())
+    unit = (harness.ROOT / "deploy/sonde.service").read_text()
+    named = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M).group(1).split()
+    assert {name.removeprefix("CAP_") for name in named} == set(CAPABILITIES)
+
+    def limited():
+        status = status_of(process.pid)
+        return all(int(status[caps], 16) & ~may == 0 for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd"))
+
+    harness.wait_for(limited, "probe gives up what it does not need")
+
+
+def test_a_role_that_dies_comes_back_with_that(running):
+    """Protects: what probe has kept is enough to start each role again, in its sandbox."""
+    process, roles = running
+    for name, pid in roles.items():
+        os.kill(pid, signal.SIGKILL)
+        if name == "inspect":
+            continue  # it comes back when an executable is to be looked at
+        now = harness.wait_for(lambda n=name, p=pid: (r := roles_of(process.pid).get(n, p)) != p and r, f"{name} is back")
+        harness.wait_for(lambda p=now: status_of(p)["Seccomp"].strip() == "2", "it is in its sandbox")
+        assert int(status_of(now)["CapBnd"], 16) == 0

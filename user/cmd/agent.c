@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -37,29 +38,59 @@ static const char help[] =
 	"Scope, -o, --otlp, --ledger, --tier, --ring-size, --duration as in `sonde trace --help`.\n"
 	"SIGTERM: hooks off, what is in flight sent (5 s at most), account printed, exit 0.\n";
 
-static pid_t holder(int fd)
+/*
+ * The kernel says who holds a lock of fcntl(2): what stands in a file, anybody might have written. It
+ * goes with the process, and whoever may not write the file cannot have it.
+ */
+static int lock_call(int fd, int call, struct flock *ret)
 {
-	char text[32] = "";
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-
-	return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+	*ret = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	return fcntl(fd, call, ret);
 }
 
 static bool try_lock(int fd)
 {
-	return !flock(fd, LOCK_EX | LOCK_NB);
+	struct flock whole;
+
+	return !lock_call(fd, F_SETLK, &whole);
+}
+
+/* 0: nobody, or nobody in our pid namespace. */
+static pid_t holder(int fd)
+{
+	struct flock whole;
+
+	if (lock_call(fd, F_GETLK, &whole) || whole.l_type == F_UNLCK || whole.l_pid < 0)
+		return 0;
+	return whole.l_pid;
+}
+
+/* The descriptor is the process's: asked again afterwards, the holder cannot be a later one of its number. */
+static bool ask_to_end(int fd, pid_t pid)
+{
+	int process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	bool asked = process >= 0 && holder(fd) == pid &&
+		     !syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
+
+	if (process >= 0)
+		close(process);
+	return asked;
 }
 
 static int take_over(int fd, const char *path)
 {
 	pid_t pid = holder(fd);
 
-	if (pid <= 1 || kill(pid, SIGTERM)) {
-		fprintf(stderr, "sonde agent: --replace: %s names no process that could be ended\n",
+	if (ask_to_end(fd, pid))
+		log_info("agent %d is asked to end", (int)pid);
+	else if (!try_lock(fd)) {
+		fprintf(stderr,
+			"sonde agent: --replace: whoever holds %s cannot be ended from here: it "
+			"runs as "
+			"another user, or in another pid namespace\n",
 			path);
 		return EXIT_FAILED;
 	}
-	log_info("agent %d is asked to end", (int)pid);
 	for (int i = 0; i < REPLACE_SECONDS * 50; i++) {
 		if (try_lock(fd))
 			return 0;
@@ -70,46 +101,65 @@ static int take_over(int fd, const char *path)
 	return EXIT_FAILED;
 }
 
-/* The lock is held by an open descriptor: it cannot outlive us. */
+/* Nobody else's file, no link to one: in a folder that all may write it could be a trap. */
+static int open_lock(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	const char *why = strerror(errno);
+	struct stat st;
+
+	if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid())
+		return fd;
+	if (fd >= 0) {
+		why = "it is not a file of ours";
+		close(fd);
+	} else if (errno == ELOOP) {
+		why = "it is a symbolic link";
+	}
+	fprintf(stderr, "sonde agent: cannot open the lock %s: %s; --lock names another\n", path,
+		why);
+	return -1;
+}
+
+/* The lock's descriptor stays open until we end, and with it the lock. */
 static int lock(const struct run_options *options)
 {
 	const char *path = options->lock ? options->lock : LOCK_FILE;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644), status = 0;
+	int fd = open_lock(path);
+	pid_t pid;
 
-	if (fd < 0) {
-		fprintf(stderr, "sonde agent: cannot open the lock %s: %s; --lock names another\n",
-			path, strerror(errno));
+	if (fd < 0)
 		return EXIT_FAILED;
-	}
-	if (!try_lock(fd)) {
-		if (!options->replace) {
-			fprintf(stderr,
-				"sonde agent: another agent runs already, process %d (%s): end it, "
-				"or take over with --replace\n",
-				(int)holder(fd), path);
-			return EXIT_FAILED;
-		}
-		status = take_over(fd, path);
-	}
-	if (!status && (ftruncate(fd, 0) || dprintf(fd, "%d\n", (int)getpid()) < 0))
-		log_warn("cannot write our process id to %s: %s", path, strerror(errno));
-	return status;
+	if (try_lock(fd))
+		return 0;
+	if (options->replace)
+		return take_over(fd, path);
+	pid = holder(fd);
+	if (pid)
+		fprintf(stderr,
+			"sonde agent: another agent runs already, process %d (%s): end it, or take "
+			"over "
+			"with --replace\n",
+			(int)pid, path);
+	else
+		fprintf(stderr,
+			"sonde agent: another agent runs already, in another pid namespace (%s): "
+			"end it "
+			"there\n",
+			path);
+	return EXIT_FAILED;
 }
 
 int cmd_agent(int argc, char **argv)
 {
 	struct run_options options;
 	struct run_plan plan;
-	int status =
-		options__parse(argc, argv, TAKES_SCOPE | TAKES_OUTPUT | TAKES_CAPTURE | TAKES_AGENT,
-			       &options);
+	int status;
 
-	if (status)
+	if (!options__parse(argc, argv, TAKES_SCOPE | TAKES_OUTPUT | TAKES_CAPTURE | TAKES_AGENT,
+			    help, &options, &status))
 		return status;
-	if (options.help) {
-		fputs(help, stdout);
-		return EXIT_DONE;
-	}
+
 	if (getenv("OTEL_SDK_DISABLED") && !strcasecmp(getenv("OTEL_SDK_DISABLED"), "true")) {
 		log_info("OTEL_SDK_DISABLED is true: nothing to do");
 		return EXIT_DONE;
@@ -117,8 +167,5 @@ int cmd_agent(int argc, char **argv)
 	status = plan__make(&plan, &options, true);
 	if (!status)
 		status = lock(&options);
-	if (!status)
-		status = run__plan(&plan);
-	plan__free(&plan);
-	return status == PLAN_NOTHING ? EXIT_DONE : status;
+	return plan__run(&plan, status);
 }

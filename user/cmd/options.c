@@ -327,7 +327,7 @@ static void make_tables(unsigned int takes, struct option *longs, char *shorts)
 	*shorts = 0;
 }
 
-int options__parse(int argc, char **argv, unsigned int takes, struct run_options *ret)
+static int parse(int argc, char **argv, unsigned int takes, struct run_options *ret)
 {
 	struct option longs[RULES + 1];
 	char shorts[2 * RULES + 3];
@@ -359,4 +359,13 @@ int options__parse(int argc, char **argv, unsigned int takes, struct run_options
 		return bad(ret, "-u: it names the user to run a command as, but there is no "
 				"command; add -- CMD ARG…");
 	return 0;
+}
+
+bool options__parse(int argc, char **argv, unsigned int takes, const char *help,
+		    struct run_options *ret, int *ret_status)
+{
+	*ret_status = parse(argc, argv, takes, ret);
+	if (!*ret_status && ret->help)
+		fputs(help, stdout);
+	return !*ret_status && !ret->help;
 }

@@ -57,9 +57,11 @@ enum {
 };
 
 /*
- * Fills options. Returns 0, or EXIT_USAGE after a message on standard error that says what is
- * wrong and what to write instead. For --help options->help is set and nothing else is checked.
+ * Fills options. True: go on. Else *ret_status is the exit status: EXIT_USAGE after a message on
+ * standard error that says what is wrong and what to write instead, EXIT_DONE where --help asked for
+ * `help`, which is then printed and nothing else is checked.
  */
-int options__parse(int argc, char **argv, unsigned int takes, struct run_options *ret);
+bool options__parse(int argc, char **argv, unsigned int takes, const char *help,
+		    struct run_options *ret, int *ret_status);
 
 #endif

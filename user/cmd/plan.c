@@ -23,14 +23,33 @@
 
 int plan__open_output(const char *command, const char *option, const char *path, unsigned int mode)
 {
+	struct stat st;
 	int fd;
 
 	if (!strcmp(path, "-"))
 		return STDOUT_FILENO;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	if (fd < 0)
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+	if (fd < 0) {
 		fprintf(stderr, "sonde %s: %s: cannot write %s: %s\n", command, option, path,
 			strerror(errno));
+		return fd;
+	}
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return fd; /* a pipe, a device: taken as it is */
+	if (st.st_mode & 0777 & ~mode && !(mode & 077)) {
+		/* a file that was there, and that others may read */
+		if (st.st_uid != geteuid() || fchmod(fd, mode)) {
+			fprintf(stderr,
+				"sonde %s: %s: %s belongs to somebody else, who could read it: "
+				"name another "
+				"file\n",
+				command, option, path);
+			close(fd);
+			return -1;
+		}
+	}
+	if (ftruncate(fd, 0))
+		log_warn("cannot empty %s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -366,7 +385,7 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 	return ret;
 }
 
-void plan__free(struct run_plan *plan)
+static void plan_free(struct run_plan *plan)
 {
 	ship_config__free(&plan->ship);
 	buf__free(&plan->host_attributes);
@@ -376,4 +395,12 @@ void plan__free(struct run_plan *plan)
 		close(plan->record_fd);
 	if (plan->file_fd >= 0)
 		close(plan->file_fd);
+}
+
+int plan__run(struct run_plan *plan, int status)
+{
+	if (!status)
+		status = run__plan(plan);
+	plan_free(plan);
+	return status == PLAN_NOTHING ? EXIT_DONE : status;
 }

@@ -14,7 +14,11 @@
  * exit status after a message on standard error.
  */
 int plan__make(struct run_plan *plan, const struct run_options *options, bool agent);
-void plan__free(struct run_plan *plan);
+/*
+ * Runs it, where status (of what made it) is 0, and frees it in either case. Returns the command's exit
+ * status.
+ */
+int plan__run(struct run_plan *plan, int status);
 
 /* Opens a file for writing, created with mode; -1 after a message that names the option. */
 int plan__open_output(const char *command, const char *option, const char *path, unsigned int mode);

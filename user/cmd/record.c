@@ -24,16 +24,11 @@ int cmd_record(int argc, char **argv)
 	struct run_options options;
 	struct run_plan plan;
 	const char *file;
-	int status = options__parse(argc, argv,
-				    TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE,
-				    &options);
+	int status;
 
-	if (status)
+	if (!options__parse(argc, argv, TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE,
+			    help, &options, &status))
 		return status;
-	if (options.help) {
-		fputs(help, stdout);
-		return EXIT_DONE;
-	}
 	if (!options.file) {
 		fprintf(stderr,
 			"sonde record: it needs a file to write to: sonde record -o FILE ...\n");
@@ -47,8 +42,5 @@ int cmd_record(int argc, char **argv)
 		if (plan.record_fd < 0)
 			status = options.command ? EXIT_SONDE : EXIT_FAILED;
 	}
-	if (!status)
-		status = run__plan(&plan);
-	plan__free(&plan);
-	return status == PLAN_NOTHING ? EXIT_DONE : status;
+	return plan__run(&plan, status);
 }

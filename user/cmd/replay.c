@@ -51,13 +51,8 @@ int cmd_replay(int argc, char **argv)
 		argv++;
 		argc--;
 	}
-	status = options__parse(argc, argv, TAKES_OUTPUT | TAKES_COMMAND, &options);
-	if (status)
+	if (!options__parse(argc, argv, TAKES_OUTPUT | TAKES_COMMAND, help, &options, &status))
 		return status;
-	if (options.help) {
-		fputs(help, stdout);
-		return EXIT_DONE;
-	}
 	if (!path && options.command) {
 		path = options.command[0];
 		options.command = options.command[1] ? options.command : NULL;
@@ -73,8 +68,5 @@ int cmd_replay(int argc, char **argv)
 		plan.ship.sinks[i].file.by_size = true;
 	if (!status)
 		status = open_file(&plan, path);
-	if (!status)
-		status = run__plan(&plan);
-	plan__free(&plan);
-	return status == PLAN_NOTHING ? EXIT_DONE : status;
+	return plan__run(&plan, status);
 }

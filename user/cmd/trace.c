@@ -56,19 +56,12 @@ int cmd_trace(int argc, char **argv)
 {
 	struct run_options options;
 	struct run_plan plan;
-	int status = options__parse(argc, argv,
-				    TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE,
-				    &options);
+	int status;
 
-	if (status)
+	if (!options__parse(argc, argv, TAKES_SCOPE | TAKES_COMMAND | TAKES_OUTPUT | TAKES_CAPTURE,
+			    help, &options, &status))
 		return status;
-	if (options.help) {
-		fputs(help, stdout);
-		return EXIT_DONE;
-	}
+
 	status = plan__make(&plan, &options, false);
-	if (!status)
-		status = run__plan(&plan);
-	plan__free(&plan);
-	return status == PLAN_NOTHING ? EXIT_DONE : status;
+	return plan__run(&plan, status);
 }

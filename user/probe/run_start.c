@@ -168,6 +168,12 @@ static int start_all(struct run *run, struct err *err)
 	if (ret || !run->capture)
 		return ret;
 	ret = start_inspect(run, err);
+	if (!ret) {
+		ret = sandbox__limit_probe();
+		if (ret)
+			return err__set(err, ret, "cannot give up capabilities: %s",
+					strerror(-ret));
+	}
 	if (!ret)
 		ret = run__watch(run, capture__proc_fd(run->capture));
 	return ret ? ret : scope_list__seed(&run->options->scope, run->capture, err);

@@ -17,6 +17,11 @@
 
 #include "supervise/syscalls.h"
 
+#ifndef CAP_PERFMON
+#define CAP_PERFMON 38
+#define CAP_BPF 39
+#define CAP_CHECKPOINT_RESTORE 40
+#endif
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif
@@ -107,13 +112,31 @@ static int drop_ids(uid_t uid)
 }
 
 /*
- * With no_new_privs and no capability left the bounding set decides nothing any more: where we may
- * not lower it (no CAP_SETPCAP) nothing is lost.
+ * Loading and attaching (SYS_ADMIN: where perf_event_paranoid asks for it), looking at any process,
+ * starting the other roles as other users, ending a command of another user.
  */
-static int drop_bounding_set(void)
+static bool probe_keeps(int cap)
+{
+	static const int kept[] = { CAP_BPF,	      CAP_PERFMON,    CAP_SYS_ADMIN,
+				    CAP_SYS_PTRACE,   CAP_SYS_CHROOT, CAP_DAC_READ_SEARCH,
+				    CAP_SETUID,	      CAP_SETGID,     CAP_SETPCAP,
+				    CAP_SYS_RESOURCE, CAP_KILL,	      CAP_CHECKPOINT_RESTORE };
+
+	for (unsigned int i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (kept[i] == cap)
+			return true;
+	return false;
+}
+
+/*
+ * Where we may not lower it (no CAP_SETPCAP) nothing is lost: a sandboxed role has no_new_privs, and
+ * probe has no more than it was given.
+ */
+static int drop_bounding_set(bool (*keeps)(int cap))
 {
 	for (int cap = 0; cap_valid(cap); cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno != EINVAL && errno != EPERM)
+		if (!(keeps && keeps(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) &&
+		    errno != EINVAL && errno != EPERM)
 			return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	return 0;
@@ -129,6 +152,28 @@ static int drop_all_capabilities(void)
 	if (cap_set_proc(none))
 		ret = -errno;
 	cap_free(none);
+	return ret;
+}
+
+int sandbox__limit_probe(void)
+{
+	cap_t caps = cap_get_proc();
+	int ret = caps ? drop_bounding_set(probe_keeps) : -ENOMEM;
+
+	for (int cap = 0; cap_valid(cap) && !ret; cap++) {
+		cap_value_t value = cap;
+
+		if (probe_keeps(cap))
+			continue;
+		if (cap_set_flag(caps, CAP_EFFECTIVE, 1, &value, CAP_CLEAR) ||
+		    cap_set_flag(caps, CAP_PERMITTED, 1, &value, CAP_CLEAR) ||
+		    cap_set_flag(caps, CAP_INHERITABLE, 1, &value, CAP_CLEAR))
+			ret = -EINVAL;
+	}
+	if (!ret && cap_set_proc(caps))
+		ret = -errno;
+	if (caps)
+		cap_free(caps);
 	return ret;
 }
 
@@ -155,7 +200,7 @@ int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 					"CAP_SYS_CHROOT",
 					roles__name(sandbox->role), strerror(-ret));
 	}
-	ret = drop_bounding_set();
+	ret = drop_bounding_set(NULL);
 	if (!ret && root && sandbox->uid)
 		ret = drop_ids(sandbox->uid);
 	if (!ret)

@@ -34,6 +34,12 @@ struct sandbox {
 int sandbox__enter(const struct sandbox *sandbox, struct err *err);
 
 /*
+ * probe gives up every capability that it has no use for. Before it has a second thread, and after it
+ * has made the process of a traced command, which keeps all. 0 or -errno.
+ */
+int sandbox__limit_probe(void);
+
+/*
  * Tries what the role must not be able to do (open, socket, bpf, ptrace, exec, fork, setuid …) and
  * prints a line for each with what came of it. Returns how many were not refused.
  */

@@ -137,8 +137,10 @@ int spawn__role(struct role_process *role, const struct spawn_fd *fds, unsigned 
 				roles__name(role->role));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return err__set(err, -errno, "cannot make a control socket: %s", strerror(errno));
+	/* Without CAP_NET_ADMIN as much as anybody may have. */
 	for (int i = 0; i < 2; i++)
-		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+		if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
+			setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	pid = fork();
 	if (pid < 0) {
 		int ret = -errno;
