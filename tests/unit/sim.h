@@ -331,10 +331,14 @@ static bool sim_tail_ends(const char *tail)
 /* Where the head ends in these bytes (offset after it); 0: not in them. */
 static size_t sim_head_end(struct sim_conn *c, int dir, const char *at, size_t len)
 {
+	char *tail = c->tail[dir];
+
 	for (size_t i = 0; i < len; i++) {
-		memmove(c->tail[dir], c->tail[dir] + 1, 3);
-		c->tail[dir][3] = at[i];
-		if (sim_tail_ends(c->tail[dir]))
+		tail[0] = tail[1];
+		tail[1] = tail[2];
+		tail[2] = tail[3];
+		tail[3] = at[i];
+		if (tail[3] == '\n' && sim_tail_ends(tail))
 			return i + 1;
 	}
 	return 0;
