@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+#
+#   make bench          what it costs on this machine, in ratios of one run (root; about eight minutes)
+#   make bench-check    what it costs in instructions, allocations and bytes, against tests/bench/budget.json
+#   make bench-accept   today's figures become the budgets: say in the commit why
+#   make bench-busy     a million checked exchanges under the newest kernel in QEMU (BUSY=1000000)
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
@@ -9,9 +14,27 @@ $(OUTPUT)/bench/empty: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -I$(OUTPUT)/bench -o $@ $< -lbpf
 
+BENCH_TOOLS := $(OUTPUT)/bench/empty $(patsubst %,$(OUTPUT)/tools/%,otlp_sink bpf_info nginx_record replay_cost)
+bench-build: all $(BENCH_TOOLS)
+
 BENCH_ARGS ?=
-bench: all $(OUTPUT)/bench/empty
+bench: bench-build
 	$(Q)tests/deps.sh test
-	$(Q)$(PYTHON) tests/bench/bench.py --sonde $(OUTPUT)/sonde --empty $(OUTPUT)/bench/empty \
-		--json $(OUTPUT)/bench/result.json $(BENCH_ARGS)
-.PHONY: bench
+	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/bench.py --sonde $(OUTPUT)/sonde --empty $(OUTPUT)/bench/empty \
+		--sink $(OUTPUT)/tools/otlp_sink --json $(OUTPUT)/bench/result.json $(BENCH_ARGS)
+
+bench-check: bench-build
+	$(Q)tests/deps.sh test
+	$(Q)tests/vm/kernels.sh k612
+	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/check.py --json $(OUTPUT)/bench/check.json $(BENCH_ARGS)
+bench-accept: bench-build
+	$(Q)tests/deps.sh test
+	$(Q)tests/vm/kernels.sh k612
+	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/check.py --accept --json $(OUTPUT)/bench/check.json $(BENCH_ARGS)
+
+BUSY ?= 1000000
+bench-busy: bench-build
+	$(Q)tests/deps.sh test
+	$(Q)tests/vm/kernels.sh knew
+	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/busy_vm.py --exchanges $(BUSY) --json $(OUTPUT)/bench/busy.json
+.PHONY: bench bench-build bench-check bench-accept bench-busy
