@@ -3,7 +3,8 @@
 #
 # run.sh - the driver behind `make check` and `make test`.
 #
-#   run.sh [PHASE...]       build unit golden coverage includes format fuzz programs backends vm (default: all)
+#   run.sh [PHASE...]       build unit golden coverage includes format fuzz programs backends vm
+#                           (default: all of these)  bench-check (by name only)
 #
 # Every phase leaves "passed failed skipped" in $OUTPUT/test/PHASE.counts and its output in
 # $OUTPUT/test/PHASE.log; a phase that leaves none counts as one failure. The last line printed

@@ -55,7 +55,7 @@ summary() { # SECONDS PHASE...
 prefetch() {
 	local want=" $* "
 	case $want in
-	*" vm "*) background kernels tests/vm/kernels.sh ;;
+	*" vm "* | *" bench-check "*) background kernels tests/vm/kernels.sh ;;
 	esac
 	case $want in
 	*" programs "* | *" backends "*) background venv tests/lib/venv.sh ;;
@@ -191,4 +191,11 @@ phase_backends() {
 phase_vm() {
 	await kernels || return
 	"$PYTHON" tests/vm/matrix.py --counts "$OUT/vm.counts" ${KERNELS:+--kernels "$KERNELS"}
+}
+
+# Figures that depend neither on this machine nor on its load, against their budgets.
+phase_bench-check() {
+	make -j"$JOBS" OUTPUT="$OUTPUT" bench-build || return
+	await kernels || return
+	lines_phase bench-check "$PYTHON" tests/bench/check.py --json "$OUT/bench-check.json"
 }
