@@ -23,6 +23,8 @@
 
 /* Connections whose state the kernel keeps at once (the hash tiers preallocate it). */
 #define SONDE_CONNS_DEFAULT 32768
+/* Processes that a scope by processes holds at once (preallocated in that case). */
+#define SONDE_SCOPE_PROCESSES 16384
 /* Slots in shared memory; a power of two. */
 #define SONDE_SLOTS_DEFAULT 32768
 /* Places tried for a free slot before a connection goes without one. */

@@ -119,7 +119,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, SONDE_SCOPE_PROCESSES);
 	__type(key, __u32);
 	__type(value, __u32);
 } scope_pids SEC(".maps");

@@ -78,6 +78,12 @@ static int maps_prepare(struct capture *c, struct bpf_object *object, const stru
 	map = bpf_object__find_map_by_name(object, "slots_alive");
 	if (map)
 		err = err ?: bpf_map__set_max_entries(map, (c->slots + 63) / 64);
+	/* without a scope by processes only our own are in it */
+	if (!(c->scope & SONDE_SCOPE_PIDS))
+		err = err   ?:
+			      bpf_map__set_max_entries(bpf_object__find_map_by_name(object,
+										    "scope_pids"),
+						       64);
 	bpf_object__for_each_map (map, object) {
 		const char *name = bpf_map__name(map);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,8 +252,10 @@ static void check_misses(struct run *run)
 	struct err err = { "" };
 
 	run->next_check_ns = 0;
-	if (capture__check_misses(run->capture, &err))
-		log_warn("%s", err.text);
+	if (!capture__check_misses(run->capture, &err))
+		return;
+	log_warn("%s", err.text);
+	malloc_trim(0); /* of loading: see run__start() */
 }
 
 /* Everything that is due; when the next thing is. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The start of a run: the command held still, hooks attached, roles started, then the command let go. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,10 @@ int run__start(struct run *run)
 			return ret;
 		}
 	}
-	if (run->capture && (run->plan->agent || run->options->verbose))
+	malloc_trim(0); /* the kernel's types, megabytes of them, were only for loading */
+	/* Whoever traces what runs already is to know from when on requests are seen. */
+	if (run->capture && !run->options->quiet &&
+	    (!run->options->command || run->options->verbose))
 		log_info("hooks are attached, by tier %s", capture__tier(run->capture));
 	return 0;
 }
