@@ -90,6 +90,18 @@ def test_ship_holds_no_map_and_no_program(running):
         assert "bpf" not in os.readlink(fd), os.readlink(fd)
 
 
+def test_roles_are_limited(running):
+    """Protects: no role leaves a core file with payload; a hostile executable cannot make inspect eat the memory."""
+    process, _ = running
+    roles = harness.wait_for(lambda: len(r := roles_of(process.pid)) == 3 and r, "all roles run")
+    for name, pid in roles.items():
+        harness.wait_for(lambda p=pid: status_of(p)["Seccomp"].strip() == "2", "it is in its sandbox")
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.M), name
+        if name == "inspect":
+            assert re.search(rf"^Max address space +{128 << 20} +{128 << 20} ", limits, re.M)
+
+
 CAPABILITIES = {"DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "SYS_CHROOT": 18, "SYS_PTRACE": 19,
                 "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "PERFMON": 38, "BPF": 39, "CHECKPOINT_RESTORE": 40}
 
