@@ -7,6 +7,7 @@ import http.server
 import json
 import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -152,6 +153,59 @@ class HttpSink(Sink):
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class RawSink(Sink):
+    """An HTTP backend, byte by byte: replies(n) gives what the n-th request is answered with (b"": the
+    connection is reset). The connection is closed after each."""
+
+    def __init__(self, replies):
+        super().__init__()
+        self.replies, self.heads = replies, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as file:
+                try:
+                    self.one(connection, file)
+                except OSError:
+                    pass
+
+    def one(self, connection, file):
+        head = {"": file.readline().decode().strip()}
+        for line in iter(file.readline, b"\r\n"):
+            if not line:
+                return
+            name, _, value = line.decode().partition(":")
+            head[name.lower()] = value.strip()
+        body = file.read(int(head["content-length"]))
+        body = gzip.decompress(body) if head.get("content-encoding") == "gzip" else body
+        self.heads.append(head)
+        n, _ = self.add(head[""].split()[1], head, trace_service_pb2.ExportTraceServiceRequest.FromString(body),
+                        len(body))
+        reply = self.replies(n)
+        if not reply:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        connection.sendall(reply)
+        connection.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.listener.close()
 
     def __enter__(self):
         return self

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ship does with each answer of an OTLP backend, and what its account says of it."""
 import email.utils
+import gzip
 import os
+import socket
 import subprocess
 import time
 
@@ -11,7 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 import sink_frames as frames
-from sink_server import CLOSE, HANG, METHOD, GrpcSink, HttpSink, free_port, response, server_context
+from sink_server import CLOSE, HANG, METHOD, GrpcSink, HttpSink, RawSink, free_port, response, server_context
 from sink_ship import Ship, wait_for
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -290,6 +292,164 @@ def test_broken_answers():
         for env in ({}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}):
             with HttpSink(once((200, {}, body))) as sink:
                 assert run(sink, make(1), env=env).account()["acked"] == 1
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def first(reply):
+    return lambda n: reply if n == 0 else OK
+
+
+def reply(status, body, *headers, version="1.1", length=True):
+    lines = [f"HTTP/{version} {status} X", "Content-Type: application/x-protobuf", *headers]
+    if length:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def chunked(status, body, *headers):
+    return reply(status, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), "Transfer-Encoding: chunked", *headers, length=False)
+
+
+def words(text):
+    """google.rpc.Status, as an error's body is."""
+    return status_pb2.Status(code=3, message=text).SerializeToString()
+
+
+LONG = words("no room " * 12500)
+PARTIAL = response(2, "two were too old").SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (reply(400, words("no such tenant"), version="1.0", length=False), "no such tenant"),
+        (chunked(400, words("no such tenant")), "no such tenant"),
+        (reply(400, gzip.compress(words("no such tenant")), "Content-Encoding: gzip"), "no such tenant"),
+        (chunked(400, gzip.compress(words("no such tenant")), "Content-Encoding: gzip"), "no such tenant"),
+        (reply(400, b"not gzip at all", "Content-Encoding: gzip"), "HTTP status 400"),
+        (reply(400, gzip.compress(b"\0" * (64 << 20)), "Content-Encoding: gzip"), "HTTP status 400"),
+        (reply(400, LONG), "no room no room"),
+        (chunked(400, LONG), "no room no room"),
+        (reply(400, words("a\nforged line\x1b[2J")), "HTTP status 400"),
+        (reply(400, b"\xff" * 100_000), "HTTP status 400"),
+        (reply(307, b"", "Location: /elsewhere"), "HTTP status 307"),
+        (reply(308, b"", "Location: http://192.0.2.1/v1/traces"), "HTTP status 308"),
+    ],
+    ids=["http-1.0", "chunked", "gzip", "gzip-chunked", "no-gzip", "gzip-bomb", "long", "long-chunked", "control",
+         "garbage", "307", "308"],
+)
+def test_refusals_in_every_form(answer, said):
+    """Protects: a refusal counts as that, once, in whatever form it comes; its words are shown, bounded."""
+    with RawSink(first(answer)) as sink:
+        ship = run(sink, make(3))
+        assert len(sink.requests) == 1
+    assert (ship.account()["rejected_status"], ship.account()["unconfirmed"]) == (3, 0)
+    assert said in ship.err
+    assert len(ship.err) < 2000 and "\x1b" not in ship.err and "\nforged" not in ship.err
+
+
+@pytest.mark.parametrize(
+    "answer, rejected",
+    [
+        (reply(200, b"", version="1.0", length=False), 0),
+        (reply(200, PARTIAL, version="1.0", length=False), 2),
+        (chunked(200, PARTIAL), 2),
+        (reply(200, gzip.compress(PARTIAL), "Content-Encoding: gzip"), 2),
+        (reply(200, b"not gzip at all", "Content-Encoding: gzip"), 0),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + reply(202, b""), 0),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 0),
+    ],
+    ids=["http-1.0", "partial-1.0", "partial-chunked", "partial-gzip", "no-gzip", "after-100", "204"],
+)
+def test_success_in_every_form(answer, rejected):
+    """Protects: success is success, once, in whatever form it comes; what it refused is counted."""
+    with RawSink(first(answer)) as sink:
+        account = run(sink, make(3)).account()
+        assert len(sink.requests) == 1
+    assert (account["acked"], account["rejected_partial"], account["unconfirmed"]) == (3 - rejected, rejected, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"HTTP/1.1 200", b"\x00\xff garbage\r\n\r\n", b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"x" * 1000) for i in range(2000)) + b"\r\n",
+    ],
+    ids=["reset", "half-status", "garbage", "other-protocol", "cut-body", "bad-chunk", "endless-head"],
+)
+def test_no_answer(answer):
+    """Protects: what is no answer leaves the spans unconfirmed, and they are sent again."""
+    with RawSink(first(answer)) as sink:
+        account = run(sink, make(3)).account()
+        assert len(sink.requests) == 2
+    assert (account["acked"], account["unconfirmed"]) == (3, 3)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_retry_after_with_a_body_in_pieces(status):
+    """Protects: the wait that an error asks for holds, whatever else is in it."""
+    when = email.utils.formatdate(time.time() + 3, usegmt=True)
+    with RawSink(first(chunked(status, gzip.compress(LONG), "Content-Encoding: gzip", f"Retry-After: {when}"))) as sink:
+        account = run(sink, make(3)).account()
+        assert 1.5 < sink.requests[1].at - sink.requests[0].at < 5
+    assert (account["acked"], account["unconfirmed"]) == (3, 0)
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy", "ALL_PROXY"])
+def test_proxy(variable):
+    """Protects: proxies are found as curl finds them, and get the whole URL."""
+    with RawSink(lambda n: OK) as proxy:
+        env = {variable: f"http://127.0.0.1:{proxy.port}", "no_proxy": "other.test"}
+        account = run(proxy, make(2), url="http://collector.test:4318", env=env).account()
+        assert [r.path for r in proxy.requests] == ["http://collector.test:4318/v1/traces"]
+    assert account["acked"] == 2
+
+
+@pytest.mark.parametrize(
+    "url, env",
+    [
+        ("http://collector.test:4318", {"no_proxy": "collector.test"}),
+        ("http://collector.test:4318", {"NO_PROXY": "collector.test"}),
+        ("http://collector.test:4318", {"no_proxy": ".test"}),
+        ("http://collector.test:4318", {"no_proxy": "*"}),
+        ("http://collector.test:4318", {"http_proxy": "", "HTTP_PROXY": "PROXY"}),  # CGI: lower case only
+        ("http://127.0.0.1:1", {}),
+        ("https://collector.test:4318", {}),  # http_proxy is for http
+    ],
+    ids=["no_proxy", "NO_PROXY", "domain", "star", "upper-case", "loopback", "https"],
+)
+def test_no_proxy(url, env):
+    """Protects: what is not for the proxy does not go to it."""
+    with RawSink(lambda n: OK) as proxy:
+        address = f"http://127.0.0.1:{proxy.port}"
+        env = {"http_proxy": address, **{k: v.replace("PROXY", address) for k, v in env.items()}}
+        with Ship("--otlp", url, env=env) as ship:
+            ship.prepare()
+            ship.spans(make(2))
+            said = ship.process.stderr.readline().decode()
+            account = ship.account()
+            ship.process.kill()
+        assert not proxy.requests
+    assert account["queued"] == 2 and "not delivered" in said
+
+
+def test_https_proxy():
+    """Protects: TLS goes through a proxy by CONNECT; HTTPS_PROXY counts in upper case, too."""
+    heads = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        port = proxy.getsockname()[1]
+        with Ship("--otlp", "https://collector.test:4318", env={"HTTPS_PROXY": f"http://127.0.0.1:{port}"}) as ship:
+            ship.prepare()
+            ship.spans(make(2))
+            proxy.settimeout(20)
+            connection, _ = proxy.accept()
+            with connection, connection.makefile("rb") as file:
+                heads.append(file.readline())
+            ship.process.kill()
+    assert heads == [b"CONNECT collector.test:4318 HTTP/1.1\r\n"]
 
 
 def test_backends_dead_for_thirty_seconds():

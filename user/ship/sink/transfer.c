@@ -13,6 +13,8 @@
 
 #define CONNECTION_LIFE_S 3600L
 #define IDLE_LIFE_S 300L
+/* libcurl keeps the heads of an answer, without a bound. */
+#define HEADS_MAX_BYTES (256u << 10)
 
 struct transfers {
 	CURLM *multi;
@@ -34,6 +36,7 @@ struct transfer {
 	struct buf response;
 	struct answer answer;
 	bool json, too_long;
+	size_t heads_bytes;
 };
 
 static void act(struct transfers *ts, curl_socket_t fd, int what)
@@ -143,8 +146,12 @@ static void finish(struct transfer *t, CURLcode code)
 	struct transfer_result result = { .error = NULL };
 
 	t->flying = false;
-	t->flying = false;
-	/* Broken off by ourselves after 4 MiB of answer: its status is known. */
+	/*
+	 * Broken off by ourselves after 4 MiB of answer, or an answer that is not compressed as it
+	 * says: its status is known.
+	 */
+	if (code == CURLE_BAD_CONTENT_ENCODING)
+		t->too_long = true;
 	t->answer.received = (code == CURLE_OK || t->too_long) && t->answer.http_status;
 	if (t->answer.received) {
 		read_body(t);
@@ -248,6 +255,9 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
 	struct transfer *t = arg;
 	long status = 0;
 
+	t->heads_bytes += line.len;
+	if (t->heads_bytes > HEADS_MAX_BYTES)
+		return 0;
 	if (line.len > 5 && !memcmp(line.at, "HTTP/", 5)) {
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 		t->answer = (struct answer){ .grpc = t->config->protocol == SHIP_GRPC,
@@ -370,6 +380,9 @@ static int set_proxy(CURL *easy, bool grpc)
 	int ret;
 
 	list = list ? list : getenv("NO_PROXY");
+	/* Every host, but only where it stands alone (CURLOPT_NOPROXY). */
+	if (list && !strcmp(list, "*"))
+		return curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") ? -ENOMEM : 0;
 	if (list && *list)
 		buf__printf(&text, "%s,", list);
 	buf__add_str(&text, "localhost,127.0.0.1,::1");
@@ -397,6 +410,9 @@ static int set_up(struct transfer *t)
 	if (version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE && reuse_is_broken())
 		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	/* Some compress what they answer whether it was asked for or not. */
+	if (c->protocol != SHIP_GRPC)
+		curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "sonde/" SONDE_VERSION);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
@@ -456,6 +472,7 @@ int transfer__send(struct transfer *t, struct view body, const char *encoding)
 				     .grpc_status = GRPC_NONE,
 				     .wait_ms = -1 };
 	t->too_long = false;
+	t->heads_bytes = 0;
 	*t->error = 0;
 	t->body_bytes = body.len;
 	use_certificates(t->easy, t->config);
