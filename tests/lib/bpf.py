@@ -34,15 +34,17 @@ def held():
     return found
 
 
-def leaked(before):
-    """What came since `before` and no process holds. (Another program on this machine may load some.)"""
-    new = {o for o in objects() if o not in before}
-    return {o for o in new if o[:2] not in held()} if new else set()
-
-
 def assert_nothing_left(before):
-    """The kernel frees objects a moment after their last user has gone."""
-    wait_for(lambda: not leaked(before), "no program, map or link is left behind", 15)
+    """What came since `before` goes, or is held by a process (of another program on this machine). The
+    kernel frees objects a moment after their last user has gone; what comes from now on is not ours."""
+    left = objects() - before
+
+    def gone():
+        nonlocal left
+        left &= objects()
+        return not left or not {o for o in left if o[:2] not in held()}
+
+    wait_for(gone, "no program, map or link is left behind", 15)
 
 
 def children(pid):

@@ -45,7 +45,7 @@
 	X(links_ambiguous,       "no link, though there were candidates") \
 	X(links_agree,           "calls where the header and the thread named the same request") \
 	X(links_disagree,        "calls where they did not") \
-	X(links_unproven,        "spans of programs with an SDK or exports of their own that no export read accounts for: may be told twice") \
+	X(links_unproven,        "spans of programs that export or have an SDK (or could not be looked into), which no export that was read tells of") \
 	X(exports_unread,        "trace exports of programs that could not be read, or not to the end") \
 	X(held_early,            "spans released before their wait was over: the bound of what is held was reached")
 

@@ -224,7 +224,10 @@ bool tracer__covered(struct tracer *tracer, struct node *node)
 	return true;
 }
 
-/* The program has an SDK or exports, but no export that was read tells of this call. */
+/*
+ * The program exports or has an SDK (or could not be looked into), but no export that was read tells
+ * of this call.
+ */
 static bool may_be_told_twice(const struct node *node)
 {
 	const struct process *p = node->process;

@@ -266,6 +266,6 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 		return;
 	buf__printf(out, "sonde: %" PRIu64 " spans may be told twice: ",
 		    ledger->account.trace.links_unproven);
-	buf__add_str(out, "their programs have an SDK, and no export that could be read tells of "
-			  "them\n");
+	buf__add_str(out, "their programs have an SDK or could not be looked into, and no export ");
+	buf__add_str(out, "that could be read tells of them\n");
 }
