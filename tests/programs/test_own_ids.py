@@ -150,3 +150,21 @@ def test_real_sdk_calls_uninstrumented(tmp_path):
     assert len(calls) == count == len(run.kind("SERVER", backend.pids))
     for call in calls:
         assert begun[call.parent_id].attributes["http.target"] == "/plain" + call.path
+
+
+def test_real_sdk_unread(tmp_path):
+    """Protects: exports that cannot be read: both tell, every trace is one tree all the same, the call
+    says of which request it was, and the account says how many may be told twice."""
+    count = 4
+    run, backend, middle, own = run_sdk(tmp_path, "grpc", "/a", count, 2)
+    assert len(run.spans) == 4 * count and run.ledger["links"]["unproven"] == 2 * count
+    assert "may be told twice" in run.stderr
+    everything = run.spans + own
+    check_forest(everything)
+    known = {s.span_id for s in everything}
+    assert not [s for s in everything if s.parent_id and s.parent_id not in known]
+    requests = {s.span_id: s for s in run.kind("SERVER", middle.pids)}
+    for call in run.kind("CLIENT", middle.pids):
+        ((trace_id, span_id, attributes),) = call.links
+        assert requests[span_id].trace_id == trace_id and requests[span_id].path == call.path
+        assert attributes["sonde.link.method"].startswith("thread")
