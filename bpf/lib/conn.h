@@ -5,7 +5,7 @@
 
 #include "task.h"
 
-/* What TCP knows, read once a hit. */
+/* What TCP knows, read once a hit. Of one moment only where the socket's lock is held. */
 struct tcp_now {
 	__u32 write_seq, copied_seq, snd_una, rcv_nxt;
 	__u64 acked, received;
@@ -32,6 +32,17 @@ static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *
 	now->layered = FIELD(tp, inet_conn.icsk_ulp_ops) != NULL;
 	now->fin_received = FIELD(sk, __sk_common.skc_flags) & (1ul << SOCK_FLAG_DONE);
 	return true;
+}
+
+static __always_inline __u32 copied_seq_of(const struct sock *sk)
+{
+#ifdef SONDE_DIRECT
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+
+	return tp ? tp->copied_seq : 0;
+#else
+	return FIELD((const struct tcp_sock *)sk, copied_seq);
+#endif
 }
 
 /* Sequence number of the next byte to be read: a FIN that was read counts as one and is no byte. */
@@ -150,9 +161,12 @@ static __always_inline bool state_sent_fin(__u8 state)
 static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
 				       const struct tcp_now *now, __u32 rx, __u32 tx)
 {
-	__u64 rx_offset = now->received - (__u32)(now->rcv_nxt - rx_seq_of(now)) - rx;
+	__u64 rx_offset = now->received - (__u32)(now->rcv_nxt - rx_seq_of(now));
 	__u64 tx_offset;
 
+	if (rx > rx_offset)
+		rx = rx_offset;
+	rx_offset -= rx;
 	if (state_sent_fin(FIELD(sk, __sk_common.skc_state)))
 		conn->flags |= CONN_FIN_SENT;
 	tx_offset = now->acked + (__u32)(tx_seq_of(conn, now) - now->snd_una) - tx;
@@ -266,27 +280,6 @@ static __always_inline bool conn_matches(const struct conn *conn, const struct s
 
 	return conn->pair == conn_pair(sk) &&
 	       conn->rx_base == now->rcv_nxt - (__u32)now->received && conn->tx_base == tx_base;
-}
-
-/*
- * The connection's state at a call that has moved rx or tx bytes already; what is new is learned,
- * what is another connection's is dropped. NULL: no room (counted).
- */
-static __always_inline struct conn *conn_enter(struct sonde_kcounters *k, const struct sock *sk,
-					       const struct tcp_now *now, __u32 rx, __u32 tx)
-{
-	struct conn *conn = conn_make(k, sk);
-
-	if (conn && !settings.conn_in_storage && (conn->flags & CONN_KNOWN) &&
-	    !conn_matches(conn, sk, now)) {
-		count(k, state_conn_stale, 1);
-		slot_free(conn);
-		conn_remove(sk);
-		conn = conn_make(k, sk);
-	}
-	if (conn && !(conn->flags & CONN_KNOWN))
-		conn_learn(conn, sk, now, rx, tx);
-	return conn;
 }
 
 #endif

@@ -34,8 +34,24 @@ static __always_inline void hold_resolve(struct sonde_kcounters *k, struct conn 
 		end_emit(k, conn, true, conn->tx.ns, conn->tx.offset, 0);
 }
 
-/* Fills the hit but for its bytes and their source. False: not ours. */
-static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx)
+/*
+ * How much of what the call in progress has moved was taken out of the stream: nothing by one that
+ * only peeks. What no entry was seen of (splice, read_sock, zero copy) always takes.
+ */
+static __always_inline __u32 recv_taken(const struct thread *thread, const struct sock *sk,
+					const struct tcp_now *now, __u32 copied)
+{
+	__s32 moved = rx_seq_of(now) - thread->recv.seq;
+
+	if (thread->recv.sk != (__u64)sk)
+		return copied;
+	if (moved <= 0)
+		return 0;
+	return (__u32)moved < copied ? (__u32)moved : copied;
+}
+
+/* Fills the hit but for its bytes and their source. copied: by a receive. False: not ours. */
+static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx, __u32 copied)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct thread *thread;
@@ -50,7 +66,8 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	if (!thread)
 		return false;
 	hit->w = &thread->work;
-	hit->conn = conn_enter(hit->k, sk, &now, 0, 0);
+	hit->conn =
+		conn_enter(hit->k, sk, &now, copied ? recv_taken(thread, sk, &now, copied) : 0, 0);
 	if (!hit->conn)
 		return false;
 	hit->dir = tx ? &hit->conn->tx : &hit->conn->rx;
@@ -169,7 +186,7 @@ static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u6
 {
 	struct hit hit;
 
-	if (!size || !hit_begin(&hit, sk, true))
+	if (!size || !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
 	if (send_fails(sk))
@@ -182,7 +199,7 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
 {
 	struct hit hit;
 
-	if (!size || !hit_begin(&hit, sk, true))
+	if (!size || !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
 	if (send_fails(sk))
@@ -192,13 +209,15 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
 	hit_capture(&hit, size > 0x7fffffff ? 0x7fffffff : size);
 }
 
+/*
+ * The socket is not locked yet: softirqs may be changing its numbers, so nothing is learned of the
+ * connection here. Where its stream stands is changed by readers alone.
+ */
 static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct sonde_kcounters *k;
 	struct thread *thread;
-	struct tcp_now now;
-	struct conn *conn;
 
 	if (!scope_has(sk, id >> 32))
 		return;
@@ -206,15 +225,10 @@ static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg)
 	if (!k)
 		return;
 	thread = thread_get(k, true);
-	if (thread)
-		call_save(&thread->recv, sk, msg);
-	/*
-	 * A connection that is met here is learned here: at tcp_cleanup_rbuf() it is too late to
-	 * tell bytes that were taken from bytes that were only peeked at.
-	 */
-	conn = conn_find(sk);
-	if ((!conn || !(conn->flags & CONN_KNOWN)) && is_tcp(sk) && tcp_now_read(sk, &now))
-		conn_enter(k, sk, &now, 0, 0);
+	if (!thread)
+		return;
+	call_save(&thread->recv, sk, msg);
+	thread->recv.seq = copied_seq_of(sk);
 }
 
 /*
@@ -267,7 +281,7 @@ static __always_inline void entry_recv_done(struct sock *sk, int copied)
 
 	if (copied < 0)
 		copied = 0;
-	if (!hit_begin(&hit, sk, false))
+	if (!hit_begin(&hit, sk, false, copied))
 		return;
 	bytes = hit.w->rx_seq - hit.dir->seq;
 	if (bytes > 0 && copied > 0) {

@@ -23,6 +23,36 @@ static __always_inline bool is_tcp(const struct sock *sk)
 	       FIELD(sk, sk_protocol) == KIPPROTO_TCP;
 }
 
+/* What is kept at this address is a former connection's: its end was missed. */
+static __always_inline void conn_outlived(struct sonde_kcounters *k, const struct sock *sk,
+					  struct conn *conn)
+{
+	count(k, state_conn_stale, 1);
+	if (conn->verdict == SONDE_VERDICT_OTHER || (conn->flags & (CONN_SENT | CONN_OTHER_SENT)))
+		gone_emit(k, conn, SONDE_REC_GONE, conn->flags & CONN_RESET ? SONDE_F_RESET : 0);
+	slot_free(conn);
+	conn_remove(sk);
+}
+
+/*
+ * The connection's state at a call that has moved rx or tx bytes already; what is new is learned,
+ * what is another connection's is dropped. NULL: no room (counted).
+ */
+static __always_inline struct conn *conn_enter(struct sonde_kcounters *k, const struct sock *sk,
+					       const struct tcp_now *now, __u32 rx, __u32 tx)
+{
+	struct conn *conn = conn_make(k, sk);
+
+	if (conn && !settings.conn_in_storage && (conn->flags & CONN_KNOWN) &&
+	    !conn_matches(conn, sk, now)) {
+		conn_outlived(k, sk, conn);
+		conn = conn_make(k, sk);
+	}
+	if (conn && !(conn->flags & CONN_KNOWN))
+		conn_learn(conn, sk, now, rx, tx);
+	return conn;
+}
+
 /* connect(2), in the context of the thread that calls it. */
 static __always_inline void conn_opens(struct sonde_kcounters *k, const struct sock *sk)
 {

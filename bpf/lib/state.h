@@ -84,6 +84,8 @@ struct call {
 	__u64 skip;
 	__u32 segments;
 	__u32 kind;
+	__u32 seq; /* TCP: of the next byte to be read */
+	__u32 pad;
 };
 
 /* A call on a Unix socket whose return is waited for; call.sk 0: none. */
