@@ -3,6 +3,7 @@
  * peer - a deterministic client and server, for the kernel matrix.
  *
  *   peer script             every family and every way of reading and writing; prints what to expect
+ *   peer stress COUNT       the same for COUNT connections over IPv4 and IPv6, by what races most
  *   peer blocked N COUNT    N threads blocked in recv, COUNT requests in turn
  *   peer short COUNT ...    see short.c
  *   peer busy PAIRS COUNT   PAIRS clients and as many servers at full speed, payloads that name themselves
@@ -176,13 +177,16 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 1 && !strcmp(argv[1], "script"))
 		return script__run(argc - 2, argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "stress"))
+		return stress__run(argc - 2, argv + 2);
 	if (argc > 3 && !strcmp(argv[1], "blocked"))
 		return blocked__run(argc - 2, argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "short"))
 		return short__run(argc - 2, argv + 2);
 	if (argc > 3 && !strcmp(argv[1], "busy"))
 		return busy__run(argc - 2, argv + 2);
-	fprintf(stderr, "usage: peer script | blocked THREADS COUNT | short COUNT | busy PAIRS "
-			"COUNT\n");
+	fprintf(stderr, "usage: peer script | stress COUNT | blocked THREADS COUNT | short COUNT | "
+			"busy PAIRS COUNT
+");
 	return 2;
 }

@@ -52,6 +52,7 @@ bool peer__read(struct reader *reader, const struct call *call, char *ret_line, 
 
 /* The parts of the program; each returns an exit status. */
 int script__run(int argc, char **argv);
+int stress__run(int argc, char **argv);
 int blocked__run(int argc, char **argv);
 int busy__run(int argc, char **argv);
 int short__run(int argc, char **argv);

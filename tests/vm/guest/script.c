@@ -146,6 +146,64 @@ static void walk(bool server, enum family family, int listener, const char *wher
 	}
 }
 
+/*
+ * The ways that have most to race for: a request in pieces, or one that is looked at before it is
+ * read; an answer in two calls of different kinds.
+ */
+static const char *const stress_calls[] = { "lines", "write-read", "sendfile",
+					    "peek",  "splice",	   "nonblocking" };
+
+static const struct call *call_named(const char *name)
+{
+	for (unsigned int i = 0; i < n_calls; i++)
+		if (!strcmp(calls[i].name, name))
+			return &calls[i];
+	return NULL;
+}
+
+/* A connection an exchange: the first bytes arrive while the server is about to read, or not yet. */
+static void stress(bool server, enum family family, int listener, const char *where,
+		   unsigned int count)
+{
+	const unsigned int n_ways = sizeof(stress_calls) / sizeof(stress_calls[0]);
+
+	for (unsigned int i = 0; i < count; i++) {
+		const char *way = stress_calls[i % n_ways];
+		struct reader *reader =
+			reader_of(server ? peer__accept(listener) : peer__connect(family, where));
+		char path[256];
+
+		snprintf(path, sizeof(path), "/%s/stress/%s/%u", family_name[family], way, i);
+		if (!server)
+			for (volatile unsigned int wait = i * 37 % 64 * 50; wait; wait--)
+				;
+		exchange(server, reader, call_named(way), path, &shapes[0]);
+		end_of(reader);
+	}
+}
+
+int stress__run(int argc, char **argv)
+{
+	unsigned int count = argc > 0 ? (unsigned int)atoi(argv[0]) : 0;
+	int status = 0, ret = 0;
+
+	for (enum family family = FAMILY_TCP4; family <= FAMILY_TCP6; family++) {
+		char where[128];
+		int listener = peer__listen(family, where, sizeof(where));
+		pid_t child = fork();
+
+		if (child == 0) {
+			stress(true, family, listener, where, count);
+			exit(0);
+		}
+		stress(false, family, -1, where, count);
+		if (waitpid(child, &status, 0) != child || status)
+			ret = 1;
+		close(listener);
+	}
+	return ret;
+}
+
 int script__run(int argc, char **argv)
 {
 	bool only_tcp = argc > 0 && !strcmp(argv[0], "tcp");

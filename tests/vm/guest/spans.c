@@ -221,15 +221,36 @@ struct expectation {
 	char first_extra[256];
 };
 
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct expected *)a)->path, ((const struct expected *)b)->path);
+}
+
+/* The first of those that are expected on a path; n: none. */
+static unsigned int first_of(const struct expectation *all, const char *path)
+{
+	unsigned int low = 0, high = all->n;
+
+	while (low < high) {
+		unsigned int middle = low + (high - low) / 2;
+
+		if (strcmp(all->list[middle].path, path) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static void match(const struct seen *span, void *arg)
 {
 	struct expectation *all = arg;
 
-	for (unsigned int i = 0; i < all->n; i++) {
+	for (unsigned int i = first_of(all, span->path); i < all->n; i++) {
 		struct expected *one = &all->list[i];
 
 		if (strcmp(one->path, span->path))
-			continue;
+			break;
 		if (strcmp(one->method, span->method))
 			continue;
 		if (one->status == span->status) {
@@ -263,12 +284,16 @@ static void read_expected(const char *file, struct expectation *all)
 		if (sscanf(line, "%15s %127s %lld %31s", one.method, one.path, &one.status,
 			   one.reason) < 3)
 			continue;
-		all->list = realloc(all->list, (all->n + 1) * sizeof(one));
-		if (!all->list)
-			die("memory", file);
+		if (!(all->n & (all->n - 1))) {
+			all->list = realloc(all->list, (2 * all->n + 1) * sizeof(one));
+			if (!all->list)
+				die("memory", file);
+		}
 		all->list[all->n++] = one;
 	}
 	fclose(in);
+	if (all->n)
+		qsort(all->list, all->n, sizeof(*all->list), by_path);
 }
 
 /* Does the account say that this tier could not look there? */
