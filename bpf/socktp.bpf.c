@@ -200,7 +200,12 @@ static __noinline int hit_place(struct hit *hit)
 	if (is_unix) {
 		hit->conn = unix_conn(hit->k, hit->sk);
 	} else {
-		if (!tcp_now_read(hit->sk, &now))
+		struct conn *known = conn_find(hit->sk);
+
+		/* the call has returned, and has given the lock back */
+		if (!(known && (known->flags & CONN_KNOWN) ?
+			      tcp_now_read(hit->sk, &now) :
+			      tcp_now_settled(hit->k, hit->sk, &now)))
 			return false;
 		hit->conn =
 			conn_enter(hit->k, hit->sk, &now, hit->tx ? 0 : bytes, hit->tx ? bytes : 0);

@@ -44,6 +44,7 @@
 	/* state that could not be kept */ \
 	X(state_conn_full,       "no room for a connection's state") \
 	X(state_conn_stale,      "a socket address was met with another connection's state") \
+	X(state_conn_unsettled,  "a connection's numbers did not stand still while it was met") \
 	X(state_thread_full,     "no room for a thread's state") \
 	X(state_proc_full,       "no room for a process") \
 	X(state_no_slot,         "a connection without a slot") \
@@ -52,6 +53,7 @@
 	X(hits_send,             "send hook ran in scope") \
 	X(hits_recv,             "receive hook ran in scope") \
 	X(conns_seen,            "connections in scope") \
+	X(conns_joined,          "of these, met after their first byte") \
 	X(conns_http1,           "of these, HTTP/1") \
 	X(conns_other,           "of these, none of ours") \
 	/* line "blind": Unix socket calls whose entry was seen and whose return was not */ \

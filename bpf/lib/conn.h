@@ -23,6 +23,9 @@ static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *
 #else
 	const struct tcp_sock *tp = (const void *)sk;
 #endif
+	/* before rcv_nxt, which then counts the FIN whoever holds the lock */
+	now->fin_received = FIELD(sk, __sk_common.skc_flags) & (1ul << SOCK_FLAG_DONE);
+	barrier();
 	now->write_seq = FIELD(tp, write_seq);
 	now->copied_seq = FIELD(tp, copied_seq);
 	now->snd_una = FIELD(tp, snd_una);
@@ -30,7 +33,43 @@ static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *
 	now->rcv_nxt = FIELD(tp, rcv_nxt);
 	now->received = FIELD(tp, bytes_received);
 	now->layered = FIELD(tp, inet_conn.icsk_ulp_ops) != NULL;
-	now->fin_received = FIELD(sk, __sk_common.skc_flags) & (1ul << SOCK_FLAG_DONE);
+	return true;
+}
+
+/* A process holds it, or a softirq, or a process that works off what came meanwhile. */
+static __always_inline bool sock_is_locked(const struct sock *sk)
+{
+	return FIELD(sk, sk_lock.owned) || FIELD(sk, sk_lock.slock.rlock.raw_lock.val.counter);
+}
+
+#define TCP_NOW_TRIES 8
+
+/*
+ * The same where the caller does not hold the lock. Numbers only grow, and by their holder: two
+ * readings that agree, around a moment at which nobody held it, are what they were at that moment.
+ */
+static __noinline int tcp_now_settled(struct sonde_kcounters *k, const struct sock *sk,
+				      struct tcp_now *now)
+{
+	struct tcp_now before = {};
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < TCP_NOW_TRIES; i++) {
+		bool locked;
+
+		if (!tcp_now_read(sk, &before))
+			return false;
+		barrier();
+		locked = sock_is_locked(sk);
+		barrier();
+		if (!tcp_now_read(sk, now))
+			return false;
+		if (!locked && before.rcv_nxt == now->rcv_nxt && before.received == now->received &&
+		    before.snd_una == now->snd_una && before.acked == now->acked &&
+		    before.write_seq == now->write_seq && before.copied_seq == now->copied_seq)
+			return true;
+	}
+	count(k, state_conn_unsettled, 1);
 	return true;
 }
 
@@ -155,24 +194,29 @@ static __always_inline bool state_sent_fin(__u8 state)
 }
 
 /*
- * First input or output: where the streams stand. rx and tx are the bytes that the call in
- * progress has moved already. Offsets from bytes_acked and bytes_received: 64 bits, exact.
+ * First input or output: where the streams stand. rx and tx are the bytes that went by in sight
+ * already. Offsets from bytes_acked and bytes_received: 64 bits, exact.
  */
 static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
-				       const struct tcp_now *now, __u32 rx, __u32 tx)
+				       const struct tcp_now *now, __u64 rx, __u64 tx)
 {
 	__u64 rx_offset = now->received - (__u32)(now->rcv_nxt - rx_seq_of(now));
 	__u64 tx_offset;
 
+	if (state_sent_fin(FIELD(sk, __sk_common.skc_state)))
+		conn->flags |= CONN_FIN_SENT;
+	tx_offset = now->acked + (__u32)(tx_seq_of(conn, now) - now->snd_una);
+	if (conn->role == SONDE_ROLE_ACTIVE) {
+		/* its SYN; and its connect(2) was seen, so that all of it was in sight */
+		tx_offset -= !!tx_offset;
+		rx = rx_offset;
+		tx = tx_offset;
+	}
 	if (rx > rx_offset)
 		rx = rx_offset;
 	rx_offset -= rx;
-	if (state_sent_fin(FIELD(sk, __sk_common.skc_state)))
-		conn->flags |= CONN_FIN_SENT;
-	tx_offset = now->acked + (__u32)(tx_seq_of(conn, now) - now->snd_una) - tx;
-	if (conn->role == SONDE_ROLE_ACTIVE)
-		tx_offset -= 1; /* its SYN */
-	else if (tx_offset == 0)
+	tx_offset -= tx;
+	if (tx_offset == 0 && conn->role != SONDE_ROLE_ACTIVE)
 		conn->role = SONDE_ROLE_PASSIVE;
 
 	conn->rx.seq = rx_seq_of(now) - rx;

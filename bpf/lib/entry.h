@@ -35,8 +35,9 @@ static __always_inline void hold_resolve(struct sonde_kcounters *k, struct conn 
 }
 
 /*
- * How much of what the call in progress has moved was taken out of the stream: nothing by one that
- * only peeks. What no entry was seen of (splice, read_sock, zero copy) always takes.
+ * How much was taken out of the stream since this thread's receive was entered: nothing by one that
+ * only peeks; by one that is over, what its own hook has missed. copied: what the receive that is
+ * in progress has moved, 0: none is. What has no entry (splice, read_sock, zero copy) always takes.
  */
 static __always_inline __u32 recv_taken(const struct thread *thread, const struct sock *sk,
 					const struct tcp_now *now, __u32 copied)
@@ -45,9 +46,7 @@ static __always_inline __u32 recv_taken(const struct thread *thread, const struc
 
 	if (thread->recv.sk != (__u64)sk)
 		return copied;
-	if (moved <= 0)
-		return 0;
-	return (__u32)moved < copied ? (__u32)moved : copied;
+	return moved > 0 ? moved : 0;
 }
 
 /* Fills the hit but for its bytes and their source. copied: by a receive. False: not ours. */
@@ -66,8 +65,7 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	if (!thread)
 		return false;
 	hit->w = &thread->work;
-	hit->conn =
-		conn_enter(hit->k, sk, &now, copied ? recv_taken(thread, sk, &now, copied) : 0, 0);
+	hit->conn = conn_enter(hit->k, sk, &now, recv_taken(thread, sk, &now, copied), 0);
 	if (!hit->conn)
 		return false;
 	hit->dir = tx ? &hit->conn->tx : &hit->conn->rx;

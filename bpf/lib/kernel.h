@@ -60,8 +60,24 @@ struct sk_buff_head {
 	__u32 qlen;
 };
 
+/* What a lock begins with; with PREEMPT_RT another one, which then counts as free. */
+struct qspinlock {
+	atomic_t val;
+};
+struct raw_spinlock {
+	struct qspinlock raw_lock;
+};
+struct spinlock {
+	struct raw_spinlock rlock;
+};
+typedef struct {
+	struct spinlock slock;
+	int owned;
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	struct sk_buff_head sk_receive_queue;
 	int sk_err;
 	int sk_wmem_queued;

@@ -48,8 +48,11 @@ static __always_inline struct conn *conn_enter(struct sonde_kcounters *k, const 
 		conn_outlived(k, sk, conn);
 		conn = conn_make(k, sk);
 	}
-	if (conn && !(conn->flags & CONN_KNOWN))
+	if (conn && !(conn->flags & CONN_KNOWN)) {
 		conn_learn(conn, sk, now, rx, tx);
+		if (!(conn->flags & CONN_FROM_START))
+			count(k, conns_joined, 1);
+	}
 	return conn;
 }
 

@@ -186,6 +186,7 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	add_links(root, trace, n_trace);
 	connections = add_object(root, "connections");
 	set(connections, "seen", ledger->kernel.conns_seen);
+	set(connections, "joined", ledger->kernel.conns_joined);
 	set(connections, "http1", ledger->kernel.conns_http1);
 	set(connections, "not_decoded", ledger->kernel.conns_other);
 	text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);

@@ -206,6 +206,23 @@ static int balance(const char *file)
 	return bad;
 }
 
+/*
+ * Connections that were not seen from their first byte on: nothing else says what passed before. Whoever is
+ * traced from the beginning has none.
+ */
+static long long met_late(json_t *ledger, char *text, size_t len)
+{
+	json_t *connections = json_object_get(ledger, "connections");
+	long long joined = json_integer_value(json_object_get(connections, "joined"));
+	size_t at;
+
+	reasons(ledger, "state", NULL, text, len);
+	at = strlen(text);
+	if (joined)
+		snprintf(text + at, len - at, " connections.joined=%lld", joined);
+	return joined;
+}
+
 /* One expected exchange, and how often each side of it was seen. */
 struct expected {
 	char method[16], path[128], reason[32];
@@ -321,7 +338,7 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 	unsigned int missing = 0, missing_unix = 0, doubled = 0, unseen = 0, split = 0;
 	json_t *ledger = load(ledger_file);
 	char why[1024] = "";
-	long long counted;
+	long long counted, late;
 
 	read_expected(list, &all);
 	read_spans(out, match, &all);
@@ -355,12 +372,14 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 		  reasons(ledger, "bytes", "gap", why, sizeof(why)) +
 		  reasons(ledger, "exchanges", "dropped", why, sizeof(why)) +
 		  reasons(ledger, "unseen", NULL, why, sizeof(why));
+	late = met_late(ledger, why, sizeof(why));
 	printf("%u exchanges, %u sides missing on TCP, %u on Unix sockets, %u doubled, %u "
 	       "in two traces, %u unseen%s\n",
 	       all.n, missing, missing_unix, doubled, split, unseen, why);
 	if (mode == MODE_DEMOTED)
 		return missing + missing_unix > counted || doubled || all.extra;
-	return missing || missing_unix > counted || doubled || all.extra || split > counted;
+	return (mode == MODE_EXACT && late) || missing || missing_unix > counted || doubled ||
+	       all.extra || split > counted;
 }
 
 struct busy {

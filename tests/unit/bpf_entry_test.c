@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The kernel side itself, on helpers in miniature (bpf/bpf_helpers.h): what processors do to each
+ * other is played through at every place where a program reads.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+/* Not all of what is included is used, and half of its pragmas are another compiler's. */
+#pragma GCC diagnostic ignored "-Wparentheses"
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#ifndef __TARGET_ARCH_x86
+#define __TARGET_ARCH_x86
+#endif
+/*
+ * The kernel's own layouts do not matter to the programs; here, flavours have to lie on each other:
+ * an iterator begins with the address that it points at, a tcp_sock with its sock.
+ */
+#define iov_offset                                                                                 \
+	at;                                                                                        \
+	unsigned long iov_offset
+#define inet_conn room[64], inet_conn
+#include "../../bpf/lib/kernel.h"
+#undef inet_conn
+#undef iov_offset
+
+/* Constant to the programs, and set here. */
+#define settings settings_of_probe
+#include "../../bpf/lib/maps.h"
+#undef settings
+static struct sonde_settings settings = {
+	.cpus = 1, .slots = 4, .slot_mask = 3, .ring_bytes = 65536
+};
+
+#include "../../bpf/lib/entry.h"
+
+#define ISN_RX 5000u
+#define ISN_TX 9000u
+#define REQUEST "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+#define RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+static struct task_struct task;
+static struct pid task_pid;
+static struct signal_struct task_signal;
+static struct net net;
+static struct tcp_sock tp;
+static struct sock *const sk = (struct sock *)&tp;
+static struct msghdr msg;
+
+/* A socket that was just accepted, and nothing known of it. */
+static void accepted(void)
+{
+	memset(&tp, 0, sizeof(tp));
+	sk->__sk_common.skc_family = SONDE_AF_INET;
+	sk->__sk_common.skc_state = TCP_ESTABLISHED;
+	sk->__sk_common.skc_num = 80;
+	sk->__sk_common.skc_dport = 40000;
+	sk->__sk_common.skc_net.net = &net;
+	sk->sk_protocol = KIPPROTO_TCP;
+	sk->sk_sndbuf = 1 << 20;
+	tp.copied_seq = tp.rcv_nxt = ISN_RX;
+	tp.write_seq = tp.snd_una = ISN_TX;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	shim_reset();
+	shim_meanwhile = NULL;
+	shim.pid_tgid = 7ull << 32 | 7;
+	shim.task = &task;
+	task.group_leader = &task;
+	task.thread_pid = &task_pid;
+	task.signal = &task_signal;
+	accepted();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	shim_reset();
+	return 0;
+}
+
+/* ---- what TCP does ---- */
+
+static void arrive(uint32_t bytes)
+{
+	tp.bytes_received += bytes;
+	tp.rcv_nxt += bytes;
+}
+
+static void recv_enters(const char *at)
+{
+	msg.msg_iter =
+		(struct iov_iter){ .at = (unsigned long)at, .count = 4096, .iter_type = ITER_UBUF };
+	entry_recv(sk, &msg);
+}
+
+/* The reader's copy of n bytes is done; taken: they leave the stream. */
+static void recv_copies(uint32_t n, bool taken)
+{
+	msg.msg_iter.count -= n;
+	msg.msg_iter.iov_offset += n;
+	if (taken)
+		tp.copied_seq += n;
+	entry_recv_done(sk, (int)n);
+}
+
+static void send_all(const char *text)
+{
+	uint32_t n = (uint32_t)strlen(text);
+
+	msg.msg_iter =
+		(struct iov_iter){ .at = (unsigned long)text, .count = n, .iter_type = ITER_UBUF };
+	entry_send(sk, &msg, n);
+	tp.write_seq += n;
+}
+
+/* ---- what came of it ---- */
+
+static const struct sonde_rec *record(unsigned int type, unsigned int nth)
+{
+	for (struct shim_record *r = shim.first; r; r = r->next) {
+		const struct sonde_rec *rec = (const void *)r->data;
+
+		if (r->ring == &ring && rec->type == type && !nth--)
+			return rec;
+	}
+	return NULL;
+}
+
+/* One request was seen from the connection's first byte on, and every byte is accounted for. */
+static void assert_whole_request(void)
+{
+	const struct sonde_rec_conn *conn = (const void *)record(SONDE_REC_CONN, 0);
+	const struct sonde_rec_data *data = (const void *)record(SONDE_REC_DATA, 0);
+	const struct sonde_kcounters *k = counters();
+
+	assert_non_null(conn);
+	assert_true(conn->from_start);
+	assert_int_equal(conn->rx_base, ISN_RX);
+	assert_int_equal(conn->tx_base, ISN_TX);
+	assert_int_equal(conn->rx_offset, 0);
+	assert_int_equal(conn->role, SONDE_ROLE_PASSIVE);
+	assert_non_null(data);
+	assert_null(record(SONDE_REC_DATA, 1));
+	assert_int_equal(data->h.flags & (SONDE_F_START | SONDE_F_TURN_START | SONDE_F_BEGUN),
+			 SONDE_F_START | SONDE_F_TURN_START | SONDE_F_BEGUN);
+	assert_int_equal(data->offset, 0);
+	assert_int_equal(data->copied, strlen(REQUEST));
+	assert_memory_equal(data->payload, REQUEST, strlen(REQUEST));
+	assert_int_equal(k->turns_begun, 1);
+	assert_int_equal(k->conns_seen, 1);
+	assert_int_equal(k->conns_joined, 0);
+	assert_int_equal(k->state_conn_stale, 0);
+	assert_int_equal(k->bytes_sequence, strlen(REQUEST));
+	assert_int_equal(k->bytes_captured, strlen(REQUEST));
+}
+
+/* A segment that another processor receives: under the lock, in two writes, at these two reads. */
+static struct {
+	unsigned int reads, first, second, bytes;
+	bool begun, done;
+} segment;
+
+static void segment_steps(void)
+{
+	if (!segment.begun && segment.reads >= segment.first) {
+		segment.begun = true;
+		sk->sk_lock.slock.rlock.raw_lock.val.counter = 1;
+		tp.bytes_received += segment.bytes;
+	}
+	if (segment.begun && !segment.done && segment.reads >= segment.second) {
+		segment.done = true;
+		tp.rcv_nxt += segment.bytes;
+		sk->sk_lock.slock.rlock.raw_lock.val.counter = 0;
+	}
+	segment.reads++;
+}
+
+static void segment_set(unsigned int first, unsigned int second, unsigned int bytes)
+{
+	memset(&segment, 0, sizeof(segment));
+	segment.first = first;
+	segment.second = second;
+	segment.bytes = bytes;
+	shim_meanwhile = segment_steps;
+}
+
+static void segment_ends(void)
+{
+	shim_meanwhile = NULL;
+	segment.reads = ~0u;
+	segment_steps();
+}
+
+#define READS_MAX 40
+
+/* The defect: a connection that was learned in the middle of a segment lost its first request. */
+static void test_segment_arrives_at_entry(void **state)
+{
+	for (unsigned int first = 0; first < READS_MAX; first++) {
+		for (unsigned int second = first; second < READS_MAX; second++) {
+			setup(state);
+			segment_set(first, second, strlen(REQUEST));
+			recv_enters(REQUEST);
+			segment_ends();
+			recv_copies(strlen(REQUEST), true);
+			assert_whole_request();
+		}
+	}
+}
+
+/* The reader sleeps first: tcp_cleanup_rbuf() is called before, with nothing copied. */
+static void test_reader_sleeps(void **state)
+{
+	(void)state;
+	recv_enters(REQUEST);
+	recv_copies(0, false);
+	assert_null(record(SONDE_REC_CONN, 0));
+	arrive(strlen(REQUEST));
+	recv_copies(strlen(REQUEST), true);
+	assert_whole_request();
+}
+
+/* What is only peeked at was not read, on a connection that is new, too. */
+static void test_peek_on_a_new_connection(void **state)
+{
+	(void)state;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), false);
+	assert_null(record(SONDE_REC_DATA, 0));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	assert_whole_request();
+}
+
+/* Two threads enter; the one that gets the lock first takes all. */
+static void test_two_readers(void **state)
+{
+	(void)state;
+	recv_enters(REQUEST);
+	shim.pid_tgid = 7ull << 32 | 8;
+	recv_enters(REQUEST);
+	arrive(strlen(REQUEST));
+	recv_copies(strlen(REQUEST), true);
+	shim.pid_tgid = 7ull << 32 | 7;
+	entry_recv_done(sk, 0);
+	assert_whole_request();
+}
+
+/* The end of a connection was missed, and its address is another's: both are whole. */
+static void test_address_used_again(void **state)
+{
+	const struct sonde_rec_gone *gone;
+	const struct sonde_rec_conn *conn;
+
+	(void)state;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	send_all(RESPONSE);
+	accepted();
+	sk->__sk_common.skc_dport = 40001;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+
+	assert_int_equal(counters()->state_conn_stale, 1);
+	assert_int_equal(counters()->turns_begun, 2);
+	assert_int_equal(counters()->conns_joined, 0);
+	gone = (const void *)record(SONDE_REC_GONE, 0);
+	assert_non_null(gone);
+	assert_int_equal(gone->tx_offset, strlen(RESPONSE));
+	conn = (const void *)record(SONDE_REC_CONN, 1);
+	assert_non_null(conn);
+	assert_true(conn->from_start);
+	assert_true(conn->h.conn != gone->h.conn);
+}
+
+/* Hits that this kernel misses (fentry, where it is preemptible) are bytes in a gap. */
+static void test_first_read_missed(void **state)
+{
+	const struct sonde_rec_conn *conn;
+
+	(void)state;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	tp.copied_seq += strlen(REQUEST);
+	send_all(RESPONSE);
+	conn = (const void *)record(SONDE_REC_CONN, 0);
+	assert_non_null(conn);
+	assert_true(conn->from_start);
+	life_destroy_sock(sk);
+	assert_int_equal(counters()->conns_joined, 0);
+	assert_int_equal(counters()->gap_missed, strlen(REQUEST));
+	assert_int_equal(counters()->bytes_sequence, strlen(REQUEST) + strlen(RESPONSE));
+}
+
+static void test_first_write_missed(void **state)
+{
+	(void)state;
+	tp.write_seq = tp.snd_una = 0;
+	life_set_state(sk, TCP_CLOSE, TCP_SYN_SENT);
+	tp.write_seq = ISN_TX; /* after its SYN, */
+	tp.snd_una = ISN_TX;   /* which was answered */
+	tp.bytes_acked = 1;
+	tp.write_seq += strlen(REQUEST);
+	arrive(strlen(RESPONSE));
+	recv_enters(RESPONSE);
+	recv_copies(strlen(RESPONSE), true);
+	life_destroy_sock(sk);
+	assert_int_equal(counters()->conns_joined, 0);
+	assert_int_equal(counters()->gap_missed, strlen(REQUEST));
+	assert_int_equal(counters()->bytes_sequence, strlen(REQUEST) + strlen(RESPONSE));
+}
+
+/* A connection that is older says so, and is counted. */
+static void test_met_in_mid_life(void **state)
+{
+	const struct sonde_rec_conn *conn;
+
+	(void)state;
+	arrive(1000);
+	tp.copied_seq += 1000;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	conn = (const void *)record(SONDE_REC_CONN, 0);
+	assert_non_null(conn);
+	assert_false(conn->from_start);
+	assert_int_equal(conn->rx_offset, 1000);
+	assert_int_equal(counters()->conns_joined, 1);
+	assert_int_equal(counters()->bytes_sequence, strlen(REQUEST));
+}
+
+/* Without the lock (the socket tracepoints): never numbers of two moments, or it is counted. */
+static void test_numbers_without_the_lock(void **state)
+{
+	for (unsigned int first = 0; first < READS_MAX; first++) {
+		for (unsigned int second = first; second < 3 * READS_MAX; second++) {
+			struct sonde_kcounters *k;
+			struct tcp_now now;
+
+			setup(state);
+			k = counters();
+			arrive(50);
+			segment_set(first, second, 70);
+			assert_true(tcp_now_settled(k, sk, &now));
+			if (!k->state_conn_unsettled)
+				assert_int_equal(now.rcv_nxt - (uint32_t)now.received, ISN_RX);
+		}
+	}
+	/* nobody interferes: at once */
+	setup(state);
+	segment.reads = 0;
+	segment_set(~0u, ~0u, 0);
+	{
+		struct tcp_now now;
+
+		assert_true(tcp_now_settled(counters(), sk, &now));
+		assert_true(segment.reads < READS_MAX);
+	}
+	assert_int_equal(counters()->state_conn_unsettled, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_segment_arrives_at_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reader_sleeps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_peek_on_a_new_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_readers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_address_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_read_missed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_write_missed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_met_in_mid_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers_without_the_lock, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
