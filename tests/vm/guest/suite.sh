@@ -75,6 +75,7 @@ test_programs() { # TIER
 }
 cat >/tmp/programs.sh <<'END'
 peer script >script.expected || exit 1
+peer stress 30 >>script.expected || exit 1
 peer blocked 40 400 >tcp.expected || exit 1
 for process in /proc/[0-9]*; do
 	case $(tr '\0' ' ' <$process/cmdline 2>/dev/null) in
