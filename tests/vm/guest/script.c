@@ -166,20 +166,22 @@ static void stress(bool server, enum family family, int listener, const char *wh
 		   unsigned int count)
 {
 	const unsigned int n_ways = sizeof(stress_calls) / sizeof(stress_calls[0]);
+	struct reader *reader = reader_of(-1);
 
 	for (unsigned int i = 0; i < count; i++) {
 		const char *way = stress_calls[i % n_ways];
-		struct reader *reader =
-			reader_of(server ? peer__accept(listener) : peer__connect(family, where));
 		char path[256];
 
+		reader->len = 0;
+		reader->fd = server ? peer__accept(listener) : peer__connect(family, where);
 		snprintf(path, sizeof(path), "/%s/stress/%s/%u", family_name[family], way, i);
 		if (!server)
 			for (volatile unsigned int wait = i * 37 % 64 * 50; wait; wait--)
 				;
 		exchange(server, reader, call_named(way), path, &shapes[0]);
-		end_of(reader);
+		close(reader->fd);
 	}
+	free(reader);
 }
 
 int stress__run(int argc, char **argv)
