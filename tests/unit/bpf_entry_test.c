@@ -38,7 +38,7 @@ static struct sonde_settings settings = {
 	.cpus = 1, .slots = 4, .slot_mask = 3, .ring_bytes = 65536
 };
 
-#include "../../bpf/lib/entry.h"
+#include "../../bpf/lib/unix_call.h"
 
 #define ISN_RX 5000u
 #define ISN_TX 9000u

@@ -186,7 +186,6 @@ int main(int argc, char **argv)
 	if (argc > 3 && !strcmp(argv[1], "busy"))
 		return busy__run(argc - 2, argv + 2);
 	fprintf(stderr, "usage: peer script | stress COUNT | blocked THREADS COUNT | short COUNT | "
-			"busy PAIRS COUNT
-");
+			"busy PAIRS COUNT\n");
 	return 2;
 }
