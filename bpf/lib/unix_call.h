@@ -109,8 +109,11 @@ static __always_inline void unix_capture(struct sonde_kcounters *k, const struct
 	hit.w->unsure = hit.w->rx_end = 0;
 	hit.w->rx_seq = 0;
 	hit.w->flags = hit.dir->flags & DIR_ADRIFT ? SONDE_F_GAP_BEFORE : 0;
-	if (!is_kernel_thread(hit.k))
+	if (!is_kernel_thread(hit.k)) {
 		source_of_call(&hit.w->source, &thread->unix_call.call, 0);
+		if (hit.w->source.kind == SOURCE_NONE)
+			count(hit.k, unseen_no_user_buffer, 1);
+	}
 	hit.w->bytes = ret;
 	turn_advance(&hit);
 	capture(&hit);
