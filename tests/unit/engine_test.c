@@ -1275,6 +1275,19 @@ static void unix_pairs(void **state)
 	assert_true(sim_ended_at(0)->edge.known);
 	assert_true(sim_ended_at(0)->edge.unix_pair);
 	assert_int_equal(sim_ended_at(0)->edge.pair[1], 4);
+
+	/* after an exchange that was missed offsets are not sure: no edge from there on */
+	c->adrift = true;
+	c->off[RX] += 100;
+	c->off[TX] += 100;
+	sim_say(c, RX, GET);
+	c->adrift = false;
+	sim_say(c, TX, OK5);
+	sim_say(c, RX, GET);
+	sim_say(c, TX, OK5);
+	assert_int_equal(sim_n_ended, 3);
+	assert_false(sim_ended_at(1)->edge.known);
+	assert_false(sim_ended_at(2)->edge.known);
 }
 
 static void refused_messages(void **state)

@@ -44,6 +44,7 @@ struct sim_conn {
 	uint64_t wish;
 	uint32_t tgid, tid;
 	struct sonde_evidence evidence;
+	bool adrift; /* bytes passed that no hook saw */
 };
 
 struct sim {
@@ -287,7 +288,8 @@ static void sim_data(struct sim_conn *c, int dir, uint16_t flags, const char *at
 	rec->h.type = SONDE_REC_DATA;
 	rec->h.flags = (uint16_t)(flags | (dir == TX ? SONDE_F_TX : 0) |
 				  (sim->unsure && dir == TX ? SONDE_F_UNSURE : 0) |
-				  (c->lost ? SONDE_F_LOST_BEFORE : 0));
+				  (c->lost ? SONDE_F_LOST_BEFORE : 0) |
+				  (c->adrift ? SONDE_F_GAP_BEFORE : 0));
 	rec->h.ns = sim->now;
 	rec->h.conn = c->id;
 	rec->tgid = c->tgid;
