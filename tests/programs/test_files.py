@@ -3,15 +3,12 @@
 
 import fcntl
 import os
-import signal
 import stat
 import subprocess
 
 import pytest
 
-import bpf
-import servers
-from harness import SONDE, finish, scene_results, start_trace, wait_for, write_scene
+from harness import SONDE
 
 SOMEBODY = 4321
 
@@ -71,28 +68,3 @@ def test_a_recording_is_the_owners(tmp_path):
     os.chown(there, SOMEBODY, SOMEBODY)
     done = subprocess.run([SONDE, "record", "-o", there, "--", "true"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 125 and "belongs to somebody else" in done.stderr
-
-
-def test_an_inspect_that_dies_at_work(tmp_path):
-    """Protects: those that wait when inspect dies are looked at by the next one, at once."""
-    server = servers.Nginx(tmp_path)
-    copies = []
-    for i in range(6):
-        copies.append(tmp_path / f"client{i}")
-        subprocess.run(["cp", "/usr/bin/curl", copies[-1]], check=True)
-    clients = [{"cmd": ["sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; sleep 0.{i}; "
-                        f"{copy} -s -o /dev/null {server.url(f'/{i}')}"], "together": i < 5}
-               for i, copy in enumerate(copies)]
-    clients.append(["sh", "-c", f"while [ ! -e {tmp_path}/end ]; do sleep 0.05; done"])
-    sonde = start_trace(write_scene(tmp_path, [server], clients), tmp_path)
-    inspect = wait_for(lambda: bpf.roles(sonde.pid).get("inspect"), "inspect runs")
-    wait_for(lambda: "Seccomp:\t2" in open(f"/proc/{inspect}/status").read(), "it is in its sandbox")
-    os.kill(inspect, signal.SIGSTOP)
-    (tmp_path / "go").touch()
-    wait_for(lambda: server.logged() == len(copies), "all have asked")
-    os.kill(inspect, signal.SIGKILL)
-    (tmp_path / "end").touch()
-    run = scene_results(finish(sonde), [server])
-    known = [s for s in run.spans if s.kind == "CLIENT" and s.resource.get("telemetry.sdk.language") in ("native", "cpp")]
-    # The one that inspect was at counts as unknown.
-    assert len(known) >= len(copies) - 1, [s.resource.get("telemetry.sdk.language") for s in run.spans]
