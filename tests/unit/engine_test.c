@@ -364,7 +364,7 @@ static void end_by_slot(void **state)
 	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_PASSIVE, true);
 	sim_say(c, RX, GET);
 	/* the slot is read after the body passed, the record was written before */
-	c->off[TX] = sizeof(HEAD("3000")) - 1 + 3000;
+	c->off[TX] = c->slot_off[TX] = sizeof(HEAD("3000")) - 1 + 3000;
 	c->ns[TX] = sim->now + 777;
 	c->turn++;
 	c->last = TX;

@@ -35,9 +35,11 @@ enum { RX = 0, TX = 1 };
 struct sim_conn {
 	struct sim *sim;
 	uint64_t id, off[2], ns[2], watermark[2];
+	uint64_t slot_off[2]; /* as of the last call that was seen in that direction */
 	uint32_t slot, turn;
 	int last; /* direction of the last byte, -1 */
 	bool head[2], maybe[2], lost, silent;
+	bool gap[2], unseen[2]; /* calls were missed: not told yet; since the last one seen */
 	char tail[2][4];
 	char first[2][16];
 	uint8_t first_len[2];
@@ -59,6 +61,8 @@ struct sim {
 	uint64_t want[64];
 	uint32_t n_want;
 	bool unsure, lose;		 /* calls say what is asked for; records are lost */
+	bool miss;			 /* no hook sees the call */
+	uint64_t missed;		 /* calls that were */
 	uint32_t capture;		 /* bytes of a call that are captured at most; 0: all */
 	uint32_t tx_base, rx_base, tgid; /* of the next connection; 0: 1000, 2000, 100 */
 	struct buf *frames;		 /* where what comes out is kept, or NULL */
@@ -95,8 +99,8 @@ static void sim_answer_slots(struct sim *sim)
 			continue;
 		m.index = c->slot;
 		m.slot = (struct sonde_slot){ .conn = c->id,
-					      .tx_offset = c->off[TX],
-					      .rx_offset = c->off[RX],
+					      .tx_offset = c->slot_off[TX],
+					      .rx_offset = c->slot_off[RX],
 					      .tx_ns = c->ns[TX],
 					      .rx_ns = c->ns[RX] };
 		assert_int_equal(sim_feed_raw(sim, MSG_SLOT, &m, sizeof(m)), 0);
@@ -228,7 +232,7 @@ static struct sim_conn *sim_connect(struct sim *sim, uint8_t role, bool from_sta
 	c->tgid = sim->tgid ?: 100;
 	c->tid = c->tgid + 1;
 	if (!from_start)
-		c->off[RX] = 5000, c->off[TX] = 7000;
+		c->off[RX] = c->slot_off[RX] = 5000, c->off[TX] = c->slot_off[TX] = 7000;
 	rec.h.conn = c->id;
 	rec.slot = c->slot;
 	rec.tgid = c->tgid;
@@ -308,7 +312,7 @@ static void sim_data(struct sim_conn *c, int dir, uint16_t flags, const char *at
 			sim->begun_lost++;
 		return;
 	}
-	c->lost = false;
+	c->lost = c->gap[dir] = false;
 	memcpy(rec->payload, at, copied);
 	sim_record(sim, rec, sizeof(*rec) + copied);
 }
@@ -350,18 +354,29 @@ static size_t sim_head_end(struct sim_conn *c, int dir, const char *at, size_t l
 static void sim_call(struct sim_conn *c, int dir, const char *at, size_t len)
 {
 	struct sim *sim = c->sim;
-	bool begins = c->last != dir, captured = false;
+	bool begins = c->last != dir || c->unseen[!dir], captured = false;
 	uint64_t offset = c->off[dir];
 	uint16_t flags = 0;
 	size_t copied = sim->capture && len > sim->capture ? sim->capture : len, end;
 	int kind;
 
 	sim->now += sim->step;
-	if (begins) {
-		c->turn++;
-		c->last = dir;
-		flags |= SONDE_F_TURN_START;
+	if (sim->miss) {
+		sim->missed++;
+		c->off[dir] += len;
+		c->gap[dir] = c->unseen[dir] = true;
+		return;
 	}
+	if (begins) {
+		c->turn += c->unseen[0] || c->unseen[1] ? 2 : 1;
+		c->last = dir;
+		flags |= c->unseen[dir] ? 0 : SONDE_F_TURN_START;
+	}
+	if (c->gap[dir])
+		flags |= SONDE_F_GAP_BEFORE;
+	if (c->unseen[dir])
+		c->head[dir] = false;
+	c->unseen[0] = c->unseen[1] = false;
 	if (c->wish & SONDE_WISH_IGNORE) {
 		copied = 0;
 	} else if (begins || !c->head[dir]) {
@@ -420,6 +435,7 @@ static void sim_call(struct sim_conn *c, int dir, const char *at, size_t len)
 	if (captured)
 		sim_data(c, dir, flags, at, copied, len, offset);
 	c->off[dir] += len;
+	c->slot_off[dir] = c->off[dir];
 	c->ns[dir] = sim->now;
 	if (c->watermark[dir]) {
 		if (offset < c->watermark[dir] && c->watermark[dir] <= c->off[dir])

@@ -50,6 +50,7 @@ static bool only_line_ends(struct view bytes)
 static bool learn_role(struct conn *conn, struct piece *p)
 {
 	struct http1 *h = &conn->http1;
+	bool late = !h->unjoined && p->offset > h->streams[p->dir].next;
 	bool sure, active = conn->role == SONDE_ROLE_ACTIVE;
 	int kind = http1__detect(p->bytes, &sure);
 
@@ -57,10 +58,15 @@ static bool learn_role(struct conn *conn, struct piece *p)
 		sure = false;
 	if (!sure && conn->known && conn->role != SONDE_ROLE_UNKNOWN)
 		kind = (p->dir == DIR_TX) == active ? 1 : 2;
-	/* What is met in mid-life may be in the middle of anything: only a whole start line will do. */
+	/*
+	 * What is met in mid-life may be in the middle of anything, and so may what comes after bytes
+	 * that were not seen: only a whole start line will do, there at the start of a turn.
+	 */
 	if (!kind || !(p->flags & SONDE_F_START) ||
-	    (h->unjoined && !http1__has_start_line(p->bytes))) {
+	    ((h->unjoined || late) && !http1__has_start_line(p->bytes)) ||
+	    (late && !(p->flags & SONDE_F_TURN_START))) {
 		p->fate = h->unjoined ? &conn->core->account->dropped_unjoined :
+			  late	      ? &conn->core->account->dropped_ring :
 					&conn->core->account->dropped_bad_head;
 		return false;
 	}
@@ -128,8 +134,9 @@ static void unseen_requests(struct conn *conn, const struct piece *p)
 	const struct http1_stream *r = &conn->http1.streams[!p->dir];
 
 	/* An answer that goes on, or none that was not seen as well: this client does not wait. */
-	if (conn->http1.uncounted || (conn->first && r->state == HTTP1_BODY) ||
-	    (r->state == HTTP1_START && p->other_offset <= r->next))
+	conn->http1.uncounted |= (conn->first && r->state == HTTP1_BODY) ||
+				 (r->state == HTTP1_START && p->other_offset <= r->next);
+	if (conn->http1.uncounted)
 		http1__give_up(conn);
 	else if (conn->first)
 		http1__responses_lost(conn);
@@ -140,8 +147,31 @@ static bool unseen_response(const struct conn *conn, const struct piece *p)
 {
 	const struct http1_stream *r = &conn->http1.streams[!p->dir];
 
+	/* Out of step, what was seen explains nothing either. */
+	if (r->state == HTTP1_LOST && conn->first)
+		return p->other_offset > conn_exchange(conn->first)->response_from;
+	/* Or one has probably ended, and bytes have followed it. */
+	if (r->state == HTTP1_UNTIL && r->quiet_ns)
+		return p->other_offset > r->quiet_offset;
 	return (r->state == HTTP1_START || r->state == HTTP1_HEAD || r->state == HTTP1_LOST) &&
 	       p->other_offset > r->next;
+}
+
+/* The first bytes of a turn, and of a request. */
+static bool is_fresh(const struct piece *p)
+{
+	return p->flags & SONDE_F_TURN_START && p->flags & SONDE_F_START && begins(p, 1);
+}
+
+/*
+ * Does this request need nothing of what was given up? One that begins a turn was sent after the
+ * answers to all before it, by a client of which it is not known that it does not wait.
+ */
+static bool rejoins(const struct conn *conn, const struct piece *p)
+{
+	const struct http1 *h = &conn->http1;
+
+	return !h->uncounted && http1__is_request(h, p->dir) && is_fresh(p);
 }
 
 /* Brings the request stream to the piece's first byte. */
@@ -149,7 +179,7 @@ static void reach_request(struct conn *conn, struct http1_stream *s, struct piec
 {
 	uint64_t *lost = conn->http1.unjoined ? &conn->core->account->dropped_unjoined :
 						&conn->core->account->dropped_ring;
-	bool fresh = p->flags & SONDE_F_TURN_START && p->flags & SONDE_F_START && begins(p, 1);
+	bool fresh = is_fresh(p);
 
 	if (s->state == HTTP1_BODY && p->offset >= s->end)
 		http1__message_end(conn, p->dir, s->seen_ns ?: p->ns);
@@ -214,8 +244,13 @@ static void reach_response(struct conn *conn, struct http1_stream *s, struct pie
 
 	if (more_requests(&conn->http1.streams[!p->dir], p))
 		conn->http1.uncounted = true;
-	if (s->state == HTTP1_BODY && p->offset >= s->end)
-		http1__message_end(conn, p->dir, s->asked ? s->asked_ns : p->ns);
+	if (s->state == HTTP1_BODY && p->offset >= s->end) {
+		/* Since its last bytes passed, others have the other way, unseen: nobody knows when. */
+		if (!s->asked && s->turn != p->turn)
+			http1__responses_lost(conn);
+		else
+			http1__message_end(conn, p->dir, s->asked ? s->asked_ns : p->ns);
+	}
 	if (s->state == HTTP1_CHUNKS && http1__out_of_step(s, p->offset))
 		http1__out_of_sight(conn, p->dir);
 	if (conn->http1.given_up)
@@ -231,8 +266,8 @@ static void reach_response(struct conn *conn, struct http1_stream *s, struct pie
 	if ((s->state == HTTP1_START || s->state == HTTP1_HEAD) && p->offset > s->next)
 		http1__responses_lost(conn);
 	/* A response where none can begin: the one before was taken for longer than it is. */
-	if (s->state == HTTP1_UNTIL && start && p->flags & SONDE_F_TURN_START &&
-	    conn->first != conn->last)
+	if ((s->state == HTTP1_UNTIL || s->state == HTTP1_CLOSE) && start &&
+	    p->flags & SONDE_F_TURN_START)
 		http1__responses_lost(conn);
 	if (s->state != HTTP1_LOST || !start || !(p->flags & SONDE_F_TURN_START))
 		return;
@@ -426,6 +461,8 @@ static void piece(struct conn *conn, struct piece *p)
 
 	if (h->other_protocol)
 		return;
+	if (h->given_up && rejoins(conn, p))
+		h->given_up = false;
 	if (h->given_up)
 		p->fate = &conn->core->account->dropped_ring;
 	if (h->given_up || (!h->role_known && !learn_role(conn, p)))

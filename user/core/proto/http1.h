@@ -127,7 +127,7 @@ struct http1 {
 	bool unjoined;	/* older than the agent, and no message boundary was met yet */
 	bool pipelines; /* has sent a request while another waited for its answer */
 	bool uncounted; /* and so across turns, or unseen: how many wait is not known for certain */
-	bool given_up;	/* bytes are missing where requests are pipelined: nothing can be matched */
+	bool given_up; /* bytes are missing: nothing can be matched until http1.c's rejoins() says so */
 	bool other_protocol; /* after an upgrade: nothing is parsed any more */
 	bool timer_read;     /* the next slot is read after a time of quiet */
 	uint8_t request_dir; /* enum direction */
@@ -166,7 +166,7 @@ void http1__drop(struct conn *conn, struct exchange *ex, uint64_t *reason);
 void http1__out_of_sight(struct conn *conn, int dir);
 /* Bytes of the response direction are missing: whose they were is not known. */
 void http1__responses_lost(struct conn *conn);
-/* Nothing on this connection can be matched any more. */
+/* Nothing on this connection can be matched until a turn begins that needs nothing from before. */
 void http1__give_up(struct conn *conn);
 
 /* ---- http1_life.c: what is known of a stream beside its bytes ---- */

@@ -56,7 +56,6 @@ static void drop_all(struct conn *conn)
 	conn__set_timer(conn, 0);
 }
 
-/* From here on nothing on this connection can be matched for certain. */
 void http1__give_up(struct conn *conn)
 {
 	struct http1 *h = &conn->http1;
