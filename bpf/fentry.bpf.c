@@ -26,7 +26,13 @@ int BPF_PROG(on_sendpages, struct sock *sk, void *page, int offset, unsigned lon
 SEC("fentry/tcp_recvmsg")
 int BPF_PROG(on_recvmsg, struct sock *sk, struct msghdr *msg)
 {
-	entry_recv(sk, msg);
+	__u64 flags = ctx[3];
+
+	/* up to 5.18 `nonblock` stands before them */
+	barrier_var(flags);
+	if (settings.recv_args > 5)
+		flags = ctx[4];
+	entry_recv(sk, msg, flags);
 	return 0;
 }
 

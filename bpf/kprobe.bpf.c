@@ -24,7 +24,7 @@ int BPF_KPROBE(on_sendpages, struct sock *sk, void *page, int offset, unsigned l
 SEC("kprobe/tcp_recvmsg")
 int BPF_KPROBE(on_recvmsg, struct sock *sk, struct msghdr *msg)
 {
-	entry_recv(sk, msg);
+	entry_recv(sk, msg, 0);
 	return 0;
 }
 

@@ -13,21 +13,29 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } __attribute__((preserve_access_index));
 
+/* Kernel memory may be read through typed pointers alone; then the reader is in the first namespace. */
+const volatile __u32 lockdown = 0;
+
 SEC("iter/task")
 int list_process(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task, *reader = (void *)bpf_get_current_task();
+	struct task_struct *task = ctx->task, *reader;
 	struct sonde_process process = {};
 
-	if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
+	if (!task || task->pid != task->tgid)
 		return 0;
-	process.pid = pid_number(BPF_CORE_READ(task, thread_pid),
-				 BPF_CORE_READ(reader, thread_pid, level));
+	if (lockdown) {
+		process.pid = task->pid;
+	} else {
+		reader = (void *)bpf_get_current_task();
+		process.pid = pid_number(BPF_CORE_READ(task, thread_pid),
+					 BPF_CORE_READ(reader, thread_pid, level));
+	}
 	if (!process.pid)
 		return 0; /* it has just ended */
-	process.start_ns = BPF_CORE_READ(task, start_boottime);
-	process.tgid = BPF_CORE_READ(task, tgid);
-	process.parent = BPF_CORE_READ(task, real_parent, tgid);
+	process.start_ns = task->start_boottime;
+	process.tgid = task->tgid;
+	process.parent = task->real_parent->tgid;
 	bpf_seq_write(ctx->meta->seq, &process, sizeof(process));
 	return 0;
 }

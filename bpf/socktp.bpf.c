@@ -6,6 +6,7 @@
  * are counted and the reason with them.
  */
 #define SONDE_DIRECT 1
+#define SONDE_CAST 1
 #define SONDE_SEGMENTS_IN_USER_MEMORY 1
 /* A reset may close the socket between a call's copying and its firing. */
 #define SONDE_FIRES_AFTERWARDS 1
@@ -18,36 +19,37 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* The file at this descriptor of the current process, NULL where there is none. */
+static __always_inline struct file *fd_file(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *table = task->files->fdt;
+	__u64 place;
+
+	if (fd >= table->max_fds)
+		return NULL;
+	/*
+	 * A table's element, as the verifier knows no pointers to pointers: as the field of its type
+	 * in a struct that would lie around it.
+	 */
+	place = (__u64)table->fd + (__u64)fd * sizeof(void *) -
+		bpf_core_field_offset(struct socket, file);
+	return CAST(struct socket, place)->file;
+}
+
 /* The address of the socket at this descriptor of the current process; 0: there is none. */
 static __always_inline __u64 fd_sock(struct task_struct *task, __u32 fd)
 {
-	struct file *file = NULL;
-	struct file **table;
-	struct socket *socket;
+	struct file *file = fd_file(task, fd);
 
-	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
-		return 0;
-	table = BPF_CORE_READ(task, files, fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), table + fd) || !file)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	return (__u64)BPF_CORE_READ(socket, sk);
+	return file ? (__u64)CAST(struct socket, file->private_data)->sk : 0;
 }
 
 /* Is the file at this descriptor of the current process this very socket? */
 static __always_inline bool fd_is(struct task_struct *task, __u32 fd, const struct sock *sk)
 {
-	struct file *file = NULL;
-	struct file **table;
-	struct socket *socket;
+	struct file *file = sk->sk_socket->file;
 
-	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
-		return false;
-	table = BPF_CORE_READ(task, files, fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), table + fd) || !file)
-		return false;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk) == sk;
+	return file && fd_file(task, fd) == file;
 }
 
 /*
@@ -82,13 +84,13 @@ static __always_inline void message_ends(struct hit *hit)
 
 static __always_inline bool source_message(struct hit *hit, __u64 at)
 {
-	struct user_msghdr64 header;
+	__u64 segments, n;
 
-	if (bpf_probe_read_user(&header, sizeof(header), (const void *)at))
+	if (!message_segments(at, &segments, &n))
 		return false;
 	hit->w->source.kind = SOURCE_SEGMENTS;
-	hit->w->source.at = header.segments;
-	hit->w->source.segments = header.n_segments;
+	hit->w->source.at = segments;
+	hit->w->source.segments = n;
 	return true;
 }
 

@@ -31,6 +31,8 @@ struct sonde_settings {
 	__u32 exec_events; /* 1: every exec goes to the process ring (scope by executable) */
 	__u32 ring_bytes;  /* size of the ring */
 	__u32 conn_cookie; /* 1: a connection's number is its socket's cookie */
+	__u32 lockdown;	   /* 1: the helpers that read kernel memory are forbidden */
+	__u32 recv_args;   /* number of arguments of tcp_recvmsg() */
 	__u32 pad;
 	__u64 seed[2]; /* random: ids of Unix socket pairs are hashes of addresses under it */
 };

@@ -6,7 +6,7 @@
 #ifndef SONDE_BPF_CALLS_H
 #define SONDE_BPF_CALLS_H
 
-#include "kernel.h"
+#include "compat.h"
 
 enum call_shape {
 	CALL_OTHER = 0,
@@ -159,5 +159,54 @@ struct user_mmsghdr64 {
 	struct user_msghdr64 header;
 	__u32 len, pad;
 };
+
+/* Where the segments of the message at this address of the program's memory are. */
+static __always_inline bool message_segments(__u64 message, __u64 *at, __u64 *n)
+{
+	struct user_msghdr64 header;
+
+	if (bpf_probe_read_user(&header, sizeof(header), (const void *)message))
+		return false;
+	*at = header.segments;
+	*n = header.n_segments;
+	return true;
+}
+
+/*
+ * The program's own array of n segments, of which the kernel's copy begins with `first`, for the
+ * call in progress; 0 where the call's registers do not lead to it, and nowhere where it is not
+ * this very one.
+ */
+static __always_inline __u64 call_segments(const struct segment *first, __u32 n)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call_regs regs;
+	struct segment same;
+	enum call_shape shape;
+	__u64 at, count;
+
+	if (task_compat(task) || !call_regs_read((struct pt_regs *)bpf_task_pt_regs(task), &regs))
+		return 0;
+	shape = call_shape_send(regs.number);
+	if (shape == CALL_OTHER)
+		shape = call_shape_recv(regs.number);
+	at = regs.arg1;
+	count = regs.arg2;
+	if (shape == CALL_MESSAGE ? !message_segments(regs.arg1, &at, &count) :
+				    shape != CALL_VECTOR)
+		return 0;
+	if (count != n || bpf_probe_read_user(&same, sizeof(same), (const void *)at) ||
+	    same.base != first->base || same.len != first->len)
+		return 0;
+	return at;
+}
+
+static __always_inline struct call_made call_registers(void)
+{
+	struct call_regs regs;
+
+	call_regs_read((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), &regs);
+	return (struct call_made){ regs.number, regs.fd, regs.arg1 };
+}
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * All drift between kernels, by CO-RE existence checks. An object is compiled with SONDE_DIRECT
  * where its programs receive typed pointers (tp_btf, fentry) and load fields directly; without, it
- * reads them by bpf_probe_read_kernel (kprobe).
+ * reads them by bpf_probe_read_kernel (kprobe), which lockdown "confidentiality" forbids.
  */
 #ifndef SONDE_BPF_COMPAT_H
 #define SONDE_BPF_COMPAT_H
@@ -10,53 +10,96 @@
 #include "maps.h"
 #include "pid.h"
 
+#define LOAD1(pointer, a) ((pointer)->a)
+#define LOAD2(pointer, a, b) ((pointer)->a->b)
+#define LOAD3(pointer, a, b, c) ((pointer)->a->b->c)
+#define LOAD_OF(_1, _2, _3, n, ...) n
+#define LOAD(pointer, ...) LOAD_OF(__VA_ARGS__, LOAD3, LOAD2, LOAD1)(pointer, __VA_ARGS__)
+
+/* FIELD(pointer, a, b) is pointer->a->b. */
 #ifdef SONDE_DIRECT
-#define FIELD(pointer, field) ((pointer)->field)
+#define FIELD(pointer, ...) LOAD(pointer, __VA_ARGS__)
 #else
-#define FIELD(pointer, field) BPF_CORE_READ(pointer, field)
+#define FIELD(pointer, ...) BPF_CORE_READ(pointer, __VA_ARGS__)
 #endif
+
+#define HELPER_EXISTS(name) bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_##name)
+
+/* Whether tasks come as typed pointers, the current one too (5.11). */
+static __always_inline bool task_typed(void)
+{
+#ifdef SONDE_DIRECT
+	return HELPER_EXISTS(get_current_task_btf);
+#else
+	return false;
+#endif
+}
 
 static __always_inline struct task_struct *this_task(void)
 {
-	return (struct task_struct *)bpf_get_current_task();
+	return task_typed() ? bpf_get_current_task_btf() :
+			      (struct task_struct *)bpf_get_current_task();
 }
+
+#define TASK_FIELD(task, ...)                                                                      \
+	(task_typed() ? LOAD(task, __VA_ARGS__) : BPF_CORE_READ(task, __VA_ARGS__))
 
 static __always_inline __u32 task_flags(void)
 {
-	return BPF_CORE_READ(this_task(), flags);
+	return TASK_FIELD(this_task(), flags);
 }
 
 /* Start of the thread group, CLOCK_BOOTTIME ns. */
 static __always_inline __u64 process_start_ns(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, group_leader, start_boottime);
+	return TASK_FIELD(task, group_leader, start_boottime);
 }
 
-/* The tgid as the process itself sees it: in its innermost pid namespace. */
+/* Whether bpf_probe_read_kernel may be called: typed pointers lead to most places without. */
+static __always_inline bool kernel_readable(void)
+{
+	return !settings.lockdown;
+}
+
+#ifdef SONDE_CAST
+/* 6.2: makes any address a typed pointer; a load that faults gives 0. */
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
+#define CAST(type, address)                                                                        \
+	((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
+#endif
+
+/* The tgid as the process itself sees it: in its innermost pid namespace. 0: not to be found out. */
 static __always_inline __u32 process_ns_tgid(struct task_struct *task)
 {
-	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	struct pid *pid = TASK_FIELD(task, group_leader, thread_pid);
+	__u32 level = TASK_FIELD(pid, level);
 
-	return pid_number(pid, BPF_CORE_READ(pid, level));
+	if (task_typed() && level == 0)
+		return pid->numbers[0].nr;
+#ifdef SONDE_CAST
+	return level > PID_LEVELS_MAX ? 0 : CAST(struct upid, pid_place(pid, level))->nr;
+#else
+	return kernel_readable() ? pid_number(pid, level) : 0;
+#endif
 }
 
 /* True where the system call in progress came in by the 32-bit table. */
 static __always_inline bool task_compat(struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)
-	return BPF_CORE_READ(task, thread_info.status) & 0x2; /* TS_COMPAT */
+	return TASK_FIELD(task, thread_info.status) & 0x2; /* TS_COMPAT */
 #else
-	return BPF_CORE_READ(task, thread_info.flags) & (1ul << 22); /* TIF_32BIT */
+	return TASK_FIELD(task, thread_info.flags) & (1ul << 22); /* TIF_32BIT */
 #endif
 }
 
-/* What a kernel iterator points at. */
+/* What a message's iterator points at. */
 enum iter_kind { ITER_KIND_OTHER = 0, ITER_KIND_UBUF = 1, ITER_KIND_IOVEC = 2 };
 
-static __always_inline __u32 iter_kind(const void *iter)
+static __always_inline __u32 iter_kind(const struct msghdr *msg)
 {
 	if (bpf_core_field_exists(struct iov_iter, iter_type)) {
-		__u8 type = BPF_CORE_READ((const struct iov_iter *)iter, iter_type);
+		__u8 type = FIELD(msg, msg_iter.iter_type);
 
 		if (bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
 		    type == bpf_core_enum_value(enum iter_type, ITER_UBUF))
@@ -66,23 +109,23 @@ static __always_inline __u32 iter_kind(const void *iter)
 		return ITER_KIND_OTHER;
 	}
 	/* 5.10: bit 0 is the direction */
-	__u32 type = BPF_CORE_READ((const struct iov_iter___type *)iter, type) & ~1u;
+	__u32 type = FIELD((const struct msghdr___type *)msg, msg_iter.type) & ~1u;
 
 	return type == bpf_core_enum_value(enum iter_type, ITER_IOVEC) ? ITER_KIND_IOVEC :
 									 ITER_KIND_OTHER;
 }
 
-static __always_inline __u64 iter_segments(const void *iter)
+static __always_inline const struct iovec *iter_segments(const struct msghdr *msg)
 {
 	if (bpf_core_field_exists(struct iov_iter___new, __iov))
-		return (__u64)BPF_CORE_READ((const struct iov_iter___new *)iter, __iov);
-	return (__u64)BPF_CORE_READ((const struct iov_iter___iov *)iter, iov);
+		return FIELD((const struct msghdr___new *)msg, msg_iter.__iov);
+	return FIELD((const struct msghdr___iov *)msg, msg_iter.iov);
 }
 
-static __always_inline __u64 iter_ubuf(const void *iter)
+static __always_inline __u64 iter_ubuf(const struct msghdr *msg)
 {
 	if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
-		return (__u64)BPF_CORE_READ((const struct iov_iter___ubuf *)iter, ubuf);
+		return (__u64)FIELD((const struct msghdr___ubuf *)msg, msg_iter.ubuf);
 	return 0;
 }
 

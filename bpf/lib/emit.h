@@ -9,10 +9,19 @@
 
 static __always_inline void address_read(__u8 *to, const struct sock *sk, bool remote)
 {
-	__u32 offset = remote ? bpf_core_field_offset(struct sock_common___v6, skc_v6_daddr) :
+	__u64 offset = remote ? bpf_core_field_offset(struct sock_common___v6, skc_v6_daddr) :
 				bpf_core_field_offset(struct sock_common___v6, skc_v6_rcv_saddr);
 
-	bpf_probe_read_kernel(to, 16, (const char *)sk + offset);
+	const char *at = (const char *)sk + offset;
+
+#ifdef SONDE_DIRECT
+	barrier_var(
+		at); /* else the compiler makes of it loads of a field that it knows to be one byte */
+	((__u64 *)to)[0] = ((const __u64 *)at)[0];
+	((__u64 *)to)[1] = ((const __u64 *)at)[1];
+#else
+	bpf_probe_read_kernel(to, 16, at);
+#endif
 }
 
 static __always_inline void conn_addresses(struct sonde_rec_conn *rec, const struct sock *sk,
@@ -49,13 +58,13 @@ static __always_inline __u64 mix(__u64 x, __u64 seed)
 static __always_inline const struct sock *unix_peer(const struct sock *sk)
 {
 #ifdef SONDE_DIRECT
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_unix_sock)) {
+	if (HELPER_EXISTS(skc_to_unix_sock)) {
 		struct unix_sock *socket = bpf_skc_to_unix_sock((void *)sk);
 
 		return socket ? socket->peer : NULL;
 	}
 #endif
-	return BPF_CORE_READ((const struct unix_sock *)sk, peer);
+	return kernel_readable() ? BPF_CORE_READ((const struct unix_sock *)sk, peer) : NULL;
 }
 
 /*

@@ -16,6 +16,10 @@
 
 #include "life.h"
 
+#ifdef SONDE_DIRECT
+#include "calls.h"
+#endif
+
 /* A watermark inside a call of which less might have been taken: now it is known. */
 static __always_inline void hold_resolve(struct sonde_kcounters *k, struct conn *conn)
 {
@@ -91,23 +95,86 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	return true;
 }
 
-/* Where an iterator points, as it stands. */
-static __always_inline void call_save(struct call *call, const void *sk, struct msghdr *msg)
+/* Where a message's iterator points, as it stands. */
+static __always_inline void call_save(struct call *call, const struct sock *sk, struct msghdr *msg)
 {
-	const void *iter = (const char *)msg + bpf_core_field_offset(struct msghdr, msg_iter);
+	const struct iovec *segments;
+	struct segment first;
 
 	call->sk = (__u64)sk;
 	call->msg = (__u64)msg;
-	call->kind = iter_kind(iter);
-	call->count = BPF_CORE_READ((const struct iov_iter *)iter, count);
-	call->skip = BPF_CORE_READ((const struct iov_iter *)iter, iov_offset);
+	call->kind = iter_kind(msg);
+	call->count = FIELD(msg, msg_iter.count);
+	call->skip = FIELD(msg, msg_iter.iov_offset);
 	call->segments = 0;
 	if (call->kind == ITER_KIND_UBUF) {
-		call->at = iter_ubuf(iter);
+		call->at = iter_ubuf(msg);
 	} else if (call->kind == ITER_KIND_IOVEC) {
-		call->at = iter_segments(iter);
-		call->segments = BPF_CORE_READ((const struct iov_iter *)iter, nr_segs);
+		segments = iter_segments(msg);
+		call->segments = FIELD(msg, msg_iter.nr_segs);
+		first.base = (__u64)FIELD(segments, iov_base);
+		first.len = FIELD(segments, iov_len);
+		if (call->segments == 1) {
+			call->kind = ITER_KIND_UBUF;
+			call->at = first.base;
+		} else {
+			call->at = (__u64)segments;
+#ifdef SONDE_DIRECT
+			if (!kernel_readable())
+				call->at = call_segments(&first, call->segments);
+#endif
+		}
 	}
+}
+
+/*
+ * A receiving call. Under lockdown its iterator cannot be read again in tcp_cleanup_rbuf(), where
+ * no typed pointer leads to it: the registers it was made with tell it from another one.
+ */
+static __always_inline void call_begin(struct call *call, const struct sock *sk, struct msghdr *msg,
+				       __u32 flags)
+{
+	call_save(call, sk, msg);
+#ifdef SONDE_DIRECT
+	if (!kernel_readable()) {
+		call->made_with = call_registers();
+		call->done = 0;
+		call->flags = flags;
+	}
+#endif
+}
+
+enum call_state {
+	CALL_GOES_ON,
+	CALL_DISCARDS,	 /* MSG_TRUNC: throws its bytes away */
+	CALL_IS_ANOTHER, /* splice, read_sock, zero copy: the saved one is over */
+};
+
+/*
+ * Of the call that the thread saved, now that `copied` bytes were moved, of which `bytes` are new.
+ * Either what is left in its iterator and what was copied add up, or the registers are the same
+ * and the new bytes follow those that were looked at.
+ */
+static __always_inline enum call_state call_state_of(struct call *call, __u32 copied, __u32 bytes)
+{
+	const struct msghdr *msg = (const struct msghdr *)call->msg;
+	__u64 left;
+
+#ifdef SONDE_DIRECT
+	if (!kernel_readable()) {
+		struct call_made now = call_registers();
+
+		if (call->made_with.number != now.number || call->made_with.fd != now.fd ||
+		    call->made_with.arg1 != now.arg1 || call->done != copied - bytes)
+			return CALL_IS_ANOTHER;
+		call->done = copied;
+		return call->flags & KMSG_TRUNC ? CALL_DISCARDS : CALL_GOES_ON;
+	}
+#endif
+	left = BPF_CORE_READ(msg, msg_iter.count);
+	if (left + copied == call->count)
+		return CALL_GOES_ON;
+	return left == call->count ? CALL_DISCARDS : CALL_IS_ANOTHER;
 }
 
 static __always_inline void source_of_call(struct source *source, const struct call *call, __u64 at)
@@ -118,16 +185,6 @@ static __always_inline void source_of_call(struct source *source, const struct c
 	source->kind = call->kind == ITER_KIND_UBUF  ? SOURCE_USER :
 		       call->kind == ITER_KIND_IOVEC ? SOURCE_SEGMENTS :
 						       SOURCE_NONE;
-	if (source->kind == SOURCE_SEGMENTS && source->segments == 1) {
-		struct segment only;
-
-		if (segments_read(&only, sizeof(only), source->at)) {
-			source->kind = SOURCE_NONE;
-			return;
-		}
-		source->kind = SOURCE_USER;
-		source->at = only.base;
-	}
 }
 
 static __always_inline bool is_kernel_thread(struct sonde_kcounters *k)
@@ -175,7 +232,7 @@ static __noinline int send_source(struct hit *hit, struct msghdr *msg)
 		count(hit->k, unseen_no_user_buffer, 1);
 	/* overhead is charged to the same account, so half of what is free is surely enough */
 	room = FIELD(sk, sk_sndbuf) - FIELD(sk, sk_wmem_queued);
-	if ((BPF_CORE_READ(msg, msg_flags) & KMSG_DONTWAIT) && (__s64)call.count * 2 > room)
+	if ((FIELD(msg, msg_flags) & KMSG_DONTWAIT) && (__s64)call.count * 2 > room)
 		hit->w->unsure = true;
 	return 0;
 }
@@ -211,7 +268,7 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
  * The socket is not locked yet: softirqs may be changing its numbers, so nothing is learned of the
  * connection here. Where its stream stands is changed by readers alone.
  */
-static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg)
+static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg, __u32 flags)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct sonde_kcounters *k;
@@ -225,20 +282,15 @@ static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg)
 	thread = thread_get(k, true);
 	if (!thread)
 		return;
-	call_save(&thread->recv, sk, msg);
+	call_begin(&thread->recv, sk, msg, flags);
 	thread->recv.seq = copied_seq_of(sk);
 }
 
-/*
- * Where the last `bytes` of the `copied` that this call has moved lie. The iterator that was saved
- * at entry counts only while it is alive: what is left in it and what was copied must add up, else
- * this is another call (splice, read_sock, zero copy) or one that throws bytes away (MSG_TRUNC).
- */
+/* Where the last `bytes` of the `copied` that this call has moved lie. */
 static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 {
+	enum call_state state;
 	struct thread *thread;
-	struct msghdr *msg;
-	__u64 left;
 
 	if (is_kernel_thread(hit->k))
 		return 0;
@@ -247,10 +299,9 @@ static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 		count(hit->k, unseen_no_user_buffer, 1);
 		return 0;
 	}
-	msg = (struct msghdr *)thread->recv.msg;
-	left = BPF_CORE_READ(msg, msg_iter.count);
-	if (left + copied != thread->recv.count) {
-		if (left == thread->recv.count)
+	state = call_state_of(&thread->recv, copied, bytes);
+	if (state != CALL_GOES_ON) {
+		if (state == CALL_DISCARDS)
 			count(hit->k, unseen_trunc, 1);
 		else
 			count(hit->k, unseen_no_user_buffer, 1);

@@ -16,13 +16,15 @@ static __always_inline __u64 smaller(__u64 a, __u64 b)
 	return b + (less & negative);
 }
 
-/* The array of segments: in user memory where it was found by registers, else in the kernel's. */
+/* The array of segments: the program's where that is what was found, else the kernel's copy. */
 static __always_inline long segments_read(void *to, __u32 bytes, __u64 from)
 {
 #ifdef SONDE_SEGMENTS_IN_USER_MEMORY
 	return bpf_probe_read_user(to, bytes, (const void *)from);
 #else
-	return bpf_probe_read_kernel(to, bytes, (const void *)from);
+	if (kernel_readable())
+		return bpf_probe_read_kernel(to, bytes, (const void *)from);
+	return bpf_probe_read_user(to, bytes, (const void *)from);
 #endif
 }
 

@@ -75,10 +75,13 @@ typedef struct {
 	int owned;
 } socket_lock_t;
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	socket_lock_t sk_lock;
 	struct sk_buff_head sk_receive_queue;
+	struct socket *sk_socket;
 	int sk_err;
 	int sk_wmem_queued;
 	int sk_sndbuf;
@@ -108,12 +111,13 @@ struct unix_sock {
 	struct sock *peer;
 };
 
-struct socket {
-	struct sock *sk;
-};
-
 struct file {
 	void *private_data;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
 };
 
 struct fdtable {
@@ -179,15 +183,20 @@ struct iov_iter {
 	__u8 iter_type; /* 5.14 */
 };
 
+struct iovec {
+	void *iov_base;
+	unsigned long iov_len;
+};
+
 /* 5.10: kind and direction in one word. */
 struct iov_iter___type {
 	unsigned int type;
 };
 struct iov_iter___iov {
-	const void *iov; /* up to 6.3 */
+	const struct iovec *iov; /* up to 6.3 */
 };
 struct iov_iter___new {
-	const void *__iov; /* from 6.4 */
+	const struct iovec *__iov; /* from 6.4 */
 };
 struct iov_iter___ubuf {
 	void *ubuf; /* from 6.0 */
@@ -224,6 +233,20 @@ struct bpf_iter__bpf_sk_storage_map {
 struct bpf_iter_meta {
 	struct seq_file *seq;
 	__u64 seq_num;
+};
+
+/* The iterator is reached through the message: a typed pointer's loads have to begin there. */
+struct msghdr___type {
+	struct iov_iter___type msg_iter;
+};
+struct msghdr___iov {
+	struct iov_iter___iov msg_iter;
+};
+struct msghdr___new {
+	struct iov_iter___new msg_iter;
+};
+struct msghdr___ubuf {
+	struct iov_iter___ubuf msg_iter;
 };
 
 #pragma clang attribute pop

@@ -223,7 +223,7 @@ static __always_inline void life_exit(struct task_struct *task)
 	unix_thread_ends();
 #endif
 	thread_forget();
-	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+	if (FIELD(task, signal, live.counter) > 0)
 		return; /* other threads of the process go on */
 	bpf_map_delete_elem(&scope_pids, &tgid);
 	if (bpf_map_delete_elem(&seen_procs, &tgid))

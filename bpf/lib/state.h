@@ -75,6 +75,11 @@ struct conn {
 	__u8 generation; /* of the consumer that the CONN record was written for */
 };
 
+/* By what a system call is known again. */
+struct call_made {
+	__u64 number, fd, arg1;
+};
+
 /* A thread's call in progress, as its entry hook saw it. */
 struct call {
 	__u64 sk;  /* address of the socket; 0: none */
@@ -86,6 +91,10 @@ struct call {
 	__u32 kind;
 	__u32 seq; /* TCP: of the next byte to be read */
 	__u32 pad;
+	/* only under lockdown, see call_begin() */
+	struct call_made made_with;
+	__u32 done;  /* bytes of it that were looked at */
+	__u32 flags; /* KMSG_* */
 };
 
 /* A call on a Unix socket whose return is waited for; call.sk 0: none. */

@@ -9,7 +9,7 @@ static __always_inline void thread_key_of(struct thread_key *key)
 {
 	struct task_struct *task = this_task();
 
-	key->start_ns = BPF_CORE_READ(task, start_boottime);
+	key->start_ns = TASK_FIELD(task, start_boottime);
 	key->tid = (__u32)bpf_get_current_pid_tgid();
 	key->pad = 0;
 }
@@ -59,7 +59,7 @@ static __always_inline void proc_fill(struct sonde_rec_proc *rec, __u16 type,
 	rec->h.bytes = sizeof(*rec);
 	rec->h.ns = bpf_ktime_get_boot_ns();
 	rec->h.conn = 0;
-	rec->tgid = BPF_CORE_READ(task, tgid);
+	rec->tgid = TASK_FIELD(task, tgid);
 	rec->ns_tgid = process_ns_tgid(task);
 	rec->tgid_start_ns = process_start_ns(task);
 	__builtin_memset(rec->comm, 0, sizeof(rec->comm));

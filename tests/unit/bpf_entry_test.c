@@ -101,7 +101,7 @@ static void recv_enters(const char *at)
 {
 	msg.msg_iter =
 		(struct iov_iter){ .at = (unsigned long)at, .count = 4096, .iter_type = ITER_UBUF };
-	entry_recv(sk, &msg);
+	entry_recv(sk, &msg, 0);
 }
 
 /* The reader's copy of n bytes is done; taken: they leave the stream. */

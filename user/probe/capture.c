@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "probe/capture_internal.h"
+#include "probe/lockdown.h"
 #include "probe/scope.h"
 
 static bool is_power_of_two(uint32_t n)
@@ -49,6 +50,8 @@ static void settings_fill(struct capture *c, enum tier_id tier, struct sonde_set
 	s->slot_mask = c->slots - 1;
 	s->exec_events = c->exec_events;
 	s->ring_bytes = c->ring_bytes;
+	s->lockdown = c->features.lockdown;
+	s->recv_args = c->features.recv_args;
 	memcpy(s->seed, c->seed, sizeof(s->seed));
 }
 
@@ -159,6 +162,11 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 	size_t size;
 	int err;
 
+	if (c->features.lockdown) {
+		err = lockdown__prepare();
+		if (err)
+			return err;
+	}
 	elf = tier__object(tier, &size);
 	object = bpf_object__open_mem(elf, size, &opts);
 	if (!object)
@@ -186,6 +194,8 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 		err = err ?: bpf_program__set_autoload(program, false);
 	err = err ?: life_choose(c, object);
 	err = err ?: unix_choose(c, object);
+	if (c->features.lockdown)
+		err = err ?: lockdown__set_targets(object);
 	err = err ?: bpf_object__load(object);
 	if (err) {
 		bpf_object__close(object);
@@ -262,7 +272,7 @@ int capture__map_fd(const struct capture *c, const char *name)
 
 static int maps_fill(struct capture *c, const struct capture_options *o, struct err *err)
 {
-	int ret = c->processes ? 0 : processes__open(&c->processes, err);
+	int ret = c->processes ? 0 : processes__open(c->features.lockdown, &c->processes, err);
 
 	if (ret)
 		return ret;

@@ -40,7 +40,7 @@ static bool proc_is_ours(void)
 	return strtol(text, NULL, 10) == getpid();
 }
 
-int processes__open(struct processes **ret, struct err *err)
+int processes__open(bool lockdown, struct processes **ret, struct err *err)
 {
 	struct processes *p;
 	int code;
@@ -51,12 +51,22 @@ int processes__open(struct processes **ret, struct err *err)
 			"/proc is not that of this pid namespace: its numbers would mean other "
 			"processes; mount it: mount -t proc proc /proc (unshare --mount-proc "
 			"does)");
+	if (lockdown && processes__nested())
+		return err__set(err, -ENOTSUP,
+				"under kernel lockdown (confidentiality) the numbers of processes "
+				"inside a container cannot be found out: run sonde in the host's "
+				"pid namespace (docker run --pid=host), or boot with "
+				"lockdown=integrity");
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return err__set(err, -ENOMEM, "out of memory");
 	p->nested = processes__nested();
-	p->object = processes_bpf__open_and_load();
-	code = p->object ? processes_bpf__attach(p->object) : -errno;
+	p->object = processes_bpf__open();
+	code = p->object ? 0 : -errno;
+	if (p->object)
+		p->object->rodata->lockdown = lockdown;
+	code = code ?: processes_bpf__load(p->object);
+	code = code ?: processes_bpf__attach(p->object);
 	if (code) {
 		processes__free(p);
 		return err__set(err, code, "the kernel does not list its processes (iter/task): %s",

@@ -23,10 +23,11 @@ struct process_list {
 
 /*
  * Loads the program that lists. -EINVAL: /proc is that of another pid namespace, so that what people
- * read there would mean other processes; -errno. NULL is fine for the others: then there is no namespace
+ * read there would mean other processes; -ENOTSUP: lockdown "confidentiality" (as the caller says),
+ * and not the first pid namespace; -errno. NULL is fine for the others: then there is no namespace
  * of our own, and listing fails.
  */
-int processes__open(struct processes **ret, struct err *err);
+int processes__open(bool lockdown, struct processes **ret, struct err *err);
 void processes__free(struct processes *processes);
 
 /* *ret->at is the caller's to free. 0 or -errno. */

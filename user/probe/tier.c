@@ -128,6 +128,20 @@ static bool has_member(const struct btf *btf, const char *type, const char *memb
 	return false;
 }
 
+static bool has_helper(const struct btf *btf, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
+	const struct btf_type *t;
+
+	if (id < 0)
+		return false;
+	t = btf__type_by_id(btf, id);
+	for (int i = 0; i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), name))
+			return true;
+	return false;
+}
+
 static void read_btf(struct kernel_features *f)
 {
 	static const char *const life[] = { "tcp_set_state", "tcp_v4_destroy_sock",
@@ -144,6 +158,7 @@ static void read_btf(struct kernel_features *f)
 	/* both came with 5.11; the field is how a task holds its storage */
 	f->task_storage = has_member(btf, "task_struct", "bpf_storage");
 	f->sk_storage = f->task_storage && has_member(btf, "sock", "sk_bpf_storage");
+	f->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
 	f->sendpage = func_proto(btf, "do_tcp_sendpages") != NULL;
 	f->unix_copy = func_proto(btf, "unix_stream_read_actor") != NULL;
 	for (size_t i = 0; i < sizeof(life) / sizeof(life[0]); i++)
@@ -194,6 +209,12 @@ bool tier__possible(enum tier_id tier, const struct kernel_features *f, struct t
 		return refuse(report,
 			      "the kernel has no tracepoints sock_send_length and sock_recv_length",
 			      "they came with Linux 6.3; on older kernels use kprobe or fentry");
+	if (tier == TIER_FENTRY && f->lockdown && !f->task_regs)
+		return refuse(
+			report,
+			"kernel lockdown (confidentiality) forbids programs to read kernel memory, "
+			"and before Linux 5.15 fentry cannot do without",
+			"boot with lockdown=integrity or without lockdown, or use a newer kernel");
 	if (tier == TIER_KPROBE && !f->kprobes)
 		return refuse(
 			report, "kprobes are not compiled into this kernel, or /sys is not mounted",

@@ -22,6 +22,7 @@ struct kernel_features {
 	bool sock_tracepoints; /* sock_send_length, sock_recv_length: 6.3 */
 	bool sk_storage;       /* socket storage for tracing programs: 5.11 */
 	bool task_storage;     /* task storage for tracing programs: 5.11 */
+	bool task_regs;	       /* typed pointers to the registers of a task's call: 5.15 */
 	/*
 	 * Functions that kprobes can follow lives by, in the order set_state, destroy_sock, fork,
 	 * exit, exec: where one is missing its raw tracepoint is used.

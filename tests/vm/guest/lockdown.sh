@@ -8,8 +8,20 @@ result() { # TIER TEST STATUS DETAIL
 }
 
 sonde doctor >doctor.txt 2>&1
-grep -qi lockdown doctor.txt
-result - doctor $? "$(grep -i lockdown doctor.txt | head -n 1)"
+said=$(grep "tier kprobe" doctor.txt)
+echo "$said" | grep -q "kernel lockdown (confidentiality) forbids kprobes"
+bad=$?
+for tier in $1; do
+	grep "tier $tier" doctor.txt | grep -q "loads, attaches and fires" || bad=1
+done
+result - doctor $bad "$said"
+[ $bad = 0 ] || sed 's/^/    | /' doctor.txt
+# Asked for by name it is refused with the same words, as no program of it may be tried.
+sonde trace --tier kprobe -- true >kprobe.txt 2>&1
+status=$?
+grep -q "tier kprobe: kernel lockdown (confidentiality) forbids kprobes: boot with lockdown=integrity" kprobe.txt &&
+	[ $status = 125 ]
+result kprobe refused $? "exit $status: $(head -n 1 kprobe.txt)"
 for tier in $1; do
 	rm -f l.*
 	sonde trace --tier $tier -o l.out --ledger l.ledger -- sh -c 'peer script tcp >l.expected' >l.stdout 2>l.err
