@@ -22,7 +22,8 @@ declare -A SETS=(
 	[test]="nginx:nginx apache2:apache2 nodejs:node python3:/usr/bin/python3 python3-venv curl:curl wrk:wrk
 		golang-go:go default-jdk-headless:javac strace:strace iproute2:ip procps:ps
 		openssl:openssl ca-certificates util-linux:unshare valgrind:valgrind
-		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz"
+		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz
+		zstd:zstd lz4:lz4"
 )
 # Of these, the services that Debian would start and enable.
 SERVICES="nginx apache2"

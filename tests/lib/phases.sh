@@ -55,7 +55,7 @@ summary() { # SECONDS PHASE...
 prefetch() {
 	local want=" $* "
 	case $want in
-	*" vm "* | *" bench-check "*) background kernels tests/vm/kernels.sh ;;
+	*" vm "* | *" btf "* | *" bench-check "*) background kernels tests/vm/kernels.sh ;;
 	esac
 	case $want in
 	*" programs "* | *" backends "*) background venv tests/lib/venv.sh ;;
@@ -186,6 +186,12 @@ phase_programs() {
 phase_backends() {
 	await backends-build || return
 	pytest_phase backends tests/backends
+}
+
+# kernel.h against every kernel's own types.
+phase_btf() {
+	await kernels || return
+	lines_phase btf "$PYTHON" tests/btf/check.py
 }
 
 phase_vm() {
