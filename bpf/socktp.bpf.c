@@ -192,11 +192,30 @@ static __noinline int source_find(struct hit *hit, int ret, int flags)
 	return 0;
 }
 
+/*
+ * What no hook saw, in both directions. There is no lock here, and a call whose bytes have passed may
+ * still be about to fire: so the other direction is only noted; the next call that fires in it, or
+ * the end of the connection, says what was a gap.
+ */
+static __always_inline void unseen_note(struct hit *hit, __u32 start, __u32 other)
+{
+	struct direction *dir = hit->dir;
+
+	settle(hit->k, dir, start);
+	/* a gap that had passed by the last call says nothing about what has passed since */
+	if ((__s32)(start - dir->stood) <= 0)
+		dir->flags &= ~DIR_UNSEEN;
+	if ((__s32)(other - hit->other->stood) > 0) {
+		hit->other->flags |= DIR_UNSEEN;
+		hit->other->stood = other;
+	}
+}
+
 /* The connection, and (TCP) where its sequence numbers place the call. False: not to be looked at. */
 static __noinline int hit_place(struct hit *hit)
 {
 	bool is_unix = hit->sk->__sk_common.skc_family == SONDE_AF_UNIX;
-	__u32 bytes = hit->w->bytes, start;
+	__u32 bytes = hit->w->bytes, tx, rx;
 	struct tcp_now now = {};
 
 	if (is_unix) {
@@ -220,11 +239,14 @@ static __noinline int hit_place(struct hit *hit)
 		return true;
 	if (layered_counted(hit, &now))
 		return false;
-	start = (hit->tx ? tx_seq_of(hit->conn, &now) : rx_seq_of(&now)) - bytes;
-	if (settle(hit->k, hit->dir, start))
-		hit->w->flags |= SONDE_F_GAP_BEFORE;
+	tx = tx_seq_of(hit->conn, &now);
+	rx = rx_seq_of(&now);
+	if (hit->tx)
+		unseen_note(hit, tx - bytes, rx);
+	else
+		unseen_note(hit, rx - bytes, tx);
 	/* otherwise another thread's call came between, and this one was accounted as a gap */
-	return hit->dir->seq == start;
+	return hit->dir->seq == (hit->tx ? tx : rx) - bytes;
 }
 
 /* A Unix socket read the end of file, or found nobody to write to: its peer has said all it will. */
@@ -328,6 +350,8 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 	hit.dir->copied = hit.w->captured;
 	hit.dir->lost = hit.w->lost;
 	settle(hit.k, hit.dir, hit.dir->seq);
+	if ((__s32)(hit.dir->seq - hit.dir->stood) > 0)
+		hit.dir->stood = hit.dir->seq;
 }
 
 SEC("tp_btf/sock_send_length")

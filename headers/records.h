@@ -41,8 +41,8 @@ enum {
 	SONDE_F_LAST_CHUNK = 1 << 8, /* END: the call ended in CRLF 0 CRLF CRLF, no watermark */
 	SONDE_F_BODY = 1 << 9,	     /* DATA: body bytes of a captured telemetry export */
 	SONDE_F_GAP_BEFORE =
-		1 << 10, /* DATA: bytes before `offset` passed with no hook seeing them; Unix: and
-			    how many is not sure, here and ever after */
+		1 << 10, /* DATA: since the last DATA of this direction, bytes passed unseen; Unix:
+			    and how many is not sure, here and ever after */
 	SONDE_F_SEEN = 1 << 12,	 /* EXEC on the process ring: the process did decoded I/O before */
 	SONDE_F_BEGUN = 1 << 11, /* DATA: this record was counted in turns_begun or starts_begun */
 };
@@ -117,7 +117,11 @@ struct sonde_rec_data {
 	struct sonde_rec h;
 	__u32 tgid, tid;
 	__u64 tgid_start_ns;
-	__u32 turn; /* number of the turn in this connection, from 1; odd or even says nothing */
+	/*
+	 * Number of the turn in this connection, from 1; odd or even says nothing. Where calls were
+	 * missed at its start or before it, a number is left out.
+	 */
+	__u32 turn;
 	__u32 call_bytes;   /* bytes this call moved from `offset` on (SONDE_F_UNSURE: asked for) */
 	__u64 offset;	    /* stream offset of payload[0] in its direction */
 	__u32 copied;	    /* bytes of payload that are valid */

@@ -221,6 +221,8 @@ static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
 
 	conn->rx.seq = rx_seq_of(now) - rx;
 	conn->tx.seq = tx_seq_of(conn, now) - tx;
+	conn->rx.stood = conn->rx.seq;
+	conn->tx.stood = conn->tx.seq;
 	conn->rx.offset = conn->rx_start = rx_offset;
 	conn->tx.offset = conn->tx_start = tx_offset;
 	conn->rx_base = conn->rx.seq - (__u32)rx_offset;
@@ -229,6 +231,16 @@ static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
 	if (rx_offset == 0 && tx_offset == 0)
 		conn->flags |= CONN_FROM_START;
 	conn->flags |= CONN_KNOWN;
+}
+
+/* How far a direction has got as the kernel says; what no hook saw need not be settled yet. */
+static __always_inline __u64 offset_now(const struct direction *dir)
+{
+#ifdef SONDE_FIRES_AFTERWARDS
+	return dir->offset + (__s64)(__s32)(dir->stood - dir->seq);
+#else
+	return dir->offset;
+#endif
 }
 
 /* The connection's slot, or NULL: none, or it was taken over. */

@@ -24,7 +24,7 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hi
 	rec->offset = hit->w->offset + piece->at;
 	rec->piece = hit->w->piece;
 	rec->other_ns = hit->other->ns;
-	rec->other_offset = hit->other->offset;
+	rec->other_offset = offset_now(hit->other);
 	__builtin_memset(&rec->evidence, 0, sizeof(rec->evidence));
 	if (hit->tx && (hit->w->flags & SONDE_F_START)) {
 		struct thread *thread = thread_get(hit->k, false);
@@ -136,6 +136,7 @@ static __always_inline void data_write(struct hit *hit, struct piece *piece,
 	if (piece->end)
 		rec->h.flags |= SONDE_F_HEAD_END;
 	hit->conn->flags &= ~CONN_LOST;
+	hit->dir->flags &= ~DIR_GAP;
 	hit->w->piece++;
 	ring_submit(hit->k, rec);
 }

@@ -53,7 +53,11 @@ static __always_inline __u32 recv_taken(const struct thread *thread, const struc
 	return moved > 0 ? moved : 0;
 }
 
-/* Fills the hit but for its bytes and their source. copied: by a receive. False: not ours. */
+/*
+ * Fills the hit but for its bytes and their source. copied: what this call has read so far. Under
+ * the lock both directions stand still, so that what no hook saw in either of them shows at any
+ * call. False: not ours.
+ */
 static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx, __u32 copied)
 {
 	__u64 id = bpf_get_current_pid_tgid();
@@ -83,14 +87,16 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	if (layered_counted(hit, &now))
 		return false;
 	if (!(hit->conn->flags & CONN_TX_DONE)) {
-		hit->w->flags = settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now)) && tx ?
-					SONDE_F_GAP_BEFORE :
-					0;
+		settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now));
 		hold_resolve(hit->k, hit->conn);
 	}
 	hit->w->source = (struct source){ .kind = SOURCE_NONE };
 	hit->w->unsure = false;
 	hit->w->rx_seq = rx_seq_of(&now);
+	/* after a disconnect the numbers say nothing to a writer */
+	if ((!tx || !(hit->conn->flags & CONN_TX_DONE)) &&
+	    (__s32)(hit->w->rx_seq - copied - hit->conn->rx.seq) > 0)
+		settle(hit->k, &hit->conn->rx, hit->w->rx_seq - copied);
 	hit->w->rx_end = now.fin_received && now.copied_seq == now.rcv_nxt;
 	return true;
 }
@@ -335,11 +341,6 @@ static __always_inline void entry_recv_done(struct sock *sk, int copied)
 	bytes = hit.w->rx_seq - hit.dir->seq;
 	if (bytes > 0 && copied > 0) {
 		count(hit.k, hits_recv, 1);
-		if (bytes > copied) {
-			if (settle(hit.k, hit.dir, hit.w->rx_seq - copied))
-				hit.w->flags |= SONDE_F_GAP_BEFORE;
-			bytes = copied;
-		}
 		recv_source(&hit, copied, bytes);
 		hit_capture(&hit, bytes);
 		settle(hit.k, hit.dir, hit.dir->seq);

@@ -23,6 +23,8 @@ enum {
 		1 << 4,	      /* a watermark lies inside a call of which less may have been taken */
 	DIR_IN_TURN = 1 << 5, /* the head that is open began inside a turn */
 	DIR_ADRIFT = 1 << 6,  /* Unix: bytes passed unseen, so how many is not sure any more */
+	DIR_GAP = 1 << 7,     /* bytes passed unseen, and no record has told it yet */
+	DIR_UNSEEN = 1 << 8,  /* the same since the last call that was seen, in any direction */
 };
 
 struct direction {
@@ -36,9 +38,10 @@ struct direction {
 	__u16 body_kib; /* KiB of the open export's body that were captured */
 	__u8 first_bytes;
 	__u8 state;   /* enum dir_state */
-	__u8 flags;   /* DIR_* */
+	__u16 flags;  /* DIR_* */
 	__u8 tail[3]; /* the last bytes captured, for an end of head that lies across records */
 	__u32 lost;   /* bytes of the last call that were in records that were lost */
+	__u32 stood; /* where hooks hold no lock: how far it had got at the last call that was seen */
 };
 
 /* Flags of struct conn. */
@@ -150,7 +153,8 @@ struct work {
 	__u32 tgid, tid;
 	__u32 unsure; /* less than `bytes` may have been taken */
 	__u32 rx_end; /* the peer's FIN was read */
-	__u32 begins; /* the call is the first of its turn */
+	__u32 begins; /* the call is the first that was seen of its turn */
+	__u32 unseen; /* bytes passed in its direction since the last call that was seen */
 	__u32 head;   /* a head is to be captured */
 	struct source source;
 	struct piece p;

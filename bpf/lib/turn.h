@@ -311,7 +311,7 @@ static __noinline int head_starts(struct hit *hit)
 		dir->first[1] = w->first[1];
 		dir->first_bytes = w->n_first;
 	}
-	if (w->begins)
+	if (w->begins && !w->unseen)
 		w->flags |= SONDE_F_TURN_START;
 	if (kind == KIND_NO) {
 		dir->state = DIR_BODY;
@@ -414,17 +414,41 @@ static __always_inline bool worth_looking(struct hit *hit)
 	return !is_ignored(conn);
 }
 
-/* Before capture(), and before the adapter looks for the call's bytes: whose turn it is. */
+/* What this thread has in hand of the connection has gone on where nobody saw it. */
+static __always_inline void thread_drop(struct hit *hit)
+{
+	struct thread *thread = thread_get(hit->k, false);
+
+	if (thread && thread->turn.conn == hit->conn->id)
+		thread->turn.conn = 0;
+}
+
+/*
+ * Before capture(), and before the adapter looks for the call's bytes: whose turn it is. Bytes that
+ * went the other way begin a turn whether a hook saw them or not. Turns that nobody saw take a
+ * number, too: two that follow each other by number have nothing unseen between them.
+ */
 static __always_inline void turn_advance(struct hit *hit)
 {
+	struct direction *dir = hit->dir, *other = hit->other;
 	struct conn *conn = hit->conn;
 	__u8 side = hit->tx ? LAST_TX : LAST_RX;
 
-	hit->w->begins = conn->last != side;
+	hit->w->begins = conn->last != side || (other->flags & DIR_UNSEEN);
+	hit->w->unseen = dir->flags & DIR_UNSEEN;
 	if (hit->w->begins) {
 		conn->last = side;
-		conn->turn++;
+		conn->turn += (dir->flags | other->flags) & DIR_UNSEEN ? 2 : 1;
 	}
+	if (dir->flags & DIR_GAP)
+		hit->w->flags |= SONDE_F_GAP_BEFORE;
+	if (conn->rx.flags & DIR_UNSEEN)
+		thread_drop(hit);
+	/* what is open of a head lacks a piece: no other can be told from its first bytes */
+	if (hit->w->unseen && dir->state == DIR_HEAD)
+		dir->state = DIR_BODY;
+	dir->flags &= ~DIR_UNSEEN;
+	other->flags &= ~DIR_UNSEEN;
 }
 
 /*
@@ -464,15 +488,15 @@ static __noinline int capture(struct hit *hit)
 
 /*
  * What became of the bytes since the last call: `real` is the sequence number where the direction
- * now stands. Returns how many bytes passed that no hook saw.
+ * now stands. Bytes that no hook saw are a gap, which the direction remembers.
  */
-static __always_inline __u32 settle(struct sonde_kcounters *k, struct direction *dir, __u32 real)
+static __always_inline void settle(struct sonde_kcounters *k, struct direction *dir, __u32 real)
 {
 	__s32 moved = real - (dir->seq - dir->asked);
 	__u32 taken, captured, lost, gap = 0;
 
 	if (moved <= 0 && !dir->asked)
-		return 0; /* another thread's call was accounted as a gap already */
+		return; /* another thread's call was accounted as a gap already */
 	if (moved < 0)
 		moved = 0;
 	taken = moved;
@@ -489,12 +513,13 @@ static __always_inline __u32 settle(struct sonde_kcounters *k, struct direction 
 		count(k, gap_lost, lost);
 	if (taken > captured + lost)
 		count(k, bytes_counted, taken - captured - lost);
-	if (gap)
+	if (gap) {
 		count(k, gap_missed, gap);
+		dir->flags |= DIR_GAP | DIR_UNSEEN;
+	}
 	dir->offset += (__s64)(__s32)(real - dir->seq);
 	dir->seq = real;
 	dir->asked = dir->copied = dir->lost = 0;
-	return gap;
 }
 
 /* What passed since is counted, whatever it was: its numbers are not those of the program's bytes. */
