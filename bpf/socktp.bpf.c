@@ -60,9 +60,9 @@ static __always_inline bool fd_is(struct task_struct *task, __u32 fd, const stru
 static __always_inline bool message_index(struct hit *hit, const struct call_regs *regs, int ret,
 					  __u32 *index)
 {
-	struct thread *thread = thread_get(hit->k, true);
+	struct thread *thread = hit->thread;
 
-	if (!thread || (!hit->tx && regs->arg4))
+	if (!hit->tx && regs->arg4)
 		return false;
 	if (thread->vector != regs->arg1 || thread->call_number != (__u32)regs->number ||
 	    thread->index >= (__u32)regs->arg2)
@@ -74,9 +74,9 @@ static __always_inline bool message_index(struct hit *hit, const struct call_reg
 	return *index < 1024;
 }
 
-static __always_inline void message_ends(struct hit *hit)
+static __always_inline void message_ends(struct sonde_kcounters *k)
 {
-	struct thread *thread = thread_get(hit->k, false);
+	struct thread *thread = thread_get(k, false);
 
 	if (thread)
 		thread->index = 0;
@@ -101,7 +101,7 @@ static __always_inline void message_short(struct hit *hit)
 
 	if (hit->w->source.segments > SONDE_SEGMENTS_MAX) {
 		hit->w->source.kind = SOURCE_NONE;
-		message_ends(hit);
+		hit->thread->index = 0;
 		return;
 	}
 	if (!segments_load(hit->w, 0))
@@ -109,7 +109,7 @@ static __always_inline void message_short(struct hit *hit)
 	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++)
 		whole += hit->w->segments[i].len;
 	if (hit->tx && whole != hit->w->bytes)
-		message_ends(hit);
+		hit->thread->index = 0;
 }
 
 /* Where the bytes of this firing lie, or why they cannot be looked at. */
@@ -300,7 +300,6 @@ static __always_inline bool is_stream(struct sonde_kcounters *k, struct sock *sk
 static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct thread *thread;
 	struct hit hit;
 
 	if (!scope_has(sk, id >> 32))
@@ -310,7 +309,7 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 		return;
 	if (ret <= 0) {
 		/* also ends a sendmmsg or recvmmsg */
-		message_ends(&hit);
+		message_ends(hit.k);
 		if (ret == 0 && !tx && !(flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB)))
 			read_end(hit.k, sk);
 		return;
@@ -323,10 +322,10 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 		count(hit.k, hits_send, 1);
 	else
 		count(hit.k, hits_recv, 1);
-	thread = thread_get(hit.k, true);
-	if (!thread)
+	hit.thread = thread_get(hit.k, true);
+	if (!hit.thread)
 		return;
-	hit.w = &thread->work;
+	hit.w = &hit.thread->work;
 	hit.sk = sk;
 	hit.tx = tx;
 	hit.w->bytes = ret;
@@ -338,7 +337,7 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 	hit.w->ns = bpf_ktime_get_boot_ns();
 	if (!hit_place(&hit))
 		return;
-	hit.w->source = (struct source){ .kind = SOURCE_NONE };
+	source_none(hit.w);
 	turn_advance(&hit);
 	if (worth_looking(&hit))
 		source_find(&hit, ret, flags);

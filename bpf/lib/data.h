@@ -18,7 +18,7 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hi
 	rec->h.conn = conn->id;
 	rec->tgid = hit->w->tgid;
 	rec->tid = hit->w->tid;
-	rec->tgid_start_ns = process_start_ns(this_task());
+	rec->tgid_start_ns = thread_process_start_ns(hit->thread);
 	rec->turn = conn->turn;
 	rec->call_bytes = hit->w->bytes - piece->at;
 	rec->offset = hit->w->offset + piece->at;
@@ -27,10 +27,7 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hi
 	rec->other_offset = offset_now(hit->other);
 	__builtin_memset(&rec->evidence, 0, sizeof(rec->evidence));
 	if (hit->tx && (hit->w->flags & SONDE_F_START)) {
-		struct thread *thread = thread_get(hit->k, false);
-
-		if (thread)
-			rec->evidence.at[SONDE_EV_WRITE] = thread->turn;
+		rec->evidence.at[SONDE_EV_WRITE] = hit->thread->turn;
 		rec->evidence.at[SONDE_EV_CONNECT] = conn->connect;
 	}
 }
@@ -109,7 +106,7 @@ static __always_inline void data_write(struct hit *hit, struct piece *piece,
 	__u64 n = piece->want;
 
 	if (gathers) {
-		n = smaller(gather(segments, rec->payload, room), piece->want);
+		n = smaller(gather(segments, hit->w->n_segments, rec->payload, room), piece->want);
 		barrier_var(n);
 		n &= room - 1;
 	} else {

@@ -108,7 +108,7 @@ static __noinline bool conn_emit(struct hit *hit)
 	rec->h.conn = conn->id;
 	rec->tgid = hit->w->tgid;
 	rec->slot = conn->slot;
-	rec->tgid_start_ns = process_start_ns(this_task());
+	rec->tgid_start_ns = thread_process_start_ns(hit->thread);
 	rec->netns = sock_netns(hit->sk);
 	rec->family = conn->family;
 	rec->role = conn->role;

@@ -61,7 +61,6 @@ static __always_inline __u32 recv_taken(const struct thread *thread, const struc
 static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx, __u32 copied)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct thread *thread;
 	struct tcp_now now;
 
 	if (!scope_has(sk, id >> 32))
@@ -69,11 +68,11 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	hit->k = counters();
 	if (!hit->k || !is_tcp(sk) || !tcp_now_read(sk, &now))
 		return false;
-	thread = thread_get(hit->k, true);
-	if (!thread)
+	hit->thread = thread_get(hit->k, true);
+	if (!hit->thread)
 		return false;
-	hit->w = &thread->work;
-	hit->conn = conn_enter(hit->k, sk, &now, recv_taken(thread, sk, &now, copied), 0);
+	hit->w = &hit->thread->work;
+	hit->conn = conn_enter(hit->k, sk, &now, recv_taken(hit->thread, sk, &now, copied), 0);
 	if (!hit->conn)
 		return false;
 	hit->dir = tx ? &hit->conn->tx : &hit->conn->rx;
@@ -90,7 +89,7 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 		settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now));
 		hold_resolve(hit->k, hit->conn);
 	}
-	hit->w->source = (struct source){ .kind = SOURCE_NONE };
+	source_none(hit->w);
 	hit->w->unsure = false;
 	hit->w->rx_seq = rx_seq_of(&now);
 	/* after a disconnect the numbers say nothing to a writer */
@@ -295,17 +294,16 @@ static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg, __u3
 /* Where the last `bytes` of the `copied` that this call has moved lie. */
 static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 {
+	struct call *call = &hit->thread->recv;
 	enum call_state state;
-	struct thread *thread;
 
 	if (is_kernel_thread(hit->k))
 		return 0;
-	thread = thread_get(hit->k, false);
-	if (!thread || thread->recv.sk != (__u64)hit->sk) {
+	if (call->sk != (__u64)hit->sk) {
 		count(hit->k, unseen_no_user_buffer, 1);
 		return 0;
 	}
-	state = call_state_of(&thread->recv, copied, bytes);
+	state = call_state_of(call, copied, bytes);
 	if (state != CALL_GOES_ON) {
 		if (state == CALL_DISCARDS)
 			count(hit->k, unseen_trunc, 1);
@@ -313,7 +311,7 @@ static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 			count(hit->k, unseen_no_user_buffer, 1);
 		return 0;
 	}
-	source_of_call(&hit->w->source, &thread->recv, copied - bytes);
+	source_of_call(&hit->w->source, call, copied - bytes);
 	if (hit->w->source.kind == SOURCE_NONE)
 		count(hit->k, unseen_iter_type, 1);
 	return 0;

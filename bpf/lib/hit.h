@@ -14,7 +14,8 @@ struct hit {
 	struct sonde_kcounters *k;
 	struct conn *conn;
 	struct direction *dir, *other;
-	struct work *w;
+	struct thread *thread;
+	struct work *w; /* the thread's */
 	const struct sock *sk;
 	bool tx;
 };

@@ -28,6 +28,13 @@ static __always_inline long segments_read(void *to, __u32 bytes, __u64 from)
 #endif
 }
 
+/* Nothing is known of where the bytes of this call lie. */
+static __always_inline void source_none(struct work *w)
+{
+	w->source = (struct source){ .kind = SOURCE_NONE };
+	w->segments_at = ~0u;
+}
+
 /*
  * Fills w->segments from the source, from byte `at` of the call on; areas past the last are empty.
  * False: unreadable.
@@ -38,6 +45,10 @@ static __noinline int segments_load(struct work *w, __u32 at)
 	__u64 bytes = smaller(w->source.segments, SONDE_SEGMENTS_MAX) * sizeof(struct segment);
 	__u64 skip = w->source.skip + at;
 
+	if (w->segments_at == at)
+		return true;
+	w->segments_at = ~0u;
+	w->n_segments = bytes / sizeof(struct segment);
 	__builtin_memset(to, 0, sizeof(w->segments));
 	barrier_var(bytes);
 	if (bytes == 0 || bytes > sizeof(w->segments))
@@ -52,6 +63,7 @@ static __noinline int segments_load(struct work *w, __u32 at)
 		to[i].len -= cut;
 		skip -= cut;
 	}
+	w->segments_at = at;
 	return true;
 }
 
@@ -96,15 +108,18 @@ static __always_inline __u32 extend(__u64 *to, __u32 have, __u64 low, __u64 high
 }
 
 /*
- * Gathers less than `room` bytes (a power of two) from segments to `to`, an area of 2 * room
- * bytes. How many. Without a branch: bounds by masks, a segment that cannot be read ends it.
+ * Gathers less than `room` bytes (a power of two) from n segments to `to`, an area of 2 * room
+ * bytes. How many. Bounds by masks, without a branch; a segment that cannot be read ends it.
  */
-static __always_inline __u64 gather(const struct segment *segments, __u8 *to, __u32 room)
+static __always_inline __u64 gather(const struct segment *segments, __u32 n_segments, __u8 *to,
+				    __u32 room)
 {
 	__u64 filled = 0, open = ~0ull;
 
-#pragma unroll
-	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+		if (i >= n_segments)
+			break;
 		__u64 at = filled, n = smaller(segments[i].len, room - 1 - filled) & open;
 		__s64 err;
 
@@ -139,6 +154,7 @@ static __noinline int peek(struct hit *hit, __u32 at)
 {
 	struct work *w = hit->w;
 	__u64 left = w->bytes - at;
+	struct area area;
 
 	w->first[0] = w->first[1] = w->n_first = 0;
 	if (at >= w->bytes)
@@ -154,7 +170,14 @@ static __noinline int peek(struct hit *hit, __u32 at)
 	} else if (w->source.kind == SOURCE_SEGMENTS) {
 		if (!segments_load(w, at))
 			return 0;
-		w->n_first = smaller(gather(w->segments, (__u8 *)w->words, 32), left);
+		area = area_of(w->segments);
+		if (area.len >= left) {
+			if (!bpf_probe_read_user(w->first, left, (const void *)area.base))
+				w->n_first = left;
+			return w->n_first;
+		}
+		w->n_first =
+			smaller(gather(w->segments, w->n_segments, (__u8 *)w->words, 32), left);
 		words_cut(w->words, w->n_first);
 		w->first[0] = w->words[0];
 		w->first[1] = w->words[1];

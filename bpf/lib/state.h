@@ -158,11 +158,14 @@ struct work {
 	__u32 head;   /* a head is to be captured */
 	struct source source;
 	struct piece p;
+	__u32 segments_at; /* the byte of the call that segments[] begins at; ~0: none */
+	__u32 n_segments;
 	struct segment segments[SONDE_SEGMENTS_MAX];
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 };
 
 struct thread {
+	__u64 process_start_ns;	    /* 0: not looked up yet; an exec does not change it */
 	struct sonde_turn_ref turn; /* the last request head that this thread read */
 	struct call recv;
 	struct unix_call unix_call;

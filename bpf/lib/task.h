@@ -51,6 +51,13 @@ static __always_inline struct thread *thread_get(struct sonde_kcounters *k, bool
 	return thread;
 }
 
+static __always_inline __u64 thread_process_start_ns(struct thread *thread)
+{
+	if (!thread->process_start_ns)
+		thread->process_start_ns = process_start_ns(this_task());
+	return thread->process_start_ns;
+}
+
 static __always_inline void proc_fill(struct sonde_rec_proc *rec, __u16 type,
 				      struct task_struct *task)
 {

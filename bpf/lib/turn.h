@@ -21,13 +21,11 @@
 /* A request's head was read: it is what this thread has in hand from now on. */
 static __always_inline void thread_take(struct hit *hit)
 {
-	struct thread *thread = thread_get(hit->k, true);
+	struct sonde_turn_ref *turn = &hit->thread->turn;
 
-	if (!thread)
-		return;
-	thread->turn.conn = hit->conn->id;
-	thread->turn.turn = hit->conn->turn;
-	thread->turn.tid = hit->w->tid;
+	turn->conn = hit->conn->id;
+	turn->turn = hit->conn->turn;
+	turn->tid = hit->w->tid;
 }
 
 /* The first bytes are none of ours. Not for ever: see CHECKS_*. */
@@ -417,10 +415,8 @@ static __always_inline bool worth_looking(struct hit *hit)
 /* What this thread has in hand of the connection has gone on where nobody saw it. */
 static __always_inline void thread_drop(struct hit *hit)
 {
-	struct thread *thread = thread_get(hit->k, false);
-
-	if (thread && thread->turn.conn == hit->conn->id)
-		thread->turn.conn = 0;
+	if (hit->thread->turn.conn == hit->conn->id)
+		hit->thread->turn.conn = 0;
 }
 
 /*
