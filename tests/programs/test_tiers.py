@@ -59,7 +59,7 @@ def test_blocked(tier, family, guest, tmp_path):
 @pytest.mark.parametrize("tier", TIERS)
 def test_short(tier, family, how, guest, tmp_path):
     """Protects: heads that are read a byte a call, and bodies that end with their connection."""
-    run = traced(tier, tmp_path, f"{guest}/peer short 200 {family} {how} >{tmp_path}/expected", ROOMY)
+    run = traced(tier, tmp_path, f"{guest}/peer short 200 {family} {how} >{tmp_path}/expected", ["--ring-size", "16m"])
     judge(guest, "expect", tmp_path / "expected", run.directory / "out.jsonl", run.directory / "ledger.json")
 
 
