@@ -65,6 +65,26 @@ static void servers_record_may_come_first(void **state)
 			rig_span(&rig, "curl", SIDE_CLIENT, 0));
 }
 
+/* A hook that fires after the write may fire after the read of what was written. */
+static void no_caller_begins_after_its_callee(void **state)
+{
+	struct rig_call call = { .client = CURL, .server = NGINX };
+	struct rig_span *c, *s;
+
+	(void)state;
+	rig_read(&rig, &call);
+	rig_clock(&rig, 1);
+	rig_write(&rig, &call);
+	rig_clock(&rig, 5);
+	rig_answer(&rig, &call);
+	rig_done(&rig, &call);
+	c = rig_span(&rig, "curl", SIDE_CLIENT, 0);
+	s = rig_span(&rig, "nginx", SIDE_SERVER, 0);
+	rig_check_child(s, c);
+	assert_int_equal(c->frame.start_ns, s->frame.start_ns);
+	assert_int_equal(c->frame.duration_ns, 6 * RIG_MS);
+}
+
 static void even_after_the_servers_end(void **state)
 {
 	struct rig_call call = { .client = CURL, .server = NGINX };
@@ -414,6 +434,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(both_ends_make_one_trace),
 		TEST(servers_record_may_come_first),
+		TEST(no_caller_begins_after_its_callee),
 		TEST(even_after_the_servers_end),
 		TEST(a_client_that_nobody_sees_is_not_waited_for_long),
 		TEST(three_services_are_one_trace),

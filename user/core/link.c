@@ -99,6 +99,9 @@ static void meet(struct links *links, struct node *client, struct node *server)
 
 	map__remove(&links->by_edge, &server->by_edge);
 	client->edge_matched = server->edge_matched = true;
+	/* written before they were read; only a hook that fires after the call can say otherwise */
+	if (client->start_ns > server->start_ns)
+		client->start_ns = server->start_ns;
 	if (theirs && server->trace && memcmp(theirs->id, server->trace->id, sizeof(theirs->id))) {
 		settle_alone(server);
 		return;
