@@ -188,6 +188,8 @@ static void wrong_ones(void **state)
 		{ "path~'*('", "no regular expression", 6 },
 		{ "path~(a{1000}){1000}", "repeats too often", 6 },
 		{ "path~a{1,99999}", "repeats too often", 6 },
+		{ "path~a++++++++++++++++", "repeats too often", 6 },
+		{ "path~((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+", "repeats too often", 6 },
 		{ "status>=abc", "a number, or error, ok, unset", 9 },
 		{ "duration>10parsec", "a duration is wanted", 10 },
 		{ "duration>fast", "a duration is wanted", 10 },

@@ -172,8 +172,10 @@ static bool read_number(const char *text, bool duration, double *ret)
 }
 
 /*
- * Repetitions multiply: (x{1000}){1000} would take all memory. The product of all the numbers in
- * braces is bounded (numbers in a bracket expression count as well, which does no harm).
+ * Repetitions multiply: (x{1000}){1000} would take all memory, and so would x followed by forty
+ * plus signs, as each copies what is before it. The product of all the numbers in braces, and of a
+ * two for each plus behind more than a character, is bounded (those in a bracket expression count
+ * as well, which does no harm).
  */
 static bool repeats_too_often(const char *regex)
 {
@@ -191,6 +193,10 @@ static bool repeats_too_often(const char *regex)
 			if (n > REPEATS_MAX || product * n > REPEATS_MAX)
 				return true;
 			product *= n;
+		} else if (*c == '+' && c > regex && strchr(")}+*?", c[-1])) {
+			product *= 2;
+			if (product > REPEATS_MAX)
+				return true;
 		}
 	}
 	return false;
