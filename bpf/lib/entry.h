@@ -112,13 +112,16 @@ static __always_inline void call_save(struct call *call, const struct sock *sk, 
 	call->count = FIELD(msg, msg_iter.count);
 	call->skip = FIELD(msg, msg_iter.iov_offset);
 	call->segments = 0;
+	call->vector = 0;
 	if (call->kind == ITER_KIND_UBUF) {
-		call->at = iter_ubuf(msg);
+		call->at = call->first = iter_ubuf(msg);
 	} else if (call->kind == ITER_KIND_IOVEC) {
 		segments = iter_segments(msg);
 		call->segments = FIELD(msg, msg_iter.nr_segs);
 		first.base = (__u64)FIELD(segments, iov_base);
 		first.len = FIELD(segments, iov_len);
+		call->vector = (__u64)segments;
+		call->first = first.base;
 		if (call->segments == 1) {
 			call->kind = ITER_KIND_UBUF;
 			call->at = first.base;
@@ -156,6 +159,24 @@ enum call_state {
 };
 
 /*
+ * Whether the message that the thread saved still points where it did. Where the entry of a call can
+ * be missed, the saved one may be the call before: as long, but into other memory.
+ */
+static __always_inline bool call_same_memory(const struct call *call)
+{
+#ifdef SONDE_DIRECT
+	const struct msghdr___ubuf *msg = (const struct msghdr___ubuf *)call->msg;
+
+	if (call->vector)
+		return BPF_CORE_READ((const struct iovec *)call->vector, iov_base) ==
+		       (void *)call->first;
+	if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
+		return BPF_CORE_READ(msg, msg_iter.ubuf) == (void *)call->first;
+#endif
+	return true;
+}
+
+/*
  * Of the call that the thread saved, now that `copied` bytes were moved, of which `bytes` are new.
  * Either what is left in its iterator and what was copied add up, or the registers are the same
  * and the new bytes follow those that were looked at.
@@ -178,7 +199,7 @@ static __always_inline enum call_state call_state_of(struct call *call, __u32 co
 #endif
 	left = BPF_CORE_READ(msg, msg_iter.count);
 	if (left + copied == call->count)
-		return CALL_GOES_ON;
+		return call_same_memory(call) ? CALL_GOES_ON : CALL_IS_ANOTHER;
 	return left == call->count ? CALL_DISCARDS : CALL_IS_ANOTHER;
 }
 

@@ -90,6 +90,8 @@ struct call {
 	__u64 at;
 	__u64 count;
 	__u64 skip;
+	__u64 vector; /* address of the kernel's segments; 0: it has none */
+	__u64 first;  /* what the first of them begins at, or the one area */
 	__u32 segments;
 	__u32 kind;
 	__u32 seq; /* TCP: of the next byte to be read */
