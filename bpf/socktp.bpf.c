@@ -202,6 +202,7 @@ static __always_inline void unseen_note(struct hit *hit, __u32 start, __u32 othe
 	struct direction *dir = hit->dir;
 
 	settle(hit->k, dir, start);
+	hit->w->late = (__s32)(start - dir->stood) < 0;
 	/* a gap that had passed by the last call says nothing about what has passed since */
 	if ((__s32)(start - dir->stood) <= 0)
 		dir->flags &= ~DIR_UNSEEN;
@@ -335,9 +336,9 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 	hit.w->unsure = hit.w->rx_end = 0;
 	hit.w->rx_seq = 0;
 	hit.w->ns = bpf_ktime_get_boot_ns();
+	source_none(hit.w);
 	if (!hit_place(&hit))
 		return;
-	source_none(hit.w);
 	turn_advance(&hit);
 	if (worth_looking(&hit))
 		source_find(&hit, ret, flags);

@@ -43,6 +43,9 @@ enum {
 	SONDE_F_GAP_BEFORE =
 		1 << 10, /* DATA: since the last DATA of this direction, bytes passed unseen; Unix:
 			    and how many is not sure, here and ever after */
+	SONDE_F_EARLY =
+		1 << 13, /* DATA: bytes passed the other way whose call may still be about to be
+			    told; the turn before this one is theirs, if it is */
 	SONDE_F_SEEN = 1 << 12,	 /* EXEC on the process ring: the process did decoded I/O before */
 	SONDE_F_BEGUN = 1 << 11, /* DATA: this record was counted in turns_begun or starts_begun */
 };

@@ -19,7 +19,7 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hi
 	rec->tgid = hit->w->tgid;
 	rec->tid = hit->w->tid;
 	rec->tgid_start_ns = thread_process_start_ns(hit->thread);
-	rec->turn = conn->turn;
+	rec->turn = hit->w->turn;
 	rec->call_bytes = hit->w->bytes - piece->at;
 	rec->offset = hit->w->offset + piece->at;
 	rec->piece = hit->w->piece;

@@ -33,6 +33,7 @@ static __always_inline void source_none(struct work *w)
 {
 	w->source = (struct source){ .kind = SOURCE_NONE };
 	w->segments_at = ~0u;
+	w->late = 0;
 }
 
 /*

@@ -55,6 +55,7 @@ enum {
 	CONN_OTHER_SENT = 1 << 6, /* a CONN record with another verdict than HTTP/1 was delivered */
 	CONN_UNSEEN = 1 << 7,	  /* bytes pass where this tier cannot look */
 	CONN_TX_DONE = 1 << 8,	  /* what was written is accounted for good */
+	CONN_EARLY = 1 << 10, /* the turn before this one belongs to a call that may still fire */
 	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */
 };
 
@@ -155,6 +156,8 @@ struct work {
 	__u32 tgid, tid;
 	__u32 unsure; /* less than `bytes` may have been taken */
 	__u32 rx_end; /* the peer's FIN was read */
+	__u32 turn;   /* whose bytes these are */
+	__u32 late;   /* a call in the other direction fired before this one and has noted it */
 	__u32 begins; /* the call is the first that was seen of its turn */
 	__u32 unseen; /* bytes passed in its direction since the last call that was seen */
 	__u32 head;   /* a head is to be captured */

@@ -24,7 +24,7 @@ static __always_inline void thread_take(struct hit *hit)
 	struct sonde_turn_ref *turn = &hit->thread->turn;
 
 	turn->conn = hit->conn->id;
-	turn->turn = hit->conn->turn;
+	turn->turn = hit->w->turn;
 	turn->tid = hit->w->tid;
 }
 
@@ -430,12 +430,27 @@ static __always_inline void turn_advance(struct hit *hit)
 	struct conn *conn = hit->conn;
 	__u8 side = hit->tx ? LAST_TX : LAST_RX;
 
+	if (hit->w->late) {
+		hit->w->begins = !!(conn->flags & CONN_EARLY);
+		hit->w->turn = conn->turn - 1;
+		hit->w->unseen = 0;
+		conn->flags &= ~CONN_EARLY;
+		return;
+	}
 	hit->w->begins = conn->last != side || (other->flags & DIR_UNSEEN);
 	hit->w->unseen = dir->flags & DIR_UNSEEN;
 	if (hit->w->begins) {
 		conn->last = side;
 		conn->turn += (dir->flags | other->flags) & DIR_UNSEEN ? 2 : 1;
+		conn->flags &= ~CONN_EARLY;
+#ifdef SONDE_FIRES_AFTERWARDS
+		if (other->flags & DIR_UNSEEN) {
+			conn->flags |= CONN_EARLY;
+			hit->w->flags |= SONDE_F_EARLY;
+		}
+#endif
 	}
+	hit->w->turn = conn->turn;
 	if (dir->flags & DIR_GAP)
 		hit->w->flags |= SONDE_F_GAP_BEFORE;
 	if (conn->rx.flags & DIR_UNSEEN)

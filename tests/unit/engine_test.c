@@ -66,6 +66,46 @@ static void keep_alive_server(void **state)
 	assert_int_equal(sim->account.trace.conns_open, 0);
 }
 
+/* Where hooks fire after the call, a response may be told before its request. */
+static void answers_told_first(void **state)
+{
+	struct sim *sim = *state;
+	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_ACTIVE, true);
+
+	for (uint32_t i = 0; i < 4; i++) {
+		if (i == 1) {
+			sim_say(c, TX, GET);
+			sim_say(c, RX, OK5);
+		} else {
+			sim_overtaken(c, GET, "HTTP/1.1 404 Gone\r\nContent-Length: 9\r\n\r\n");
+			sim_body(c, RX, 9);
+		}
+		assert_int_equal(sim_ended_at(i)->status, i == 1 ? 200 : 404);
+		assert_int_equal(sim_ended_at(i)->side, SIDE_CLIENT);
+	}
+	sim_gone(c);
+}
+
+/* The request was missed: what answers it is no span, and the next exchange is one. */
+static void answers_of_nothing(void **state)
+{
+	struct sim *sim = *state;
+	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_ACTIVE, true);
+
+	for (uint32_t i = 0; i < 3; i++) {
+		sim->miss = true;
+		sim_say(c, TX, GET);
+		sim->miss = false;
+		c->early = true;
+		sim_say(c, RX, OK5);
+		c->early = false;
+		sim_say(c, TX, GET);
+		sim_say(c, RX, OK5);
+		assert_int_equal(sim_ended_at(i)->status, 200);
+	}
+	sim_gone(c);
+}
+
 static void keep_alive_client(void **state)
 {
 	struct sim *sim = *state;
@@ -1347,6 +1387,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(keep_alive_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(keep_alive_client, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers_told_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers_of_nothing, setup, teardown),
 		cmocka_unit_test(conversations_whole),
 		cmocka_unit_test_setup_teardown(response_record_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(losses_in_a_row, setup, teardown),

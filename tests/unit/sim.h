@@ -47,6 +47,7 @@ struct sim_conn {
 	uint32_t tgid, tid;
 	struct sonde_evidence evidence;
 	bool adrift; /* bytes passed that no hook saw */
+	bool early;  /* what was not seen in the other direction may still be told */
 };
 
 struct sim {
@@ -371,6 +372,7 @@ static void sim_call(struct sim_conn *c, int dir, const char *at, size_t len)
 		c->turn += c->unseen[0] || c->unseen[1] ? 2 : 1;
 		c->last = dir;
 		flags |= c->unseen[dir] ? 0 : SONDE_F_TURN_START;
+		flags |= c->early && c->unseen[!dir] ? SONDE_F_EARLY : 0;
 	}
 	if (c->gap[dir])
 		flags |= SONDE_F_GAP_BEFORE;
@@ -445,6 +447,32 @@ static void sim_call(struct sim_conn *c, int dir, const char *at, size_t len)
 		   (len == 5 || (len >= 7 && !memcmp(at + len - 7, "\r\n", 2)))) {
 		sim_end(c, dir, SONDE_F_LAST_CHUNK);
 	}
+}
+
+/* A thread's write of a request is told after another thread's read of what answers it. */
+static void sim_overtaken(struct sim_conn *c, const char *request, const char *response)
+{
+	const char *texts[2] = { [TX] = request, [RX] = response };
+	uint64_t from[2] = { c->off[0], c->off[1] };
+
+	c->turn++;
+	for (int dir = 0; dir < 2; dir++)
+		c->off[dir] += strlen(texts[dir]);
+	for (int dir = RX; dir <= TX; dir++) {
+		size_t len = strlen(texts[dir]);
+		uint16_t flags = SONDE_F_START | SONDE_F_TURN_START;
+
+		flags |= dir == TX ? SONDE_F_BEGUN : SONDE_F_EARLY;
+		c->sim->now += c->sim->step;
+		c->turn += dir == TX ? -1 : 1;
+		c->sim->turns_begun += dir == TX;
+		sim_data(c, dir, flags, texts[dir], len, len, from[dir]);
+		c->ns[dir] = c->sim->now;
+		c->slot_off[dir] = c->off[dir];
+	}
+	c->turn++;
+	c->last = RX;
+	c->head[RX] = c->head[TX] = false;
 }
 
 static void sim_say(struct sim_conn *c, int dir, const char *text)

@@ -116,6 +116,7 @@ void conn__remove(struct conn *conn)
 	displace(&core->conns, conn);
 	core->conns.used--;
 	core->account->conns_open = core->conns.used;
+	free(conn->early);
 	free(conn);
 }
 

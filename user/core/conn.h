@@ -62,6 +62,7 @@ struct conn {
 	struct exchange *first, *last; /* open exchanges, in the order of their requests */
 	uint32_t open;		       /* how many there are */
 	uint32_t turn, index;	       /* of the latest exchange */
+	struct sonde_rec_data *early;  /* a copy, with its payload; NULL: none, see conn_record.c */
 	struct http1 http1;
 };
 

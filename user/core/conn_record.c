@@ -3,6 +3,7 @@
 #include "core/conn.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void set_known(struct conn *conn, const struct sonde_rec_conn *rec)
@@ -71,9 +72,10 @@ static struct conn *add_unknown(struct core *core, const struct sonde_rec_data *
 	return conn;
 }
 
-void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const void *payload)
+/* before: where the other direction stood at these bytes. */
+static void feed(struct core *core, struct conn *conn, const struct sonde_rec_data *rec,
+		 const void *payload, uint64_t before)
 {
-	struct conn *conn = conn__find(core, rec->h.conn);
 	struct piece piece = {
 		.dir = rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX,
 		.flags = rec->h.flags,
@@ -82,7 +84,7 @@ void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const vo
 		.call_end = rec->offset +
 			    (rec->call_bytes > rec->copied ? rec->call_bytes : rec->copied),
 		.ns = rec->h.ns,
-		.other_offset = rec->other_offset,
+		.other_offset = before,
 		.other_ns = rec->other_ns,
 		.turn = rec->turn,
 		.tid = rec->tid,
@@ -100,14 +102,67 @@ void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const vo
 		conn__touch(conn);
 		if (rec->h.flags & SONDE_F_GAP_BEFORE && conn->endpoints.family == SONDE_AF_UNIX)
 			conn->adrift = true;
-		if (rec->other_ns)
-			conn->proto->passed(conn, direction_other(piece.dir), rec->other_offset,
-					    rec->other_ns, true);
+		if (rec->other_ns && before == rec->other_offset)
+			conn->proto->passed(conn, direction_other(piece.dir), before, rec->other_ns,
+					    true);
 		piece.fate = &core->account->filtered_continuation;
 		conn->proto->piece(conn, &piece);
 	}
 	if (piece.begun)
 		++*piece.fate;
+}
+
+/*
+ * Where hooks fire after a call, one thread's read of a response may be told before another's write
+ * of the request. The kernel side leaves the turn between free for it, and a response to no request
+ * is kept for as long as nothing else comes of this connection.
+ */
+static bool keep_early(struct conn *conn, const struct sonde_rec_data *rec, const void *payload)
+{
+	const uint16_t flags = SONDE_F_EARLY | SONDE_F_START;
+
+	if ((rec->h.flags & (flags | SONDE_F_TX)) != flags || conn->first)
+		return false;
+	conn->early = malloc(sizeof(*rec) + rec->copied);
+	if (!conn->early)
+		return false;
+	memcpy(conn->early, rec, sizeof(*rec));
+	memcpy(conn->early->payload, payload, rec->copied);
+	return true;
+}
+
+/* What came early has its turn now. */
+static void feed_early(struct core *core, struct conn *conn)
+{
+	struct sonde_rec_data *rec = conn->early;
+
+	if (!rec)
+		return;
+	conn->early = NULL;
+	feed(core, conn, rec, rec->payload, rec->other_offset);
+	free(rec);
+}
+
+static bool is_awaited(const struct conn *conn, const struct sonde_rec_data *rec)
+{
+	return conn->early && (rec->h.flags & SONDE_F_TX) && rec->turn + 1 == conn->early->turn;
+}
+
+void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const void *payload)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+
+	if (conn && is_awaited(conn, rec)) {
+		feed(core, conn, rec, payload, conn->early->offset);
+		feed_early(core, conn);
+		return;
+	}
+	if (conn) {
+		feed_early(core, conn);
+		if (keep_early(conn, rec, payload))
+			return;
+	}
+	feed(core, conn, rec, payload, rec->other_offset);
 }
 
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec)
@@ -117,6 +172,7 @@ void conn__on_end(struct core *core, const struct sonde_rec_end *rec)
 
 	if (!conn)
 		return;
+	feed_early(core, conn);
 	conn__touch(conn);
 	if (rec->h.flags & SONDE_F_LAST_CHUNK)
 		conn->proto->last_chunk(conn, dir, rec->turn, rec->offset, rec->h.ns);
@@ -131,6 +187,7 @@ void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
 
 	if (!conn)
 		return;
+	feed_early(core, conn);
 	conn->proto->passed(conn, DIR_TX, rec->tx_offset, rec->tx_ns, true);
 	conn->proto->passed(conn, DIR_RX, rec->rx_offset, rec->rx_ns, true);
 	if (rec->h.type == SONDE_REC_GONE) {
