@@ -166,10 +166,11 @@ static __always_inline bool call_same_memory(const struct call *call)
 {
 #ifdef SONDE_DIRECT
 	const struct msghdr___ubuf *msg = (const struct msghdr___ubuf *)call->msg;
+	/* a value of its own: else its load is taken for one of the kernel's fields */
+	const struct iovec *segments = (const struct iovec *)call->vector;
 
-	if (call->vector)
-		return BPF_CORE_READ((const struct iovec *)call->vector, iov_base) ==
-		       (void *)call->first;
+	if (segments)
+		return BPF_CORE_READ(segments, iov_base) == (void *)call->first;
 	if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
 		return BPF_CORE_READ(msg, msg_iter.ubuf) == (void *)call->first;
 #endif
