@@ -100,6 +100,20 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	return true;
 }
 
+/*
+ * By the helper where it may be called: some verifiers (6.12) take what lies in the iterator's union
+ * for no typed pointer, and where lockdown forbids the helper, the tier is none there.
+ */
+static __always_inline void segment_first(struct segment *first, const struct iovec *segments)
+{
+	if (kernel_readable()) {
+		bpf_probe_read_kernel(first, sizeof(*first), segments);
+	} else {
+		first->base = (__u64)FIELD(segments, iov_base);
+		first->len = FIELD(segments, iov_len);
+	}
+}
+
 /* Where a message's iterator points, as it stands. */
 static __always_inline void call_save(struct call *call, const struct sock *sk, struct msghdr *msg)
 {
@@ -118,8 +132,7 @@ static __always_inline void call_save(struct call *call, const struct sock *sk, 
 	} else if (call->kind == ITER_KIND_IOVEC) {
 		segments = iter_segments(msg);
 		call->segments = FIELD(msg, msg_iter.nr_segs);
-		first.base = (__u64)FIELD(segments, iov_base);
-		first.len = FIELD(segments, iov_len);
+		segment_first(&first, segments);
 		call->vector = (__u64)segments;
 		call->first = first.base;
 		if (call->segments == 1) {
