@@ -336,7 +336,7 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 	hit.w->unsure = hit.w->rx_end = 0;
 	hit.w->rx_seq = 0;
 	hit.w->ns = bpf_ktime_get_boot_ns();
-	source_none(hit.w);
+	work_begin(hit.w);
 	if (!hit_place(&hit))
 		return;
 	turn_advance(&hit);

@@ -89,7 +89,7 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 		settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now));
 		hold_resolve(hit->k, hit->conn);
 	}
-	source_none(hit->w);
+	work_begin(hit->w);
 	hit->w->unsure = false;
 	hit->w->rx_seq = rx_seq_of(&now);
 	/* after a disconnect the numbers say nothing to a writer */

@@ -28,8 +28,8 @@ static __always_inline long segments_read(void *to, __u32 bytes, __u64 from)
 #endif
 }
 
-/* Nothing is known of where the bytes of this call lie. */
-static __always_inline void source_none(struct work *w)
+/* A call that nothing is known of yet: not where its bytes lie, and not that it fired late. */
+static __always_inline void work_begin(struct work *w)
 {
 	w->source = (struct source){ .kind = SOURCE_NONE };
 	w->segments_at = ~0u;

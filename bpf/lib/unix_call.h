@@ -103,7 +103,7 @@ static __always_inline void unix_capture(struct sonde_kcounters *k, const struct
 	hit.sk = sk;
 	/* the other end may have read, and answered, before a sender is back */
 	hit.w->ns = tx ? thread->unix_call.ns : bpf_ktime_get_boot_ns();
-	source_none(hit.w);
+	work_begin(hit.w);
 	hit.w->tgid = id >> 32;
 	hit.w->tid = id;
 	hit.tx = tx;

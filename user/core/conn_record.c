@@ -91,13 +91,11 @@ static void feed(struct core *core, struct conn *conn, const struct sonde_rec_da
 		.process = { rec->tgid, rec->tgid_start_ns },
 		.evidence = &rec->evidence,
 		.begun = rec->h.flags & SONDE_F_BEGUN,
-		.fate = &core->account->filtered_continuation,
+		.fate = &core->account->dropped_ring,
 	};
 
-	if (!conn) {
+	if (!conn)
 		conn = add_unknown(core, rec, piece.bytes);
-		piece.fate = &core->account->dropped_ring;
-	}
 	if (conn) {
 		conn__touch(conn);
 		if (rec->h.flags & SONDE_F_GAP_BEFORE && conn->endpoints.family == SONDE_AF_UNIX)
