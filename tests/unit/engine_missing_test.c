@@ -452,6 +452,7 @@ static void refused_messages(void **state)
 		uint8_t rest[200];
 	} rec;
 	struct message_slot slot = { .slot = { .tx_offset = ~0ull } };
+	struct message_clock clock = { .now_ns = ~0ull };
 	uint64_t bad;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
@@ -484,7 +485,11 @@ static void refused_messages(void **state)
 	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 56), -EPROTO);
 	rec.h = (struct sonde_rec){ SONDE_REC_CONN, 0, 200, 1, 1 };
 	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 200), -EPROTO);
-	assert_int_equal(sim->account.trace.records_bad, bad + 6);
+	memset(&rec, 0, sizeof(rec));
+	rec.h = (struct sonde_rec){ SONDE_REC_END, 0, 40, ~0ull, 1 }; /* no time after it */
+	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 40), -EPROTO);
+	assert_int_equal(sim->account.trace.records_bad, bad + 7);
+	assert_int_equal(sim_feed_raw(sim, MSG_CLOCK, &clock, sizeof(clock)), -EPROTO);
 	assert_int_equal(sim_feed_raw(sim, MSG_CLOCK, &rec, 15), -EPROTO);
 	assert_int_equal(sim_feed_raw(sim, MSG_PROCESS, &rec, 15), -EPROTO);
 	assert_int_equal(sim_feed_raw(sim, MSG_SLOT, &rec, 15), -EPROTO);

@@ -10,6 +10,8 @@
 #define EXCHANGES_MAX_DEFAULT 8192
 /* No direction of a connection gets this far; below it, sums of offsets and lengths do not wrap. */
 #define OFFSET_MAX (1ull << 62)
+/* 146 years of nanoseconds since boot: what is due after a time below does not wrap to before it. */
+#define NS_MAX (1ull << 62)
 
 struct engine {
 	struct core core;
@@ -118,7 +120,7 @@ static int feed_record(struct core *core, const uint8_t *bytes, size_t len)
 	if (!TAKE(rec, bytes, len) || rec.bytes > len || len - rec.bytes >= 8)
 		return -EPROTO;
 	of_conn = rec.type >= SONDE_REC_CONN && rec.type <= SONDE_REC_GONE;
-	if (of_conn != (rec.conn != 0))
+	if (of_conn != (rec.conn != 0) || rec.ns > NS_MAX)
 		return -EPROTO;
 	if (rec.ns > core->last_ns)
 		core->last_ns = rec.ns;
@@ -148,6 +150,8 @@ static int feed_clock(struct core *core, const void *bytes, size_t len)
 	if (len != sizeof(clock))
 		return -EPROTO;
 	memcpy(&clock, bytes, sizeof(clock));
+	if (clock.now_ns > NS_MAX)
+		return -EPROTO;
 	if (clock.now_ns > core->now_ns)
 		core->now_ns = clock.now_ns;
 	tracer__clock(core->tracer, &clock);
