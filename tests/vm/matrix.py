@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kernel x tier x result: boots each kernel of the matrix and runs guest/suite.sh in it.
 
-  matrix.py [--kernels "k510 knew"] [--count N] [--counts FILE] [--logs DIR]
+  matrix.py [--kernels "k510 knew"] [--count N] [--jobs N] [--counts FILE] [--logs DIR]
 
 Every test of every cell is one line `RESULT tier test pass|fail|skip detail` from the guest; a boot
 that does not come to its end is one failure more. Prints a table and writes "passed failed skipped".
@@ -9,6 +9,7 @@ that does not come to its end is one failure more. Prints a table and writes "pa
 
 import argparse
 import collections
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
@@ -80,7 +81,7 @@ def kernel_version(name):
 
 
 def run(boot, arguments, logs):
-    """One boot; its results as (tier, test, status, detail), the last one about the boot itself."""
+    """One boot; its results as (tier, test, status, detail), the last one about the boot itself, and what to print."""
     log = logs / f"{boot.kernel}-{boot.name.replace('=', '-')}.console"
     start = time.monotonic()
     done = subprocess.run(
@@ -93,7 +94,7 @@ def run(boot, arguments, logs):
     )
     seconds = time.monotonic() - start
     log.with_suffix(".out").write_text(done.stdout + done.stderr)
-    results = []
+    results, said = [], []
     for line in done.stdout.splitlines():
         found = RESULT.match(line)
         if found:
@@ -101,15 +102,36 @@ def run(boot, arguments, logs):
             if status == "fail" and known.reason(f"vm {boot.kernel} {boot.name} {tier} {test}"):
                 status = "known"
             results.append((tier, test, status, detail))
-            print(f"RESULT {boot.kernel} {boot.name} {tier} {test} {status} {detail}", flush=True)
+            said.append(f"RESULT {boot.kernel} {boot.name} {tier} {test} {status} {detail}")
         elif line.startswith("    | "):
-            print(line, flush=True)
+            said.append(line)
     ended = done.returncode in (0, 1) and bool(results)
     results.append(("-", "boot", "pass" if ended else "fail", f"{seconds:.0f} s"))
     if not ended:
-        print(f"RESULT {boot.kernel} {boot.name} - boot fail exit {done.returncode}, see {log}")
-        print("\n".join("    | " + line for line in (done.stdout + done.stderr).splitlines()[-15:]))
-    return results, seconds
+        said.append(f"RESULT {boot.kernel} {boot.name} - boot fail exit {done.returncode}, see {log}")
+        said += ["    | " + line for line in (done.stdout + done.stderr).splitlines()[-15:]]
+    said.append(f"-- {kernel_version(boot.kernel)} {boot.name}: {seconds:.0f} s")
+    return results, "\n".join(said)
+
+
+def run_all(boots, arguments):
+    """Some at a time: a boot mostly waits for one processor. Results by boot; prints each when it has ended."""
+    begin = time.monotonic()
+
+    def one(boot):
+        if time.monotonic() - begin > arguments.budget:
+            return [("-", "boot", "skip", "")], (
+                f"RESULT {boot.kernel} {boot.name} - boot skip {arguments.budget} s were over before it"
+            )
+        return run(boot, arguments, arguments.logs)
+
+    cells = dict.fromkeys(boots)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        running = {pool.submit(one, boot): boot for boot in boots}
+        for done in concurrent.futures.as_completed(running):
+            cells[running[done]], said = done.result()
+            print(said, flush=True)
+    return cells
 
 
 def table(cells):
@@ -133,24 +155,20 @@ def main():
     parser.add_argument("--variants", default="", help="default preempt=full lockdown; all if empty")
     parser.add_argument("--pairs", type=int, default=4, help="busy clients, with as many servers")
     parser.add_argument("--count", type=int, default=2500, help="exchanges of each pair")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count()), help="boots at a time, of two processors each")
     parser.add_argument("--budget", type=int, default=BUDGET_S, help="seconds after which no boot begins")
     parser.add_argument("--counts", type=pathlib.Path)
     parser.add_argument("--logs", type=pathlib.Path, default=OUTPUT / "test/vm")
     arguments = parser.parse_args()
     build_guest()
     arguments.logs.mkdir(parents=True, exist_ok=True)
-    cells, begin = {}, time.monotonic()
-    for boot in BOOTS:
-        if boot.kernel not in arguments.kernels.split():
-            continue
-        if arguments.variants and boot.name not in arguments.variants.split():
-            continue
-        if time.monotonic() - begin > arguments.budget:
-            cells[boot] = [("-", "boot", "skip", "")]
-            print(f"RESULT {boot.kernel} {boot.name} - boot skip {arguments.budget} s were over before it", flush=True)
-            continue
-        cells[boot], seconds = run(boot, arguments, arguments.logs)
-        print(f"-- {kernel_version(boot.kernel)} {boot.name}: {seconds:.0f} s", flush=True)
+    boots = [
+        boot
+        for boot in BOOTS
+        if boot.kernel in arguments.kernels.split()
+        and (not arguments.variants or boot.name in arguments.variants.split())
+    ]
+    cells = run_all(boots, arguments)
     table(cells)
     counted = collections.Counter(status for results in cells.values() for _, _, status, _ in results)
     if arguments.counts:

@@ -5,7 +5,7 @@
 
 /* "what failed, on what: why; what to do". Empty until set. */
 struct err {
-	char text[512];
+	char text[1024];
 };
 
 /* Formats into err (which may be NULL) and returns code, so that `return err__set(err, -EINVAL, …)` reads well. */

@@ -302,22 +302,20 @@ static int counters_map(struct capture *c)
 static int load_refused(enum tier_id tier, int ret, struct err *err)
 {
 	if (ret == -EPERM && tier == TIER_FENTRY)
-		return err__set(
-			err, ret,
-			"tier fentry: this kernel attaches no programs to its functions; it needs "
-			"CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, and the other tiers do without");
+		return err__set(err, ret,
+				"this kernel attaches no programs to its functions: "
+				"use one built with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, or "
+				"another tier");
 	if (ret == -EPERM)
 		return err__set(
 			err, ret,
-			"tier %s: the kernel refuses to load programs: give sonde "
-			"CAP_BPF and CAP_PERFMON in the initial user namespace, or run it as root",
-			tier__name(tier));
-	return err__set(err, ret,
-			"tier %s: this kernel does not take its programs (%s): use another tier",
-			tier__name(tier), strerror(-ret));
+			"the kernel refuses to load programs: give sonde CAP_BPF and CAP_PERFMON "
+			"in the initial user namespace, or run it as root");
+	return err__set(err, ret, "this kernel does not take its programs (%s): use another tier",
+			strerror(-ret));
 }
 
-/* Tries one tier: loads, attaches, and sees whether it fires. */
+/* Tries one tier: loads, attaches, and sees whether it fires. err is without the tier's name. */
 static int tier_try_once(struct capture *c, const struct capture_options *o, enum tier_id tier,
 			 struct err *err)
 {
@@ -325,8 +323,7 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 	int ret;
 
 	if (!tier__possible(tier, &c->features, &report))
-		return err__set(err, -ENOTSUP, "tier %s: %s: %s", report.name, report.why,
-				report.fix);
+		return err__set(err, -ENOTSUP, "%s: %s", report.why, report.fix);
 	ret = capture__load(c, tier, NULL, &c->object);
 	if (ret)
 		return load_refused(tier, ret, err);
@@ -337,14 +334,12 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 	ret = counters_map(c);
 	ret = ret ?: attach_all(c);
 	if (ret) {
-		err__set(err, ret, "tier %s: its programs cannot be attached: %s", tier__name(tier),
-			 strerror(-ret));
+		err__set(err, ret, "its programs cannot be attached: %s", strerror(-ret));
 		goto fail;
 	}
 	ret = capture__selftest(c);
 	if (ret) {
-		err__set(err, ret, "tier %s: its programs do not fire on this kernel",
-			 tier__name(tier));
+		err__set(err, ret, "its programs do not fire on this kernel");
 		goto fail;
 	}
 	return 0;
@@ -406,6 +401,9 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 		return err__set(err, ret, "tier %s misses hits, and tier %s cannot be attached: %s",
 				tier__name(before.tier), tier__name(tier), strerror(-ret));
 	}
+	c->n_left = capture__misses(&before, c->left, CAPTURE_LINKS_MAX);
+	if (c->n_left > CAPTURE_LINKS_MAX)
+		c->n_left = CAPTURE_LINKS_MAX;
 	capture__sweep_detach(&before);
 	while (before.n_links)
 		bpf_link__destroy(before.links[--before.n_links]);
@@ -463,10 +461,26 @@ struct capture *capture__new(const struct capture_options *o)
 	return c;
 }
 
+/* Why each tier was not taken; said once where the reason is the same for all. */
+static void refused_by_all(int code, const enum tier_id *tiers, const struct err *why,
+			   unsigned int n, struct err *err)
+{
+	char text[sizeof(err->text)] = "";
+	size_t at = 0;
+	bool same = n > 1;
+
+	for (unsigned int i = 1; i < n; i++)
+		same = same && !strcmp(why[i].text, why[0].text);
+	for (unsigned int i = 0; i < n && !same && at < sizeof(text); i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%stier %s: %s", i ? "; " : "",
+				       tier__name(tiers[i]), why[i].text);
+	err__set(err, code, "%s", same ? why[0].text : text);
+}
+
 int capture__open(const struct capture_options *o, struct capture **ret, struct err *err)
 {
 	enum tier_id order[TIERS];
-	struct err first = {};
+	struct err why[TIERS] = {};
 	unsigned int n, i;
 	struct capture *c;
 	int code;
@@ -484,19 +498,12 @@ int capture__open(const struct capture_options *o, struct capture **ret, struct 
 		n = tier__order(&c->features, order);
 	}
 	code = -ENOTSUP;
-	for (i = 0; code && code != -EINVAL && i < n; i++) {
-		struct err one = {};
-
-		code = tier_try(c, o, order[i], &one);
-		/* what kept the best tier away says more than what kept the last one away */
-		if (i == 0 || code == -EINVAL)
-			first = one;
-	}
-	if (code)
-		err__set(err, code, "%s%s", first.text,
-			 n > 1 && code != -EINVAL ?
-				 "; no other tier works either: see sonde doctor" :
-				 "");
+	for (i = 0; code && code != -EINVAL && i < n; i++)
+		code = tier_try(c, o, order[i], &why[i]);
+	if (code == -EINVAL)
+		err__set(err, code, "%s", why[i - 1].text);
+	else if (code)
+		refused_by_all(code, order, why, n, err);
 	if (!code) {
 		c->procs = ring_buffer__new(capture__map_fd(c, "proc_ring"), proc_record, c, NULL);
 		if (!c->procs)

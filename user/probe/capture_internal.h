@@ -27,7 +27,9 @@ struct capture {
 	bool exec_events;
 	int storage_fails; /* 0: it does not; 1: found out just now; 2: is not used any more */
 	uint64_t seed[2];
-	uint64_t misses_seen;		 /* of the current tier, when last looked at */
+	uint64_t misses_seen;			     /* when last looked at */
+	struct capture_miss left[CAPTURE_LINKS_MAX]; /* what a tier that was left had missed */
+	unsigned int n_left;
 	struct bpf_link *sweep;		 /* NULL: this tier needs none */
 	uint64_t slots_given;		 /* to Unix connections, when last looked at */
 	uint32_t sweep_wait, sweep_left; /* ticks between sweeps, and to the next one */

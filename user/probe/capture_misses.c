@@ -67,6 +67,25 @@ static uint64_t unix_misses(const struct capture *c, bool sent)
 	return sent ? sum.unix_missed_sent : sum.unix_missed_received;
 }
 
+/* What a tier that was left had missed is missed still: programs of one name are one to the account. */
+static unsigned int add_left(const struct capture *c, struct capture_miss *ret, unsigned int n,
+			     unsigned int max)
+{
+	for (unsigned int i = 0; i < c->n_left; i++) {
+		unsigned int at = 0;
+
+		while (at < n && at < max && strcmp(ret[at].program, c->left[i].program))
+			at++;
+		if (at < n && at < max) {
+			ret[at].known = ret[at].known && c->left[i].known;
+			ret[at].missed += c->left[i].missed;
+		} else if (n++ < max) {
+			ret[n - 1] = c->left[i];
+		}
+	}
+	return n;
+}
+
 unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, unsigned int max)
 {
 	struct bpf_program *program;
@@ -98,7 +117,7 @@ unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, 
 			n++;
 		}
 	}
-	return n;
+	return add_left(c, ret, n, max);
 }
 
 int capture__check_misses(struct capture *c, struct err *err)

@@ -14,7 +14,8 @@ static void try_tier(enum tier_id tier, struct tier_report *report)
 
 	report->available = !capture__open(&options, &capture, &err);
 	if (!report->available)
-		snprintf(report->why, sizeof(report->why), "%s", err.text);
+		snprintf(report->why, sizeof(report->why), "%s",
+			 err.text + strlen("tier : ") + strlen(report->name));
 	capture__free(capture);
 }
 

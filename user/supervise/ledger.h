@@ -14,7 +14,7 @@
 #include "core/account.h"
 
 /* What no counter can see: each source with a number, or unknown where the kernel cannot say. */
-#define LEDGER_BLIND_MAX 32
+#define LEDGER_BLIND_MAX 64
 struct ledger_blind {
 	const char *name; /* static string */
 	bool known;

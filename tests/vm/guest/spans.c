@@ -4,7 +4,7 @@
  *
  *   spans expect EXPECTED OUT.jsonl LEDGER.json        every line of `peer script`, on both sides
  *   spans includes EXPECTED OUT.jsonl LEDGER.json      the same, and other spans do not matter
- *   spans demoted EXPECTED OUT.jsonl LEDGER.json       the same where the tier missed hits and was left: spans + counted misses
+ *   spans missed EXPECTED OUT.jsonl LEDGER.json        the same where a tier misses hits: spans + counted misses
  *   spans busy PAIRS COUNT OUT.jsonl LEDGER.json       nothing torn, nothing foreign, all accounted for
  *   spans balance LEDGER.json                          every residual is 0
  *
@@ -20,8 +20,14 @@
 
 #include "peer.h"
 
-enum mode { MODE_EXACT, MODE_INCLUDES, MODE_DEMOTED };
+enum mode { MODE_EXACT, MODE_INCLUDES, MODE_MISSED };
 enum { KIND_SERVER = 2, KIND_CLIENT = 3 };
+
+/* Not more than one side of so many may be missing where hits are missed. */
+#define MISSED_MOST 8
+/* The fewest bytes of one side of an exchange of `peer busy`, and the least part of them that is seen. */
+#define BUSY_BYTES 120
+#define BUSY_LEAST(expected) ((expected) / 4 * 3)
 
 struct seen {
 	int kind;
@@ -363,7 +369,7 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 			}
 		}
 	}
-	if (mode == MODE_INCLUDES || (mode == MODE_DEMOTED && all.extra <= missing + missing_unix))
+	if (mode == MODE_INCLUDES || (mode == MODE_MISSED && all.extra <= missing + missing_unix))
 		all.extra = 0;
 	if (all.extra)
 		printf("%u extra, first: %s; ", all.extra, all.first_extra);
@@ -376,8 +382,10 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 	printf("%u exchanges, %u sides missing on TCP, %u on Unix sockets, %u doubled, %u "
 	       "in two traces, %u unseen%s\n",
 	       all.n, missing, missing_unix, doubled, split, unseen, why);
-	if (mode == MODE_DEMOTED)
-		return missing + missing_unix > counted || doubled || all.extra;
+	/* A missed hit costs what it belonged to, not what comes after it. */
+	if (mode == MODE_MISSED)
+		return missing + missing_unix > counted ||
+		       MISSED_MOST * (missing + missing_unix) > 2 * all.n || doubled || all.extra;
 	return (mode == MODE_EXACT && late) || missing || missing_unix > counted || doubled ||
 	       all.extra || split > counted;
 }
@@ -459,10 +467,11 @@ static int busy(unsigned int pairs, unsigned int count, const char *out, const c
 	       "%lld%s\n",
 	       all.spans, expected, all.torn, all.foreign, all.doubled, all.cut, dropped, refused,
 	       why);
-	/* What was never begun must show as bytes that no hook saw. */
+	/* What was never begun must show as bytes that no hook saw, and be the exception. */
 	return all.torn || all.foreign || all.doubled || refused != counted ||
-	       all.spans + dropped + filtered + refused != begun || (begun < expected && !missed) ||
-	       begun > expected;
+	       all.spans + dropped + filtered + refused != begun ||
+	       (expected - begun) * BUSY_BYTES > missed || begun > expected ||
+	       begun < BUSY_LEAST(expected) || all.spans < expected / 4;
 }
 
 int main(int argc, char **argv)
@@ -471,14 +480,14 @@ int main(int argc, char **argv)
 		return expect(MODE_EXACT, argv[2], argv[3], argv[4]);
 	if (argc == 5 && !strcmp(argv[1], "includes"))
 		return expect(MODE_INCLUDES, argv[2], argv[3], argv[4]);
-	if (argc == 5 && !strcmp(argv[1], "demoted"))
-		return expect(MODE_DEMOTED, argv[2], argv[3], argv[4]);
+	if (argc == 5 && !strcmp(argv[1], "missed"))
+		return expect(MODE_MISSED, argv[2], argv[3], argv[4]);
 	if (argc == 6 && !strcmp(argv[1], "busy"))
 		return busy((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]), argv[4],
 			    argv[5]);
 	if (argc == 3 && !strcmp(argv[1], "balance"))
 		return balance(argv[2]);
-	fprintf(stderr, "usage: spans expect|includes|demoted LIST OUT LEDGER | busy PAIRS COUNT "
+	fprintf(stderr, "usage: spans expect|includes|missed LIST OUT LEDGER | busy PAIRS COUNT "
 			"OUT LEDGER | balance LEDGER\n");
 	return 2;
 }

@@ -45,7 +45,7 @@ judge() { # TIER TEST NAME SPANS-ARGUMENTS...: spans' verdict on a run, and the 
 	# A tier that misses on this kernel is left, and said: then what it missed must be counted.
 	if [ "$1" = expect ] && grep -q "went over to tier" $name.err; then
 		shift
-		set -- demoted "$@"
+		set -- missed "$@"
 		demoted=" (demoted)"
 	fi
 	detail=$(spans "$@" 2>&1)
