@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 
 import harness  # noqa: E402
 import known  # noqa: E402
+
+
+def pytest_configure(config):
+    """A run in the background, or under nohup, ignores these, and so would all that it starts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

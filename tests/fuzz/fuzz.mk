@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make fuzz         FUZZ_RUNS executions of every target of tests/fuzz (default: 10^7)
-#   make fuzz-short   FUZZ_SECONDS of each (default: 30)
+#   make fuzz-short   FUZZ_SECONDS of each (default: 20)
 #   make coverage     unit and golden tests, then the lines of user/core that they reached
 #
 # What a target finds is kept in the folder fuzz/found/NAME of the output; new inputs that reach
 # new code in fuzz/corpus/NAME there. tests/fuzz/corpus/NAME is where it begins, and is not written.
 
 FUZZ_RUNS ?= 10000000
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 20
 FUZZ_FLAGS := -std=gnu17 -O1 -g -fno-omit-frame-pointer -D_GNU_SOURCE -DSONDE_VERSION='"$(VERSION)"' \
 	-Iuser -I$(OUTPUT)/gen -Itests/unit -fsanitize=address,undefined -fno-sanitize-recover=all
 # Small buffers: 400 KiB a run were most of what the target of ship did, and were never full.

@@ -27,41 +27,70 @@ def switches(pids):
     return found
 
 
-@pytest.mark.parametrize("command,ring,before", [("trace", "", "traffic"), ("trace", "drain", "traffic"),
-                                                 ("agent", "", "nothing"), ("agent", "", "traffic")])
-def test_nothing_wakes(tmp_path, command, ring, before):
+class Idler:
+    """A server, and a sonde that traces it and no one else."""
+
+    def __init__(self, folder, command, ring):
+        self.name = " ".join((command, ring)).strip()
+        self.folder = folder
+        folder.mkdir()
+        log = folder / "server.log"
+        self.server = subprocess.Popen([PYTHON, "-u", "-c", "import http.server as h, sys\n"
+                                        "h.SimpleHTTPRequestHandler.protocol_version = 'HTTP/1.1'\n"
+                                        "s = h.ThreadingHTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler)\n"
+                                        "print('port', s.server_port, flush=True)\n"
+                                        "s.serve_forever(3600)\n"],
+                                       stdout=open(log, "w"), stderr=subprocess.DEVNULL, cwd=folder)
+        self.port = int(wait_for(lambda: re.search(r"port (\d+)", log.read_text()), "the server listens").group(1))
+        more = ["--lock", folder / "lock"] if command == "agent" else []
+        self.sonde = subprocess.Popen([SONDE, command, "-v", "-p", str(self.server.pid), "-o", folder / "spans", *more],
+                                      stderr=open(folder / "stderr", "w"), stdin=subprocess.DEVNULL,
+                                      env={**os.environ, "SONDE_RING": ring, "OTEL_TRACES_EXPORTER": "none"})
+
+    def wait_started(self):
+        wait_for(lambda: "hooks are attached" in (self.folder / "stderr").read_text(), f"{self.name}: hooks are attached")
+        self.roles = wait_for(lambda: len(r := bpf.roles(self.sonde.pid)) == 4 and r, f"{self.name}: all roles run")
+
+    def request(self):
+        """One request; its connection stays open."""
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        self.connection.request("GET", "/")
+        self.connection.getresponse().read()
+        wait_for(lambda: (self.folder / "spans").stat().st_size, f"{self.name}: its span is written")
+
+    def stop(self):
+        self.sonde.send_signal(signal.SIGTERM)
+        self.sonde.wait(30)
+        self.server.kill()
+        self.server.wait()
+
+
+@pytest.mark.parametrize("before", ["traffic", "nothing"])
+def test_nothing_wakes(tmp_path, before):
     """Protects: ten seconds without traffic are ten seconds asleep, in every role; also after some traffic, with
-    a connection still open."""
-    log = tmp_path / "server.log"
-    server = subprocess.Popen([PYTHON, "-u", "-c", "import http.server as h, sys\n"
-                               "h.SimpleHTTPRequestHandler.protocol_version = 'HTTP/1.1'\n"
-                               "s = h.ThreadingHTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler)\n"
-                               "print('port', s.server_port, flush=True)\n"
-                               "s.serve_forever(3600)\n"],
-                              stdout=open(log, "w"), stderr=subprocess.DEVNULL, cwd=tmp_path)
-    port = int(wait_for(lambda: re.search(r"port (\d+)", log.read_text()), "the server listens").group(1))
-    more = ["--lock", tmp_path / "lock"] if command == "agent" else []
-    sonde = subprocess.Popen([SONDE, command, "-v", "-p", str(server.pid), "-o", tmp_path / "spans", *more],
-                             stderr=open(tmp_path / "stderr", "w"), stdin=subprocess.DEVNULL,
-                             env={**os.environ, "SONDE_RING": ring, "OTEL_TRACES_EXPORTER": "none"})
+    a connection still open. They idle side by side: one that wakes for another's sake is a fault, too."""
+    idlers = []
     try:
-        wait_for(lambda: "hooks are attached" in (tmp_path / "stderr").read_text(), "hooks are attached")
-        roles = wait_for(lambda: len(r := bpf.roles(sonde.pid)) == 4 and r, "all roles run")
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        if before == "traffic":
-            connection.request("GET", "/")
-            connection.getresponse().read()
-            wait_for(lambda: (tmp_path / "spans").stat().st_size, "its span is written")
+        kinds = (("trace", ""), ("trace", "drain"), ("agent", "")) if before == "traffic" else (("agent", ""),)
+        for n, (command, ring) in enumerate(kinds):
+            idlers.append(Idler(tmp_path / str(n), command, ring))
+        for idler in idlers:
+            idler.wait_started()
+            if before == "traffic":
+                idler.request()
+
+        def all_switches():
+            return {idler.name: switches(idler.roles) for idler in idlers}
+
         # Batches, timers of the request that has ended, what follows a start: until they are over.
-        quiet = [switches(roles)]
-        wait_for(lambda: (quiet.append(switches(roles)), time.sleep(3), quiet[-1] == switches(roles))[-1],
-                 "it comes to rest", 60)
-        start = switches(roles)
+        quiet = [all_switches()]
+        wait_for(lambda: (quiet.append(all_switches()), time.sleep(3), quiet[-1] == all_switches())[-1],
+                 "they come to rest", 60)
+        start = all_switches()
         time.sleep(IDLE_S)
-        assert {role: n - start[role] for role, n in switches(roles).items()} == {role: 0 for role in roles}
-        connection.close()
+        assert {name: {role: n - start[name][role] for role, n in roles.items()}
+                for name, roles in all_switches().items()} == {name: dict.fromkeys(roles, 0)
+                                                               for name, roles in start.items()}
     finally:
-        sonde.send_signal(signal.SIGTERM)
-        sonde.wait(30)
-        server.kill()
-        server.wait()
+        for idler in idlers:
+            idler.stop()
