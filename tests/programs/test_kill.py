@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -82,6 +83,21 @@ def test_all_killed(tmp_path):
     bpf.assert_nothing_left(before)
     wait_for(lambda: (tmp_path / "results.json").exists() and (tmp_path / "results.json").stat().st_size, "the load ends")
     assert json.loads((tmp_path / "results.json").read_text())["clients"][0]["rc"] == 0
+
+
+def test_inspect_is_back(tmp_path):
+    """Protects: inspect, killed while it has nothing to do, is there again for the next executable."""
+    before = bpf.objects()
+    server = servers.Go(tmp_path)
+    scene = write_scene(tmp_path, [server], [["curl", "-sS", server.url("/a")]])
+    sonde = start_trace(["sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; exec {shlex.join(scene)}"], tmp_path)
+    old = wait_for(lambda: bpf.roles(sonde.pid).get("inspect"), "inspect runs")
+    os.kill(old, signal.SIGKILL)
+    (tmp_path / "go").touch()
+    run = scene_results(finish(sonde), [server]).check()
+    spans = run.kind("SERVER", server.pids)
+    assert [s.resource["telemetry.sdk.language"] for s in spans] == ["go"]
+    bpf.assert_nothing_left(before)
 
 
 def alive(pid):

@@ -63,10 +63,11 @@ struct answer {
 	struct identity_hints hints;
 };
 
-static void ask(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm)
+static void ask_or_remember(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm,
+			    bool remember)
 {
 	struct identity_query query = {
-		.pid = pid, .tgid = 77, .start_ns = start_ns, .comm = comm
+		.pid = pid, .tgid = 77, .start_ns = start_ns, .comm = comm, .remember = remember
 	};
 
 	memset(a, 0, sizeof(*a));
@@ -77,6 +78,11 @@ static void ask(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm
 	a->attributes.bytes.at = a->bytes.at + sizeof(a->message);
 	a->attributes.bytes.len = a->bytes.len - sizeof(a->message);
 	a->attributes.n = a->message.attributes;
+}
+
+static void ask(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm)
+{
+	ask_or_remember(a, pid, start_ns, comm, false);
 }
 
 static void forget(struct answer *a)
@@ -282,6 +288,43 @@ static void test_deleted(void **state)
 	assert_true(a.hints.exe_fd >= 0);
 	forget(&a);
 	stop(pid);
+}
+
+/* Read when it began and gone when it is asked for: the file that it ran is looked at all the same. */
+static void test_gone_but_remembered(void **state)
+{
+	char dir[] = "/tmp/identity_test.XXXXXX", path[64];
+	const char *const argv[] = { path, "100", NULL };
+	const char *const env[] = { NULL };
+	const char *const ways[] = { "true", "touch -d 2000-01-01 %s", "rm %s" };
+	char command[256];
+	struct answer a;
+	struct stat st;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/shop", dir);
+	for (uint64_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		snprintf(command, sizeof(command), "rm -f %s; cp /bin/sleep %s", path, path);
+		assert_int_equal(system(command), 0);
+		pid_t pid = start(argv, env, "/");
+		ask_or_remember(&a, pid, 0, "shop", true);
+		assert_int_equal(a.hints.exe_fd, -1);
+		forget(&a);
+		stop(pid);
+		snprintf(command, sizeof(command), ways[i], path);
+		assert_int_equal(system(command), 0);
+		ask(&a, pid, 0, "shop");
+		assert_attribute(&a, "service.name", "unknown_service:shop");
+		assert_int_equal(a.hints.exe_fd >= 0, i == 0);
+		assert_int_equal(!!(a.message.flags & PROCESS_PENDING), i == 0);
+		if (i == 0) {
+			assert_int_equal(fstat(a.hints.exe_fd, &st), 0);
+			assert_int_equal(a.hints.key.inode, st.st_ino);
+		}
+		forget(&a);
+	}
+	unlink(path);
+	rmdir(dir);
 }
 
 static void test_script(void **state)
@@ -603,6 +646,7 @@ int main(void)
 		cmocka_unit_test(test_zombie),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_deleted),
+		cmocka_unit_test(test_gone_but_remembered),
 		cmocka_unit_test(test_script),
 		cmocka_unit_test(test_worker),
 		cmocka_unit_test(test_resource_attributes),

@@ -120,6 +120,12 @@ static void ask_next(struct identify *identify)
 			identify->deadline_ns = clock__boot_ns() + DEADLINE_NS;
 			return;
 		}
+		/* Dead, and not by this file: asked again once that is reaped. */
+		if (identify->inspect.pid && !w->refused) {
+			w->refused = true;
+			spawn__signal(&identify->inspect, SIGKILL);
+			return;
+		}
 		struct binary_key key = w->key;
 
 		give_up(identify, w, -EIO);
@@ -182,12 +188,12 @@ void identify__process(struct identify *identify, const struct identity_query *q
 
 void identify__remember(struct identify *identify, const struct identity_query *query)
 {
-	struct identity_hints hints = { .exe_fd = -1 };
+	struct identity_query remember = *query;
+	struct identity_hints hints;
 
+	remember.remember = true;
 	buf__clear(&identify->message);
-	if (!identity__read(identify->cache, query, &identify->message, &hints) &&
-	    hints.exe_fd >= 0)
-		close(hints.exe_fd);
+	identity__read(identify->cache, &remember, &identify->message, &hints);
 }
 
 bool identify__busy(const struct identify *identify)

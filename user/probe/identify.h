@@ -7,6 +7,7 @@
 #ifndef SONDE_PROBE_IDENTIFY_H
 #define SONDE_PROBE_IDENTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ struct identify_waiting {
 	struct binary_key key;
 	char comm[17];
 	int exe_fd;
+	bool refused; /* inspect had died before it was asked */
 };
 
 struct identify {

@@ -165,6 +165,28 @@ static void describe(struct reading *r, const struct identity_query *query, stru
 		p->message.flags |= PROCESS_OPT_OUT;
 }
 
+/* What inspect is to look at of a process that ended before anybody asked for it, opened; or -1. */
+static int reopen(const struct known_process *p)
+{
+	struct reading *r = reading__new(0, 0);
+	struct view path;
+	int fd = -1, err;
+
+	if (!r)
+		return -1;
+	if (attributes__get(&p->attributes, VIEW("process.executable.path"), &path))
+		snprintf(r->exe_path, sizeof(r->exe_path), "%.*s", (int)path.len, path.at);
+	r->subject_key = p->subject_key;
+	err = worker__run(reading__reopen, r, reading__free, READING_MAX_MS);
+	if (!err) {
+		fd = r->subject;
+		r->subject = -1;
+	}
+	if (err != -ETIMEDOUT)
+		reading__free(r);
+	return fd;
+}
+
 /* It is gone: what was read of it earlier, else what the kernel said. */
 static void recall(struct identity_cache *cache, const struct identity_query *query,
 		   struct known_process *p, struct identity_hints *hints)
@@ -188,8 +210,13 @@ static void recall(struct identity_cache *cache, const struct identity_query *qu
 		hints->source = p->source;
 		if (p->asks)
 			binary = identity_cache__get(cache, &p->subject_key);
-		if (p->asks && !binary)
-			p->message.flags |= PROCESS_PENDING; /* whoever asked first still waits */
+		if (p->asks && !binary && !p->asked && !query->remember) {
+			hints->exe_fd = reopen(p);
+			p->asked = hints->exe_fd >= 0;
+			memory__put(identity_cache__memory(cache), p);
+		}
+		if (p->asks && !binary && p->asked)
+			p->message.flags |= PROCESS_PENDING;
 		add_answer(p, NULL, binary);
 		return;
 	}
@@ -222,11 +249,12 @@ static int look_at(struct identity_cache *cache, const struct identity_query *qu
 	    memory__get(identity_cache__memory(cache), query->tgid, query->start_ns, query->comm))
 		return -ESRCH;
 	describe(r, query, p);
-	memory__put(identity_cache__memory(cache), p);
 	hints->key = p->asks ? r->subject_key : r->key;
 	hints->source = p->source;
 	binary = p->asks ? identity_cache__get(cache, &r->subject_key) : NULL;
-	if (p->asks && !binary && r->subject >= 0) {
+	p->asked = p->asks && !binary && r->subject >= 0 && !query->remember;
+	memory__put(identity_cache__memory(cache), p);
+	if (p->asked) {
 		hints->exe_fd = r->subject;
 		r->subject = -1;
 		p->message.flags |= PROCESS_PENDING;

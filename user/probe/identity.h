@@ -31,6 +31,7 @@ struct identity_query {
 	uint32_t tgid;	   /* in the initial pid namespace, for the message */
 	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown, not compared */
 	const char *comm;  /* as the kernel said, NUL-terminated; "" or NULL: unknown */
+	bool remember;	   /* nobody asks yet: it is read in case it has ended when somebody does */
 };
 
 struct identity_hints {

@@ -19,6 +19,7 @@ struct known_process {
 	struct attributes attributes;
 	struct binary_key subject_key; /* what inspect is asked about */
 	bool asks;		       /* there is something to ask about */
+	bool asked;		       /* it was handed out, see identity_hints.exe_fd */
 	bool sdk;		       /* sdk_detect__loaded() */
 	enum service_source source;
 	char comm[17];

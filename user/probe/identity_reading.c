@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -175,6 +176,24 @@ void reading__look(void *reading)
 	struct sdk_facts facts = sdk_facts(r);
 
 	r->sdk = sdk_detect__loaded(&facts);
+}
+
+/* Looked at before it is opened: by that name there may lie a device now, or in our namespace. */
+void reading__reopen(void *reading)
+{
+	struct reading *r = reading;
+	struct binary_key now = { 0 };
+	char link[32];
+	uint64_t mount_id;
+	int found = open(r->exe_path, O_PATH | O_CLOEXEC);
+
+	if (found < 0)
+		return;
+	read_key(found, "", &now, &mount_id);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", found);
+	if (!memcmp(&now, &r->subject_key, sizeof(now)))
+		r->subject = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	close(found);
 }
 
 /* What goes with the process's memory, at once and first: it may be at its end already. */

@@ -44,5 +44,10 @@ void reading__free(void *reading);
 void reading__read(void *reading);
 /* Looks for an SDK again, as reading->runtime is known better than by name. */
 void reading__look(void *reading);
+/*
+ * Of a process that has ended: opens what inspect was to look at once more, by exe_path, if the file
+ * of subject_key (both given) still lies there. subject -1: it does not.
+ */
+void reading__reopen(void *reading);
 
 #endif

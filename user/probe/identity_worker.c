@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,44 +14,84 @@
 
 enum { RUNNING, DONE, GIVEN_UP };
 
-struct task {
+/*
+ * A thread, and what it is at. It is kept: on a busy machine one that wakes up gets a processor at
+ * once, a new one only in its turn, and who is to be looked at may have ended by then.
+ */
+struct worker {
+	sem_t begun, ended;
 	void (*work)(void *job);
 	void (*release)(void *job);
 	void *job;
 	int state; /* whoever comes second cleans up */
 };
 
+static struct worker *waiting; /* NULL: the last one was given up, or there was none yet */
 static unsigned int stuck;
+
+static void sem_wait_whole(sem_t *sem)
+{
+	while (sem_wait(sem) && errno == EINTR)
+		;
+}
+
+static void free_worker(struct worker *worker)
+{
+	sem_destroy(&worker->begun);
+	sem_destroy(&worker->ended);
+	free(worker);
+}
 
 static void *run(void *arg)
 {
-	struct task *task = arg;
+	struct worker *worker = arg;
 
-	task->work(task->job);
-	if (__atomic_exchange_n(&task->state, DONE, __ATOMIC_ACQ_REL) == GIVEN_UP) {
-		task->release(task->job);
-		free(task);
-		__atomic_sub_fetch(&stuck, 1, __ATOMIC_RELAXED);
+	for (;;) {
+		sem_wait_whole(&worker->begun);
+		worker->work(worker->job);
+		if (__atomic_exchange_n(&worker->state, DONE, __ATOMIC_ACQ_REL) == GIVEN_UP)
+			break;
+		sem_post(&worker->ended);
 	}
+	worker->release(worker->job);
+	free_worker(worker);
+	__atomic_sub_fetch(&stuck, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
 /* Signals are for the thread that waits. */
-static int start(struct task *task, pthread_t *ret)
+static int start(struct worker *worker)
 {
 	pthread_attr_t attr;
 	sigset_t all, before;
+	pthread_t thread;
 	int err;
 
 	if (pthread_attr_init(&attr))
 		return -ENOMEM;
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = pthread_create(ret, &attr, run, task);
+	err = pthread_create(&thread, &attr, run, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return -err;
+}
+
+static struct worker *worker_new(void)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return NULL;
+	sem_init(&worker->begun, 0, 0);
+	sem_init(&worker->ended, 0, 0);
+	if (start(worker)) {
+		free_worker(worker);
+		return NULL;
+	}
+	return worker;
 }
 
 static struct timespec deadline(unsigned int timeout_ms)
@@ -66,36 +108,42 @@ static struct timespec deadline(unsigned int timeout_ms)
 	return at;
 }
 
+/* False: the time is over. */
+static bool wait_until(sem_t *sem, const struct timespec *until)
+{
+	while (sem_clockwait(sem, CLOCK_MONOTONIC, until))
+		if (errno != EINTR)
+			return false;
+	return true;
+}
+
 int worker__run(void (*work)(void *job), void *job, void (*release)(void *job),
 		unsigned int timeout_ms)
 {
 	struct timespec until = deadline(timeout_ms);
-	struct task *task;
-	pthread_t thread;
+	struct worker *worker = waiting;
 
 	if (worker__stuck() >= WORKER_STUCK_MAX)
 		return -EAGAIN;
-	task = malloc(sizeof(*task));
-	if (!task)
+	if (!worker)
+		worker = waiting = worker_new();
+	if (!worker)
 		return -EAGAIN;
-	*task = (struct task){ .work = work, .release = release, .job = job, .state = RUNNING };
-	if (start(task, &thread)) {
-		free(task);
-		return -EAGAIN;
-	}
-	if (!pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until)) {
-		free(task);
+	worker->work = work;
+	worker->release = release;
+	worker->job = job;
+	worker->state = RUNNING;
+	sem_post(&worker->begun);
+	if (wait_until(&worker->ended, &until))
 		return 0;
-	}
 	__atomic_add_fetch(&stuck, 1, __ATOMIC_RELAXED);
-	if (__atomic_exchange_n(&task->state, GIVEN_UP, __ATOMIC_ACQ_REL) == DONE) {
+	if (__atomic_exchange_n(&worker->state, GIVEN_UP, __ATOMIC_ACQ_REL) == DONE) {
 		/* it came just now, after all */
 		__atomic_sub_fetch(&stuck, 1, __ATOMIC_RELAXED);
-		pthread_join(thread, NULL);
-		free(task);
+		sem_wait_whole(&worker->ended);
 		return 0;
 	}
-	pthread_detach(thread);
+	waiting = NULL;
 	return -ETIMEDOUT;
 }
 
