@@ -52,8 +52,8 @@ BOOTS = [
     Boot("k61", "lockdown", "lockdown=confidentiality", "fentry", "lockdown.sh"),
     Boot("knew", "lockdown", "lockdown=confidentiality", "fentry socktp", "lockdown.sh"),
 ]
-# A quiet machine needs a quarter of it.
-LIMIT_S = 600
+# A quiet machine needs a third of it.
+LIMIT_S = 900
 # A boot that would begin after this is left out and said to be: the whole run has a limit, too.
 BUDGET_S = 2400
 RESULT = re.compile(r"^RESULT (\S+) (\S+) (pass|fail|skip) ?(.*)$")
@@ -127,7 +127,9 @@ def run_all(boots, arguments):
 
     cells = dict.fromkeys(boots)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        running = {pool.submit(one, boot): boot for boot in boots}
+        # the newest kernels take longest: not at the end, where one would wait for the other
+        order = sorted(boots, key=lambda boot: (boot.script == "lockdown.sh", -BOOTS.index(boot)))
+        running = {pool.submit(one, boot): boot for boot in order}
         for done in concurrent.futures.as_completed(running):
             cells[running[done]], said = done.result()
             print(said, flush=True)
