@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT / "tests/vm"))
 
 import matrix  # noqa: E402
 
-COUNT = 2500  # of a pair in a round; a boot has ROUNDS of them
-ROUNDS = 5
-BOOT_S = 1800
+COUNT = 12500  # of a pair in a round, whose spans fit the memory of the guest; a boot has ROUNDS of them
+ROUNDS = 4
+BOOT_S = 3600
 
 
 def boot(args, tier, rounds):
