@@ -61,6 +61,10 @@ class Scoped:
         # The last of them may still be on its way to the file.
         wait_for(self.quiet, "the file is quiet")
         self.before, self.warm = self.nginx.logged(), servers_spans(self.out)
+        self.unused = self.descriptors()
+
+    def descriptors(self):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in bpf.children(self.server.pid))
 
     def quiet(self):
         """All of the warm-up's requests that sonde can have seen are in the file."""
@@ -77,6 +81,8 @@ class Scoped:
         return int(re.search(r"(\d+) requests in", done.stdout).group(1))
 
     def end(self):
+        # A request whose client has gone is served and logged all the same; that is to be seen, too.
+        wait_for(lambda: self.descriptors() <= self.unused, "nginx has served the last request")
         self.sonde.send_signal(signal.SIGINT)
         status = self.sonde.wait(60)
         self.server.send_signal(signal.SIGQUIT)
