@@ -89,9 +89,8 @@ def pss_bytes(pids):
     return total
 
 
-def bpf_programs(pids):
-    """Run count and time of every program that these processes hold, from their descriptors."""
-    out = {}
+def bpf_descriptors(pids, *words):
+    """What the kernel says of each descriptor of these processes that has all the words."""
     for pid in pids:
         base = f"/proc/{pid}/fdinfo"
         for fd in os.listdir(base):
@@ -99,26 +98,19 @@ def bpf_programs(pids):
                 text = open(f"{base}/{fd}").read()
             except OSError:
                 continue
-            if "prog_id" not in text or "run_cnt" not in text:
-                continue
-            f = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-            out[int(f["prog_id"])] = (int(f["run_cnt"]), int(f["run_time_ns"]))
-    return out
+            said = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+            if all(word in said for word in words):
+                yield said
+
+
+def bpf_programs(pids):
+    """Run count and time of every program that these processes hold."""
+    return {int(f["prog_id"]): (int(f["run_cnt"]), int(f["run_time_ns"]))
+            for f in bpf_descriptors(pids, "prog_id", "run_cnt")}
 
 
 def map_bytes(pids):
-    seen = {}
-    for pid in pids:
-        base = f"/proc/{pid}/fdinfo"
-        for fd in os.listdir(base):
-            try:
-                text = open(f"{base}/{fd}").read()
-            except OSError:
-                continue
-            f = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-            if "map_id" in f and "memlock" in f:
-                seen[int(f["map_id"])] = int(f["memlock"])
-    return sum(seen.values())
+    return sum({int(f["map_id"]): int(f["memlock"]) for f in bpf_descriptors(pids, "map_id", "memlock")}.values())
 
 
 class Nginx:
