@@ -25,7 +25,10 @@ enum { KIND_SERVER = 2, KIND_CLIENT = 3 };
 
 /* Not more than one side of so many may be missing where hits are missed. */
 #define MISSED_MOST 8
-/* The fewest bytes of one side of an exchange of `peer busy`, and the least part of them that is seen. */
+/*
+ * The fewest bytes of one side of an exchange of `peer busy`, and how many of them hooks must see
+ * begin. How many of these become spans is a matter of the processors left for sonde.
+ */
 #define BUSY_BYTES 120
 #define BUSY_LEAST(expected) ((expected) / 4 * 3)
 
@@ -471,7 +474,7 @@ static int busy(unsigned int pairs, unsigned int count, const char *out, const c
 	return all.torn || all.foreign || all.doubled || refused != counted ||
 	       all.spans + dropped + filtered + refused != begun ||
 	       (expected - begun) * BUSY_BYTES > missed || begun > expected ||
-	       begun < BUSY_LEAST(expected) || all.spans < expected / 4;
+	       begun < BUSY_LEAST(expected);
 }
 
 int main(int argc, char **argv)
