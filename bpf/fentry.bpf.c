@@ -57,6 +57,21 @@ int BPF_PROG(on_unix_sent, struct socket *socket, struct msghdr *msg, unsigned l
 	return 0;
 }
 
+SEC("fentry/unix_stream_sendpage")
+int BPF_PROG(on_unix_page, struct socket *socket, void *page, int offset, unsigned long size)
+{
+	unix_page(socket->sk, size);
+	return 0;
+}
+
+SEC("fexit/unix_stream_sendpage")
+int BPF_PROG(on_unix_paged, struct socket *socket, void *page, int offset, unsigned long size,
+	     int flags, int ret)
+{
+	unix_leave_on(socket->sk, ret, true);
+	return 0;
+}
+
 SEC("fentry/unix_stream_recvmsg")
 int BPF_PROG(on_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size, int flags)
 {

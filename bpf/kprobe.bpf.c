@@ -49,6 +49,20 @@ int BPF_KRETPROBE(on_unix_sent, long ret)
 	return 0;
 }
 
+SEC("kprobe/unix_stream_sendpage")
+int BPF_KPROBE(on_unix_page, struct socket *socket, void *page, int offset, unsigned long size)
+{
+	unix_page(BPF_CORE_READ(socket, sk), size);
+	return 0;
+}
+
+SEC("kretprobe/unix_stream_sendpage")
+int BPF_KRETPROBE(on_unix_paged, long ret)
+{
+	unix_leave(ret, true);
+	return 0;
+}
+
 SEC("kprobe/unix_stream_read_actor")
 int BPF_KPROBE(on_unix_copy, void *skb, int skip, int chunk, struct unix_stream_read_state *state)
 {

@@ -8,6 +8,7 @@
  *                             unix_stream_recvmsg, as it does not wait for bytes: however many
  *                             threads do, none of them holds a return probe's instance
  *   unix_stream_recvmsg       fentry: entry and return
+ *   unix_stream_sendpage      entry and return; sendfile and splice up to 6.4: counted
  *
  * A return that was not seen shows at the thread's next entry, or at its exit, and is counted.
  */
@@ -55,9 +56,9 @@ static __noinline int unix_missed(struct unix_call *call, const struct sock *sk)
 	return 0;
 }
 
-/* The call is remembered: it is to move so many bytes between the message's memory and sk. */
-static __always_inline void unix_enter(const struct sock *sk, struct msghdr *msg, __u32 bytes,
-				       __u32 flags, bool tx)
+/* A call on sk begins that is to move so many bytes. NULL: it is not to be remembered. */
+static __always_inline struct unix_call *unix_begin(const struct sock *sk, __u32 bytes, __u32 flags,
+						    bool tx)
 {
 	bool in = scope_has(sk, bpf_get_current_pid_tgid() >> 32);
 	struct sonde_kcounters *k;
@@ -65,21 +66,42 @@ static __always_inline void unix_enter(const struct sock *sk, struct msghdr *msg
 
 	/* A process is in scope or not; a socket of one that is may be out of it. */
 	if (!in && !(settings.scope & ~SONDE_SCOPE_PIDS))
-		return;
+		return NULL;
 	k = counters();
 	if (!k)
-		return;
+		return NULL;
 	thread = thread_get(k, in);
 	if (!thread)
-		return;
+		return NULL;
 	if (thread->unix_call.call.sk)
 		unix_missed(&thread->unix_call, sk);
 	if (!in || (flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB)))
-		return;
+		return NULL;
 	thread->unix_call.ns = bpf_ktime_get_boot_ns();
 	thread->unix_call.bytes = bytes;
 	thread->unix_call.tx = tx;
-	call_save(&thread->unix_call.call, sk, msg);
+	return &thread->unix_call;
+}
+
+/* The call is remembered: it is to move so many bytes between the message's memory and sk. */
+static __always_inline void unix_enter(const struct sock *sk, struct msghdr *msg, __u32 bytes,
+				       __u32 flags, bool tx)
+{
+	struct unix_call *call = unix_begin(sk, bytes, flags, tx);
+
+	if (call)
+		call_save(&call->call, sk, msg);
+}
+
+/* The same for a page of the kernel's, which is no memory of the program. */
+static __always_inline void unix_page(const struct sock *sk, __u32 bytes)
+{
+	struct unix_call *call = unix_begin(sk, bytes, 0, true);
+
+	if (!call)
+		return;
+	call->call.sk = address_of(sk);
+	call->call.kind = ITER_KIND_OTHER;
 }
 
 static __always_inline void unix_capture(struct sonde_kcounters *k, const struct sock *sk,

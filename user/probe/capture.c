@@ -153,6 +153,8 @@ static int unix_choose(const struct capture *c, struct bpf_object *object)
 int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
 		  struct bpf_object **ret)
 {
+	/* up to 6.4 sendfile and splice have a way of their own */
+	static const char *const of_pages[] = { "on_sendpages", "on_unix_page", "on_unix_paged" };
 	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "sonde");
 	struct bpf_object *object;
 	struct bpf_program *program;
@@ -185,10 +187,12 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 		}
 	}
 	err = err ?: maps_prepare(c, object, from, &wanted);
-	/* up to 6.4 sendfile and splice have a way of their own */
-	program = bpf_object__find_program_by_name(object, "on_sendpages");
-	if (program && !c->features.sendpage)
-		err = err ?: bpf_program__set_autoload(program, false);
+	for (size_t i = 0; !c->features.sendpage && i < sizeof(of_pages) / sizeof(of_pages[0]);
+	     i++) {
+		program = bpf_object__find_program_by_name(object, of_pages[i]);
+		if (program)
+			err = err ?: bpf_program__set_autoload(program, false);
+	}
 	program = bpf_object__find_program_by_name(object, "on_sweep");
 	if (program && !wanted.conn_in_storage)
 		err = err ?: bpf_program__set_autoload(program, false);

@@ -53,10 +53,11 @@ static bool is_kprobe(const struct bpf_program *program)
 	return bpf_program__type(program) == BPF_PROG_TYPE_KPROBE;
 }
 
+/* Of on_unix_paged they are counted with what was sent otherwise. */
 static bool is_unix_return(const char *name)
 {
-	return !strcmp(name, "on_unix_sent") || !strcmp(name, "on_unix_copied") ||
-	       !strcmp(name, "on_unix_received");
+	return !strcmp(name, "on_unix_sent") || !strcmp(name, "on_unix_paged") ||
+	       !strcmp(name, "on_unix_copied") || !strcmp(name, "on_unix_received");
 }
 
 static uint64_t unix_misses(const struct capture *c, bool sent)
@@ -106,7 +107,9 @@ unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, 
 			/* of these the programs keep count themselves, entry by entry */
 			if (is_unix_return(name) && (!known || c->tier == TIER_KPROBE)) {
 				known = true;
-				missed = unix_misses(c, !strcmp(name, "on_unix_sent"));
+				missed = !strcmp(name, "on_unix_paged") ?
+						 0 :
+						 unix_misses(c, !strcmp(name, "on_unix_sent"));
 				more = 0;
 			}
 			if (n < max) {
