@@ -302,6 +302,8 @@ static void request_framing(void **state)
 		{ "Transfer-Encoding:\r\n", FRAMING_UNKNOWN },
 		{ "Transfer-Encoding\t: chunked\r\n", FRAMING_UNKNOWN },
 		{ ": x\r\n", FRAMING_UNKNOWN },
+		{ ": x\r\nContent-Type: of another kind\r\n", FRAMING_UNKNOWN },
+		{ "Content-Length : 5\r\nContent-Type: of another kind\r\n", FRAMING_UNKNOWN },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -39,6 +39,9 @@ struct piece {
 	 */
 	bool begun;
 	uint64_t *fate;
+	/* What the protocol takes the first bytes for, once it has looked: see begins() of http1.c. */
+	bool looked, kind_sure;
+	int kind;
 };
 
 /* Requests that wait for their answers on one connection: more are dropped_bound. */

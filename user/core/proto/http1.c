@@ -8,6 +8,8 @@
 
 /* Some clients end a body with an empty line that is not part of it (RFC 9112 2.2). */
 #define LINE_END_BYTES 2
+/* Where no more lie before us, whether a head ends there is found while it is read. */
+#define WHOLE_HEAD_BYTES 2048
 
 static void met(struct conn *conn, uint64_t tx_offset, uint64_t rx_offset)
 {
@@ -27,13 +29,21 @@ static int detect(struct view first)
 	return http1__detect(first, &sure);
 }
 
-/* Does this piece, as a whole, begin with a message of this kind? */
-static bool begins(const struct piece *p, int kind)
+/* What this piece, as a whole, begins with: asked for more than once, found out once. */
+static int kind_of(struct piece *p)
 {
-	bool sure;
-	int found = http1__detect(p->bytes, &sure);
+	if (!p->looked)
+		p->kind = http1__detect(p->bytes, &p->kind_sure);
+	p->looked = true;
+	return p->kind;
+}
 
-	return found == kind || (found && !sure);
+/* Does it begin with a message of this kind? */
+static bool begins(struct piece *p, int kind)
+{
+	int found = kind_of(p);
+
+	return found == kind || (found && !p->kind_sure);
 }
 
 /* Empty lines before a request line are skipped (RFC 9112 2.2). */
@@ -51,8 +61,9 @@ static bool learn_role(struct conn *conn, struct piece *p)
 {
 	struct http1 *h = &conn->http1;
 	bool late = !h->unjoined && p->offset > h->streams[p->dir].next;
-	bool sure, active = conn->role == SONDE_ROLE_ACTIVE;
-	int kind = http1__detect(p->bytes, &sure);
+	bool active = conn->role == SONDE_ROLE_ACTIVE;
+	int kind = kind_of(p);
+	bool sure = p->kind_sure;
 
 	if (!kind && only_line_ends(p->bytes))
 		sure = false;
@@ -158,7 +169,7 @@ static bool unseen_response(const struct conn *conn, const struct piece *p)
 }
 
 /* The first bytes of a turn, and of a request. */
-static bool is_fresh(const struct piece *p)
+static bool is_fresh(struct piece *p)
 {
 	return p->flags & SONDE_F_TURN_START && p->flags & SONDE_F_START && begins(p, 1);
 }
@@ -167,7 +178,7 @@ static bool is_fresh(const struct piece *p)
  * Does this request need nothing of what was given up? One that begins a turn was sent after the
  * answers to all before it, by a client of which it is not known that it does not wait.
  */
-static bool rejoins(const struct conn *conn, const struct piece *p)
+static bool rejoins(const struct conn *conn, struct piece *p)
 {
 	const struct http1 *h = &conn->http1;
 
@@ -290,6 +301,12 @@ static size_t take_head(struct conn *conn, struct http1_stream *s, struct piece 
 
 	if (request)
 		conn__claim(s->ex, p);
+	if (!text->len && !s->carry && v.len <= WHOLE_HEAD_BYTES) {
+		buf__add(text, v.at, v.len);
+		if (!text->err && http1__whole_head(conn, p, offset, request, &n))
+			return n;
+		text->len = 0;
+	}
 	n = http1__find_head_end(v, &s->carry);
 	ended = n;
 	if (!n)
@@ -354,7 +371,12 @@ static size_t take_start(struct conn *conn, struct http1_stream *s, struct piece
 	s->next = offset + n;
 	if (n == bytes.len)
 		return n;
-	kind = http1__detect((struct view){ bytes.at + n, bytes.len - n }, &sure);
+	if (bytes.at + n == p->bytes.at) {
+		kind = kind_of(p);
+		sure = p->kind_sure;
+	} else {
+		kind = http1__detect((struct view){ bytes.at + n, bytes.len - n }, &sure);
+	}
 	if (request && (kind == 1 || !sure)) {
 		http1__begin_request(conn, p, offset + n);
 	} else if (!request && kind == 2) {

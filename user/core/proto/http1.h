@@ -32,6 +32,7 @@ struct http1_head {
 	bool ambiguous; /* no two recipients need agree on where this message ends */
 	bool has_length, has_coding, chunked;
 	uint64_t length;
+	size_t end; /* of the head, its empty line included; 0: it is not whole */
 };
 
 /* Looks for the empty line that ends a head. *carry is 0 at its start and kept between pieces. */
@@ -154,6 +155,12 @@ void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t 
 			 bool partial);
 void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t offset,
 			  bool partial);
+/*
+ * The same of text in which a head begins, and may end: *ret_bytes are its bytes, and it is dealt
+ * with. False: it does not end here, or is none, and nothing has come of it.
+ */
+bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool request,
+		       size_t *ret_bytes);
 /* The stream's message has ended, its last byte passed at ns. */
 void http1__message_end(struct conn *conn, int dir, uint64_t ns);
 /* The exchange leaves the connection: no stream may point at it. */

@@ -32,11 +32,26 @@ static struct view first_of(struct view list)
 	return list;
 }
 
-/* What a proxy in front says: Forwarded (RFC 7239), else its older form. */
-static struct view proxy_says(const struct exchange *ex, struct view parameter, struct view header)
+/* None of the names of what a proxy in front says is there: nearly always. */
+static bool no_proxy(const struct exchange *ex)
 {
-	struct view v = http1__forwarded(http1__header(ex, VIEW("forwarded"), 0), parameter);
+	const uint64_t any = header_length_bit(sizeof("forwarded") - 1) |
+			     header_length_bit(sizeof("x-forwarded-for") - 1) |
+			     header_length_bit(sizeof("x-forwarded-host") - 1) |
+			     header_length_bit(sizeof("x-forwarded-proto") - 1);
 
+	return !(ex->fields.lengths & any);
+}
+
+/* What a proxy in front says: Forwarded (RFC 7239), else its older form. */
+static inline struct view proxy_says(const struct exchange *ex, struct view parameter,
+				     struct view header)
+{
+	struct view v;
+
+	if (no_proxy(ex))
+		return (struct view){ 0 };
+	v = http1__forwarded(http1__header(ex, VIEW("forwarded"), 0), parameter);
 	return v.len ? v : first_of(http1__header(ex, header, 0));
 }
 

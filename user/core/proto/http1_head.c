@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Heads: start line, fields, and what they say about the length of the body (RFC 9112 2-7). */
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/scan.h"
 #include "core/exchange_pool.h"
 #include "core/proto/http1.h"
 
@@ -11,6 +11,7 @@
 #define LENGTH_MAX (1ull << 60)
 /* Longer is no method that anybody has registered (RFC 9110 16.1). */
 #define METHOD_MAX_BYTES 32
+#define VERSION_BYTES 8
 /*
  * Beyond EXCHANGE_FIELDS_ORDINARY_MAX fields, so many of one wanted name are kept: then none of
  * them can crowd out another, as all together fit (checked below).
@@ -44,19 +45,9 @@ static size_t token_length(struct view v)
 {
 	size_t n = 0;
 
-	while (v.len - n >= 4 && token_char[(unsigned char)v.at[n]] &
-					 token_char[(unsigned char)v.at[n + 1]] &
-					 token_char[(unsigned char)v.at[n + 2]] &
-					 token_char[(unsigned char)v.at[n + 3]])
-		n += 4;
 	while (n < v.len && token_char[(unsigned char)v.at[n]])
 		n++;
 	return n;
-}
-
-static bool is_token(struct view v)
-{
-	return v.len && token_length(v) == v.len;
 }
 
 static inline struct view trim(struct view v)
@@ -74,17 +65,11 @@ static inline struct view trim(struct view v)
 /* The first byte that may end a line or does not belong into one (NUL to CR); end: there is none. */
 static LINE_INLINE const char *find_control(const char *at, const char *end)
 {
-	const uint64_t ones = 0x0101010101010101ull, high = 0x80 * ones;
-	uint64_t word;
+	for (; end - at >= SCAN_BYTES; at += SCAN_BYTES) {
+		uint32_t bits = scan__bits(scan__within(scan__load(at), 0, '\r'));
 
-	/* Eight bytes at a time: a byte below CR + 1 borrows; the lowest that did is the first. */
-	for (size_t words = (size_t)(end - at) / sizeof(word); words; words--) {
-		memcpy(&word, at, sizeof(word));
-		word = le64toh(word);
-		word = (word - ('\r' + 1) * ones) & ~word & high;
-		if (word)
-			return at + __builtin_ctzll(word) / 8;
-		at += sizeof(word);
+		if (bits)
+			return at + __builtin_ctz(bits);
 	}
 	while (at < end && (unsigned char)*at > '\r')
 		at++;
@@ -117,33 +102,62 @@ static LINE_INLINE bool take_line(struct cursor *c, struct view *ret, bool *odd)
 
 enum { IN_LINE = 0, LINE_ENDED = 1, LINE_ENDED_CR = 2 }; /* *carry */
 
+/* Byte by byte, up to `end` or up to where no line end is open any more; true: the head ends at *at. */
+static bool step_head(const char **at, const char *end, bool to_end, uint8_t *state)
+{
+	while (*at < end && (to_end || *state != IN_LINE)) {
+		char c = *(*at)++;
+
+		if (*state == IN_LINE)
+			*state = c == '\n' ? LINE_ENDED : IN_LINE;
+		else if (c == '\n')
+			return true;
+		else
+			*state = *state == LINE_ENDED && c == '\r' ? LINE_ENDED_CR : IN_LINE;
+	}
+	return false;
+}
+
+#define EMPTY_LINE_WINDOW (SCAN_BYTES + 2)
+
+/* Where three bytes are LF and the end of an empty line, of those that begin in sixteen places. */
+static inline uint32_t empty_lines(const char *at)
+{
+	scan16 first = scan__load(at), second = scan__load(at + 1), third = scan__load(at + 2);
+
+	return scan__bits(
+		scan__is(first, '\n') &
+		(scan__is(second, '\n') | (scan__is(second, '\r') & scan__is(third, '\n'))));
+}
+
 size_t http1__find_head_end(struct view bytes, uint8_t *carry)
 {
 	const char *at = bytes.at, *end = at + bytes.len;
-	uint8_t state = *carry;
+	uint32_t bits;
+	bool ended;
 
-	while (bytes.len && at < end) {
-		char c;
+	if (!bytes.len)
+		return 0;
+	ended = step_head(&at, end, false, carry);
+	while (!ended && end - at > 2 && bytes.len >= EMPTY_LINE_WINDOW) {
+		size_t back =
+			end - at >= EMPTY_LINE_WINDOW ? 0 : EMPTY_LINE_WINDOW - (size_t)(end - at);
 
-		if (state == IN_LINE) {
-			at = find_control(at, end);
-			if (at == end)
-				break;
-			if (*at == '\r' && at + 1 < end && at[1] == '\n')
-				at++;
-			state = *at == '\n' ? LINE_ENDED : IN_LINE;
-			at++;
-			continue;
+		/* The last window lies over bytes that were looked at before. */
+		bits = empty_lines(at - back) >> back;
+		if (bits) {
+			at += __builtin_ctz(bits) + 1;
+			at += *at == '\n' ? 1 : 2;
+			ended = true;
+		} else {
+			at += SCAN_BYTES - back;
 		}
-		c = *at++;
-		if (c == '\n') {
-			*carry = IN_LINE;
-			return (size_t)(at - bytes.at);
-		}
-		state = state == LINE_ENDED && c == '\r' ? LINE_ENDED_CR : IN_LINE;
 	}
-	*carry = state;
-	return 0;
+	if (!ended)
+		ended = step_head(&at, end, true, carry);
+	if (ended)
+		*carry = IN_LINE;
+	return ended ? (size_t)(at - bytes.at) : 0;
 }
 
 /*
@@ -170,9 +184,9 @@ static void unfold(struct cursor *c, struct view *line, bool *odd)
 }
 
 /* "HTTP/1.x": RFC 9112 2.3. */
-static bool parse_version(struct view v, struct http1_head *ret)
+static inline bool parse_version(struct view v, struct http1_head *ret)
 {
-	if (v.len != 8 || memcmp(v.at, "HTTP/1.", 7) || v.at[7] < '0' || v.at[7] > '9')
+	if (v.len != VERSION_BYTES || memcmp(v.at, "HTTP/1.", 7) || v.at[7] < '0' || v.at[7] > '9')
 		return false;
 	ret->minor = (uint8_t)(v.at[7] - '0');
 	ret->version = (struct view){ v.at + 5, 3 };
@@ -181,21 +195,23 @@ static bool parse_version(struct view v, struct http1_head *ret)
 
 static int parse_request_line(struct view line, struct http1_head *ret)
 {
-	const char *space = memchr(line.at, ' ', line.len);
-	const char *last = space ? memrchr(line.at, ' ', line.len) : NULL;
+	size_t method = token_length(line);
+	const char *last; /* the space before the version */
 
-	if (!space || last == space)
+	if (line.len <= VERSION_BYTES + 1 || !method || method > METHOD_MAX_BYTES)
 		return -EPROTO;
-	ret->method = (struct view){ line.at, (size_t)(space - line.at) };
-	ret->target = trim((struct view){ space + 1, (size_t)(last - space - 1) });
-	if (!is_token(ret->method) || ret->method.len > METHOD_MAX_BYTES || !ret->target.len)
+	last = line.at + line.len - VERSION_BYTES - 1;
+	if (line.at + method >= last || line.at[method] != ' ' || *last != ' ' ||
+	    !parse_version((struct view){ last + 1, VERSION_BYTES }, ret))
+		return -EPROTO;
+	ret->method = (struct view){ line.at, method };
+	ret->target = (struct view){ line.at + method + 1, (size_t)(last - line.at) - method - 1 };
+	ret->target = trim(ret->target);
+	if (!ret->target.len)
 		return -EPROTO;
 	/* A target with a space in it: some split at the first one, some at the last. */
 	if (memchr(ret->target.at, ' ', ret->target.len))
 		ret->ambiguous = true;
-	last++;
-	if (!parse_version((struct view){ last, (size_t)(line.at + line.len - last) }, ret))
-		return -EPROTO;
 	return 0;
 }
 
@@ -316,8 +332,13 @@ static bool keep_beyond(struct header_fields *to, struct view name)
 	return same < (view_eq(wanted[i], VIEW("tracestate")) ? TRACESTATE_MAX : WANTED_MAX);
 }
 
-static void keep_field(struct exchange *ex, struct header_fields *to, struct header_field field)
+static inline void keep_field(struct exchange *ex, struct header_fields *to,
+			      struct header_field field, struct http1_head *head)
 {
+	if (field.name.len == 14 && view_eq_nocase(field.name, VIEW("content-length")))
+		read_length(field.value, head);
+	else if (field.name.len == 17 && view_eq_nocase(field.name, VIEW("transfer-encoding")))
+		read_coding(field.value, head);
 	if (to->n >= EXCHANGE_FIELDS_ORDINARY_MAX && !keep_beyond(to, field.name))
 		return;
 	/* Only memory can be short. */
@@ -325,8 +346,51 @@ static void keep_field(struct exchange *ex, struct header_fields *to, struct hea
 		ex->flags |= EX_HEAD_PARTIAL;
 }
 
-static void parse_field(struct exchange *ex, struct header_fields *to, struct view line,
-			struct http1_head *head)
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/*
+ * A field as nearly all are: a short name of letters and dashes, no space but one after the colon,
+ * CR LF, and not folded. False: this is none, and nothing was taken.
+ */
+static LINE_INLINE bool take_plain_field(struct cursor *c, struct header_field *ret)
+{
+	const char *at = c->at, *end = c->end, *value;
+	uint32_t bits;
+	size_t back = 0;
+	scan16 v;
+
+	if (end - at < SCAN_BYTES)
+		return false;
+	v = scan__load(at);
+	bits = scan__bits(scan__within(v | scan__all(0x20), 'a', 'z') | scan__is(v, '-'));
+	bits = ~bits & 0xffff;
+	if (!bits || bits & 1 || at[__builtin_ctz(bits)] != ':')
+		return false;
+	ret->name = (struct view){ at, (size_t)__builtin_ctz(bits) };
+	value = at + ret->name.len + 1;
+	value += value < end && *value == ' ';
+	bits = 0;
+	for (at = value; end - at > 0; at += SCAN_BYTES) {
+		/* The last bytes are looked at together with those before them. */
+		back = end - at < SCAN_BYTES ? SCAN_BYTES - (size_t)(end - at) : 0;
+		bits = scan__bits(scan__within(scan__load(at - back), 0, '\r')) >> back;
+		if (bits)
+			break;
+	}
+	at += bits ? __builtin_ctz(bits) : 0;
+	if (end - at < 3 || at[0] != '\r' || at[1] != '\n' || is_space(at[2]) || at == value ||
+	    is_space(*value) || is_space(at[-1]))
+		return false;
+	ret->value = (struct view){ value, (size_t)(at - value) };
+	c->at = at + 2;
+	return true;
+}
+
+/* False: it is no field, and ambiguous. */
+static bool parse_field(struct view line, struct http1_head *head, struct header_field *ret)
 {
 	struct header_field field = { .name = { line.at, token_length(line) } };
 	const char *colon = line.at + field.name.len;
@@ -336,31 +400,40 @@ static void parse_field(struct exchange *ex, struct header_fields *to, struct vi
 		head->ambiguous = true;
 		colon = memchr(line.at, ':', line.len);
 		if (!colon)
-			return;
+			return false;
 		field.name = trim((struct view){ line.at, (size_t)(colon - line.at) });
 	}
 	field.value = trim((struct view){ colon + 1, (size_t)(line.at + line.len - colon - 1) });
-	if (field.name.len == 14 && view_eq_nocase(field.name, VIEW("content-length")))
-		read_length(field.value, head);
-	else if (field.name.len == 17 && view_eq_nocase(field.name, VIEW("transfer-encoding")))
-		read_coding(field.value, head);
-	keep_field(ex, to, field);
+	*ret = field;
+	return true;
 }
 
-static void parse_fields(struct exchange *ex, struct header_fields *to, struct cursor *c,
-			 struct http1_head *head)
+/* c: within text, after the start line. */
+static void parse_fields(struct exchange *ex, struct header_fields *to, struct view text,
+			 struct cursor *c, struct http1_head *head)
 {
+	struct header_field field;
 	struct view line;
 
 	header_fields__clear(to);
 	/* Space before the first field: RFC 9112 2.2, a known way of smuggling. */
 	if (folds(c))
 		head->ambiguous = true;
-	while (take_line(c, &line, &head->ambiguous) && line.len) {
+	for (;;) {
+		if (take_plain_field(c, &field)) {
+			keep_field(ex, to, field, head);
+			continue;
+		}
+		if (!take_line(c, &line, &head->ambiguous))
+			return;
+		if (!line.len)
+			break;
 		if (folds(c))
 			unfold(c, &line, &head->ambiguous);
-		parse_field(ex, to, line, head);
+		if (parse_field(line, head, &field))
+			keep_field(ex, to, field, head);
 	}
+	head->end = (size_t)(c->at - text.at);
 }
 
 int http1__parse_request_head(struct exchange *ex, struct http1_head *ret)
@@ -375,7 +448,7 @@ int http1__parse_request_head(struct exchange *ex, struct http1_head *ret)
 	err = parse_request_line(line, &head);
 	if (err)
 		return err;
-	parse_fields(ex, &ex->fields, &c, &head);
+	parse_fields(ex, &ex->fields, text, &c, &head);
 	/* RFC 9112 6.1, 6.3: both lengths, a coding that HTTP/1.0 does not know, no last chunk. */
 	if (head.has_coding && (head.has_length || !head.chunked || head.minor == 0))
 		head.ambiguous = true;
@@ -398,7 +471,7 @@ int http1__parse_response_head(struct exchange *ex, struct http1_head *ret)
 	err = parse_status_line(line, &head);
 	if (err)
 		return err;
-	parse_fields(ex, &ex->response_fields, &c, &head);
+	parse_fields(ex, &ex->response_fields, text, &c, &head);
 	if (head.has_coding && (head.has_length || head.minor == 0))
 		head.ambiguous = true;
 	*ret = head;

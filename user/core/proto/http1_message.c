@@ -186,27 +186,35 @@ static void enter_body(struct http1_stream *s, enum http1_framing framing, uint6
 	}
 }
 
+static void on_request_head(struct conn *conn, uint64_t offset, const struct http1_head *head,
+			    bool partial)
+{
+	struct http1_stream *s = stream_of(conn, true);
+	struct exchange *ex = s->ex;
+
+	if (partial)
+		ex->flags |= EX_HEAD_PARTIAL;
+	if (head->ambiguous)
+		ex->flags |= EX_AMBIGUOUS;
+	if (http1__is_export(ex->method, ex->target))
+		ex->flags |= EX_EXPORT;
+	enter_body(s, partial ? FRAMING_UNKNOWN : http1__request_framing(head), offset,
+		   head->length);
+	conn__announce(conn, ex);
+}
+
 void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t offset,
 			 bool partial)
 {
 	struct http1_stream *s = stream_of(conn, true);
-	struct exchange *ex = s->ex;
 	struct http1_head head;
 
-	if (http1__parse_request_head(ex, &head)) {
+	if (http1__parse_request_head(s->ex, &head)) {
 		s->state = HTTP1_LOST;
-		http1__drop(conn, ex, &conn->core->account->dropped_bad_head);
+		http1__drop(conn, s->ex, &conn->core->account->dropped_bad_head);
 		return;
 	}
-	if (partial)
-		ex->flags |= EX_HEAD_PARTIAL;
-	if (head.ambiguous)
-		ex->flags |= EX_AMBIGUOUS;
-	if (http1__is_export(ex->method, ex->target))
-		ex->flags |= EX_EXPORT;
-	enter_body(s, partial ? FRAMING_UNKNOWN : http1__request_framing(&head), offset,
-		   head.length);
-	conn__announce(conn, ex);
+	on_request_head(conn, offset, &head, partial);
 }
 
 /* 101, or 2xx to CONNECT: what follows in both directions is not HTTP. */
@@ -261,38 +269,72 @@ void http1__bad_response(struct conn *conn, struct exchange *ex, const struct pi
 		http1__give_up(conn);
 }
 
-void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t offset,
-			  bool partial)
+static void on_response_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+			     const struct http1_head *head, bool partial)
 {
 	struct http1_stream *s = stream_of(conn, false);
 	struct exchange *ex = s->ex;
 	enum http1_framing framing;
-	struct http1_head head;
 
-	if (http1__parse_response_head(ex, &head)) {
-		s->state = HTTP1_LOST;
-		http1__bad_response(conn, ex, piece);
-		return;
-	}
-	if (head.status < 200 && head.status != 101 && !partial) {
+	if (head->status < 200 && head->status != 101 && !partial) {
 		s->state = HTTP1_START; /* interim: the final one follows (RFC 9110 15.2) */
 		s->ex = NULL;
 		header_fields__clear(&ex->response_fields);
 		return;
 	}
-	ex->status = head.status;
+	ex->status = head->status;
 	ex->flags |= EX_RESPONSE | (partial ? EX_HEAD_PARTIAL : 0);
 	settle_request(conn, ex, piece);
-	if (head.status == 101 || (head.status < 300 && view_eq(ex->method, VIEW("CONNECT")))) {
+	if (head->status == 101 || (head->status < 300 && view_eq(ex->method, VIEW("CONNECT")))) {
 		upgrade(conn, ex, piece->ns);
 		return;
 	}
-	framing = partial ? FRAMING_UNKNOWN : http1__response_framing(&head, ex->method);
-	if (head.ambiguous && framing != FRAMING_NONE)
+	framing = partial ? FRAMING_UNKNOWN : http1__response_framing(head, ex->method);
+	if (head->ambiguous && framing != FRAMING_NONE)
 		ex->flags |= EX_AMBIGUOUS;
-	enter_body(s, framing, offset, head.length);
+	enter_body(s, framing, offset, head->length);
 	if (framing == FRAMING_UNKNOWN)
 		http1__out_of_sight(conn, !conn->http1.request_dir);
+}
+
+void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+			  bool partial)
+{
+	struct http1_stream *s = stream_of(conn, false);
+	struct http1_head head;
+
+	if (http1__parse_response_head(s->ex, &head)) {
+		s->state = HTTP1_LOST;
+		http1__bad_response(conn, s->ex, piece);
+		return;
+	}
+	on_response_head(conn, piece, offset, &head, partial);
+}
+
+bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool request,
+		       size_t *ret_bytes)
+{
+	struct http1_stream *s = stream_of(conn, request);
+	struct exchange *ex = s->ex;
+	struct http1_head head;
+	int err;
+
+	err = request ? http1__parse_request_head(ex, &head) :
+			http1__parse_response_head(ex, &head);
+	if (err || !head.end) {
+		if (request)
+			ex->method = ex->target = ex->version = (struct view){ 0 };
+		header_fields__clear(request ? &ex->fields : &ex->response_fields);
+		return false;
+	}
+	(request ? &ex->text : &ex->response_text)->len = head.end;
+	s->next = offset + head.end;
+	*ret_bytes = head.end;
+	if (request)
+		on_request_head(conn, s->next, &head, false);
+	else
+		on_response_head(conn, piece, s->next, &head, false);
+	return true;
 }
 
 static uint64_t body_bytes(const struct http1_stream *s)
