@@ -53,18 +53,52 @@ static inline uint64_t last_word(const uint8_t *bytes, size_t len)
 	return x | (uint64_t)len << 56;
 }
 
+struct sip {
+	uint64_t v[4];
+};
+
+static inline __attribute__((always_inline)) struct sip begin(const uint8_t key[16])
+{
+	uint64_t k0 = load_le(key), k1 = load_le(key + 8);
+
+	return (struct sip){ { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
+			       k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull } };
+}
+
+static inline __attribute__((always_inline)) uint64_t end(struct sip *s, uint64_t last)
+{
+	sip_word(s->v, last);
+	s->v[2] ^= 0xff;
+	for (int i = 0; i < 4; i++)
+		sip_round(s->v);
+	return s->v[0] ^ s->v[1] ^ s->v[2] ^ s->v[3];
+}
+
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len)
 {
-	const uint8_t *at = bytes, *end = at + (len & ~(size_t)7);
-	uint64_t k0 = load_le(key), k1 = load_le(key + 8);
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
-			  k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
+	const uint8_t *at = bytes, *stop = at + (len & ~(size_t)7);
+	struct sip s = begin(key);
 
-	for (; at < end; at += 8)
-		sip_word(v, load_le(at));
-	sip_word(v, last_word(bytes, len));
-	v[2] ^= 0xff;
-	for (int i = 0; i < 4; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	for (; at < stop; at += 8)
+		sip_word(s.v, load_le(at));
+	return end(&s, last_word(bytes, len));
+}
+
+uint64_t siphash24_tagged(const uint8_t key[16], uint8_t tag, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes, *stop = at + len;
+	size_t n = (len + 1) & 7;
+	struct sip s;
+
+	if (len < 8) {
+		uint8_t few[8] = { tag };
+
+		memcpy(few + 1, bytes, len);
+		return siphash24(key, few, len + 1);
+	}
+	s = begin(key);
+	sip_word(s.v, load_le(at) << 8 | tag);
+	for (at += 7; stop - at >= 8; at += 8)
+		sip_word(s.v, load_le(at));
+	return end(&s, (n ? load_le(stop - 8) >> (64 - 8 * n) : 0) | (uint64_t)(len + 1) << 56);
 }

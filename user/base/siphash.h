@@ -7,5 +7,7 @@
 #include <stdint.h>
 
 uint64_t siphash24(const uint8_t key[16], const void *bytes, size_t len);
+/* The same of one byte and then len others, which stand elsewhere. */
+uint64_t siphash24_tagged(const uint8_t key[16], uint8_t tag, const void *bytes, size_t len);
 
 #endif

@@ -22,11 +22,34 @@ uint64_t ids__get64(const uint8_t from[8])
 	return be64toh(value);
 }
 
+/* Four bytes as eight digits, in the order in which they stand. */
+static uint64_t hex_word(const uint8_t *from)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+	uint64_t x, over;
+	uint32_t four;
+
+	memcpy(&four, from, sizeof(four));
+	x = le32toh(four);
+	/* A nibble a byte: the high one of each byte first. */
+	x = (x | x << 16) & 0x0000ffff0000ffffull;
+	x = (x | x << 8) & 0x00ff00ff00ff00ffull;
+	x = (x >> 4 & 0x000f000f000f000full) | (x & 0x000f000f000f000full) << 8;
+	over = (x + 6 * ones) >> 4 & ones; /* 1 where it is a letter */
+	return htole64(x + '0' * ones + over * ('a' - '0' - 10));
+}
+
 void ids__hex(char *to, const uint8_t *from, size_t n)
 {
 	static const char digits[] = "0123456789abcdef";
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (; n - i >= 4; i += 4) {
+		uint64_t word = hex_word(from + i);
+
+		memcpy(to + 2 * i, &word, sizeof(word));
+	}
+	for (; i < n; i++) {
 		to[2 * i] = digits[from[i] >> 4];
 		to[2 * i + 1] = digits[from[i] & 15];
 	}
@@ -83,13 +106,28 @@ void ids__key(const struct engine_config *config, const struct exchange *ex, str
 
 uint64_t ids__hash(const uint8_t fleet_key[16], char tag, const struct span_key *key)
 {
-	uint8_t bytes[1 + IDS_KEY_MAX_BYTES];
-	uint64_t hash;
+	uint64_t hash = siphash24_tagged(fleet_key, (uint8_t)tag, key->bytes, key->len);
 
-	bytes[0] = (uint8_t)tag;
-	memcpy(bytes + 1, key->bytes, sizeof(key->bytes)); /* one size for all: no call */
-	hash = siphash24(fleet_key, bytes, (size_t)key->len + 1);
 	return hash ? hash : 1;
+}
+
+uint64_t ids__place(const uint8_t fleet_key[16], const struct span_key *key)
+{
+	uint64_t secret[2], hash, word;
+
+	memcpy(secret, fleet_key, sizeof(secret));
+	hash = secret[0] ^ key->len;
+	/* The last word lies over bytes of the one before it: no key is shorter than one. */
+	for (size_t i = 0; i < key->len; i += sizeof(word)) {
+		unsigned __int128 product;
+
+		memcpy(&word,
+		       key->bytes + (i + sizeof(word) <= key->len ? i : key->len - sizeof(word)),
+		       sizeof(word));
+		product = (unsigned __int128)(hash ^ word) * (secret[1] | 1);
+		hash = (uint64_t)product ^ (uint64_t)(product >> 64);
+	}
+	return hash;
 }
 
 void ids__trace(const uint8_t fleet_key[16], const struct span_key *root, uint8_t ret[16])

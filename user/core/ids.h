@@ -32,6 +32,12 @@ bool ids__is_tcp(const struct span_key *key);
 /* H(K, tag, key); never 0. Tags: 'c' client span, 's' server span, 't' and 'T' trace, 'e' edge. */
 uint64_t ids__hash(const uint8_t fleet_key[16], char tag, const struct span_key *key);
 
+/*
+ * Where a key stands in a table of this agent. Cheaper than an id, and good for nothing else: whoever
+ * does not know K cannot choose keys that meet, but those that met must be compared.
+ */
+uint64_t ids__place(const uint8_t fleet_key[16], const struct span_key *key);
+
 /* The trace id of a root: H("T") then H("t"), big-endian: the low 56 bits are uniform. */
 void ids__trace(const uint8_t fleet_key[16], const struct span_key *root, uint8_t ret[16]);
 

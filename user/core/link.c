@@ -58,14 +58,20 @@ static void keep_late(struct links *links, struct node *node)
 	node__get(node);
 }
 
-static struct node *find_edge(struct links *links, uint64_t edge_id, enum exchange_side side)
+static bool same_key(const struct span_key *a, const struct span_key *b)
 {
-	struct map_link *link = map__first(&links->by_edge, edge_id);
+	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
+}
+
+/* The other end of the node's edge. */
+static struct node *find_edge(struct links *links, const struct node *node, enum exchange_side side)
+{
+	struct map_link *link = map__first(&links->by_edge, node->place);
 
 	for (; link; link = map__next(link)) {
 		struct node *n = map_entry(link, struct node, by_edge);
 
-		if (n->side == side)
+		if (n->side == side && same_key(&n->key, &node->key))
 			return n;
 	}
 	return NULL;
@@ -129,13 +135,13 @@ static void request_server(struct links *links, struct node *node)
 		settle_alone(node);
 		return;
 	}
-	client = find_edge(links, node->edge_id, SIDE_CLIENT);
+	client = find_edge(links, node, SIDE_CLIENT);
 	if (client && !client->edge_matched) {
 		meet(links, client, node);
 		return;
 	}
 	node->parent_state = PARENT_EDGE;
-	map__add(&links->by_edge, &node->by_edge, node->edge_id);
+	map__add(&links->by_edge, &node->by_edge, node->place);
 }
 
 /* Header and thread were asked independently: how often do they agree? */
@@ -217,10 +223,10 @@ static void request_client(struct links *links, struct node *node, struct node *
 	}
 	if (!node->edge_known)
 		return;
-	*ret_other = find_edge(links, node->edge_id, SIDE_SERVER);
+	*ret_other = find_edge(links, node, SIDE_SERVER);
 	if (*ret_other)
 		meet(links, node, *ret_other);
-	map__add(&links->by_edge, &node->by_edge, node->edge_id);
+	map__add(&links->by_edge, &node->by_edge, node->place);
 }
 
 static void read_header(struct links *links, struct node *node, const struct exchange *ex)
@@ -259,9 +265,8 @@ struct node *links__request(struct links *links, struct process *process, struct
 			     &node->key);
 	node->peer_port = ex->endpoints.remote_port;
 	node->edge_known = ex->edge.known;
-	node->edge_id = ex->side == SIDE_CLIENT ?
-				node->id :
-				ids__hash(links->config->fleet_key, 'c', &node->key);
+	if (node->edge_known)
+		node->place = ids__place(links->config->fleet_key, &node->key);
 	read_header(links, node, ex);
 	if (node->side == SIDE_SERVER)
 		request_server(links, node);
