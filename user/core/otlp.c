@@ -120,6 +120,34 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 	return n;
 }
 
+/* The same of fewer than eight: their two halves, which may lie over each other. */
+static inline size_t put_ascii_few(uint8_t *at, const uint8_t *from, size_t n)
+{
+	uint32_t four[2];
+	uint16_t two[2];
+
+	if (n >= sizeof(four[0])) {
+		memcpy(&four[0], from, sizeof(four[0]));
+		memcpy(&four[1], from + n - sizeof(four[1]), sizeof(four[1]));
+		if ((four[0] | four[1]) & 0x80808080u)
+			return 0;
+		memcpy(at, &four[0], sizeof(four[0]));
+		memcpy(at + n - sizeof(four[1]), &four[1], sizeof(four[1]));
+	} else if (n >= sizeof(two[0])) {
+		memcpy(&two[0], from, sizeof(two[0]));
+		memcpy(&two[1], from + n - sizeof(two[1]), sizeof(two[1]));
+		if ((two[0] | two[1]) & 0x8080u)
+			return 0;
+		memcpy(at, &two[0], sizeof(two[0]));
+		memcpy(at + n - sizeof(two[1]), &two[1], sizeof(two[1]));
+	} else if (n) {
+		if (*from & 0x80)
+			return 0;
+		*at = *from;
+	}
+	return n;
+}
+
 /* Copies words while they are ASCII, which is nearly all there ever is. Returns how many bytes. */
 static inline size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
 {
@@ -127,6 +155,8 @@ static inline size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
 	uint64_t word;
 	size_t i = 0;
 
+	if (n < sizeof(word))
+		return put_ascii_few(at, from, n);
 	for (; n - i >= sizeof(word); i += sizeof(word)) {
 		memcpy(&word, from + i, sizeof(word));
 		if (word & high)
@@ -134,34 +164,31 @@ static inline size_t put_ascii(uint8_t *at, const uint8_t *from, size_t n)
 		memcpy(at + i, &word, sizeof(word));
 	}
 	/* What is left of a word, together with what was copied before it. */
-	if (i && i < n) {
+	if (i < n) {
 		memcpy(&word, from + n - sizeof(word), sizeof(word));
 		if (word & high)
 			return i;
 		memcpy(at + n - sizeof(word), &word, sizeof(word));
-		i = n;
 	}
-	return i;
+	return n;
 }
 
 /*
  * Protobuf strings are UTF-8 and decoders refuse a whole request for one bad byte; what programs
  * send is bytes. A byte that is not part of UTF-8 becomes '?': the length stays what it was.
  */
-static inline uint8_t *put_text(uint8_t *at, struct view text)
+static uint8_t *put_bad_text(uint8_t *at, const uint8_t *from, size_t len)
 {
-	const uint8_t *from = (const uint8_t *)text.at;
-	size_t i = put_ascii(at, from, text.len);
+	size_t i = 0;
 
-	at += i;
-	while (i < text.len) {
+	while (i < len) {
 		size_t n;
 
 		if (from[i] < 0x80) {
 			*at++ = from[i++];
 			continue;
 		}
-		n = utf8_length(from + i, text.len - i);
+		n = utf8_length(from + i, len - i);
 		if (n)
 			memcpy(at, from + i, n);
 		else
@@ -170,6 +197,14 @@ static inline uint8_t *put_text(uint8_t *at, struct view text)
 		i += n ? n : 1;
 	}
 	return at;
+}
+
+static inline uint8_t *put_text(uint8_t *at, struct view text)
+{
+	const uint8_t *from = (const uint8_t *)text.at;
+	size_t i = put_ascii(at, from, text.len);
+
+	return i == text.len ? at + i : put_bad_text(at + i, from + i, text.len - i);
 }
 
 static uint8_t *put_string(uint8_t *at, unsigned int field, struct view text)
@@ -241,37 +276,60 @@ static void put_named(struct buf *out, unsigned int field, struct view key,
 /* With a value so short that every length beside it fits into one byte: nearly all are. */
 #define SHORT_MAX_BYTES (127 - 4 - ATTRIBUTE_KEY_BYTES)
 
-static uint8_t *put_short_string(uint8_t *at, enum attribute_key key, struct view text)
+/* What an attribute may come to at most. */
+static inline size_t attribute_room(const struct attribute *a)
 {
-	size_t key_bytes = 2u + attribute_name_len[key];
-
-	*at++ = SPAN_ATTRIBUTES << 3 | WIRE_BYTES;
-	*at++ = (uint8_t)(key_bytes + 4 + text.len);
-	memcpy(at, attribute_key_field[key], ATTRIBUTE_KEY_BYTES);
-	at += key_bytes;
-	*at++ = KEY_VALUE_VALUE << 3 | WIRE_BYTES;
-	*at++ = (uint8_t)(2 + text.len);
-	*at++ = ANY_STRING << 3 | WIRE_BYTES;
-	*at++ = (uint8_t)text.len;
-	return put_text(at, text);
+	return ATTRIBUTE_KEY_BYTES + a->text.len + 5 * FIELD_MAX_BYTES;
 }
 
-static void put_attribute(struct buf *out, const struct attribute *a)
+/* Ends a KeyValue of the registry's key that began at `at`, whose AnyValue's content ends at `end`. */
+static inline uint8_t *end_short(uint8_t *at, uint8_t *value, uint8_t *end)
 {
-	uint8_t *at = begin(out, ATTRIBUTE_KEY_BYTES + a->text.len + 5 * FIELD_MAX_BYTES);
-	size_t value, key;
+	at[0] = SPAN_ATTRIBUTES << 3 | WIRE_BYTES;
+	at[1] = (uint8_t)(end - at - 2);
+	value[0] = KEY_VALUE_VALUE << 3 | WIRE_BYTES;
+	value[1] = (uint8_t)(end - value - 2);
+	return end;
+}
 
-	if (!at)
-		return;
-	if (a->type == VALUE_STRING && a->text.len <= SHORT_MAX_BYTES) {
-		end(out, put_short_string(at, a->key, a->text));
-		return;
+static inline uint8_t *put_short(uint8_t *at, const struct attribute *a)
+{
+	uint8_t *value = at + 4 + attribute_name_len[a->key];
+
+	memcpy(at + 2, attribute_key_field[a->key], ATTRIBUTE_KEY_BYTES);
+	if (a->type == VALUE_STRING) {
+		value[2] = ANY_STRING << 3 | WIRE_BYTES;
+		value[3] = (uint8_t)a->text.len;
+		return end_short(at, value, put_text(value + 4, a->text));
 	}
-	value = any_size(a);
-	key = string_size(attribute_name_len[a->key]);
+	value[2] = (a->type == VALUE_INT ? ANY_INT : ANY_BOOL) << 3 | WIRE_VARINT;
+	return end_short(at, value,
+			 put_varint(value + 3,
+				    a->type == VALUE_INT ? (uint64_t)a->number : a->number != 0));
+}
+
+static uint8_t *put_long(uint8_t *at, const struct attribute *a)
+{
+	size_t value = any_size(a), key = string_size(attribute_name_len[a->key]);
+
 	at = put_key_value(at, SPAN_ATTRIBUTES, key, value);
 	memcpy(at, attribute_key_field[a->key], ATTRIBUTE_KEY_BYTES);
-	end(out, put_value(at + key, a, value));
+	return put_value(at + key, a, value);
+}
+
+/* There is attribute_room(). */
+static inline uint8_t *put_attribute(uint8_t *at, const struct attribute *a)
+{
+	return a->type != VALUE_STRINGS && a->text.len <= SHORT_MAX_BYTES ? put_short(at, a) :
+									    put_long(at, a);
+}
+
+static void add_attribute(struct buf *out, const struct attribute *a)
+{
+	uint8_t *at = begin(out, attribute_room(a));
+
+	if (at)
+		end(out, put_attribute(at, a));
 }
 
 void otlp__place(struct buf *out, const struct otlp_place *place)
@@ -324,20 +382,28 @@ void otlp__flags(struct buf *out, uint32_t flags)
 
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns)
 {
-	uint8_t *at = begin(out, span->name.len + 4 * FIELD_MAX_BYTES);
+	size_t room = span->name.len + 4 * FIELD_MAX_BYTES;
+	unsigned int i, n;
+	uint8_t *at;
 
+	/* The registry's are asked room for at once; those of other names, which are rare, one by one. */
+	for (n = 0; n < span->n_attributes && span->attributes[n].key < ATTRIBUTES; n++)
+		room += attribute_room(&span->attributes[n]);
+	at = begin(out, room);
 	if (!at)
 		return;
 	at = put_string(at, SPAN_NAME, span->name);
 	at = put_number(at, SPAN_KIND, span->kind);
 	at = put_fixed64(at, SPAN_START, start_ns);
 	at = put_fixed64(at, SPAN_END, end_ns);
+	for (i = 0; i < n; i++)
+		at = put_attribute(at, &span->attributes[i]);
 	end(out, at);
-	for (unsigned int i = 0; i < span->n_attributes; i++) {
+	for (; i < span->n_attributes; i++) {
 		const struct attribute *a = &span->attributes[i];
 
 		if (a->key < ATTRIBUTES)
-			put_attribute(out, a);
+			add_attribute(out, a);
 		else
 			put_named(out, SPAN_ATTRIBUTES, a->name, a);
 	}
@@ -351,21 +417,21 @@ void otlp__span_string(struct buf *out, enum attribute_key key, struct view valu
 {
 	struct attribute a = { .key = (uint16_t)key, .type = VALUE_STRING, .text = value };
 
-	put_attribute(out, &a);
+	add_attribute(out, &a);
 }
 
 void otlp__span_int(struct buf *out, enum attribute_key key, int64_t value)
 {
 	struct attribute a = { .key = (uint16_t)key, .type = VALUE_INT, .number = value };
 
-	put_attribute(out, &a);
+	add_attribute(out, &a);
 }
 
 void otlp__span_bool(struct buf *out, enum attribute_key key, bool value)
 {
 	struct attribute a = { .key = (uint16_t)key, .type = VALUE_BOOL, .number = value };
 
-	put_attribute(out, &a);
+	add_attribute(out, &a);
 }
 
 void otlp__span_link(struct buf *out, const uint8_t trace_id[16], const uint8_t span_id[8],

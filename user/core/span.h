@@ -39,10 +39,48 @@ struct describe_options {
 	const char *known_methods; /* comma-separated */
 };
 
+/* The next place in the array, with nothing in it but its key and type. NULL: it is full, and counted. */
+static inline struct attribute *span__next(struct span *span, enum attribute_key key,
+					   enum value_type type)
+{
+	struct attribute *a = &span->attributes[span->n_attributes];
+
+	if (span->n_attributes == SPAN_ATTRIBUTES_MAX) {
+		span->dropped_attributes++;
+		return NULL;
+	}
+	span->n_attributes++;
+	a->key = (uint16_t)key;
+	a->type = (uint8_t)type;
+	a->text.len = 0;
+	return a;
+}
+
 /* Where the array is full the attribute is counted in dropped_attributes. Views are borrowed. */
-void span__set_string(struct span *span, enum attribute_key key, struct view value);
-void span__set_int(struct span *span, enum attribute_key key, int64_t value);
-void span__set_bool(struct span *span, enum attribute_key key, bool value);
+static inline void span__set_string(struct span *span, enum attribute_key key, struct view value)
+{
+	struct attribute *a = span__next(span, key, VALUE_STRING);
+
+	if (a)
+		a->text = value;
+}
+
+static inline void span__set_int(struct span *span, enum attribute_key key, int64_t value)
+{
+	struct attribute *a = span__next(span, key, VALUE_INT);
+
+	if (a)
+		a->number = value;
+}
+
+static inline void span__set_bool(struct span *span, enum attribute_key key, bool value)
+{
+	struct attribute *a = span__next(span, key, VALUE_BOOL);
+
+	if (a)
+		a->number = value;
+}
+
 /* name and value are copied into scratch. */
 void span__set_custom(struct span *span, struct view prefix, struct view name, struct view value);
 /* n bytes of scratch, or NULL when it is used up (the caller then leaves the attribute out). */

@@ -91,9 +91,12 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 	endpoints__describe(&ex->endpoints, span);
 
 	start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
-	otlp__content(&node->content, span, start_ns, start_ns + duration_ns);
-	if (node->content.err)
-		return node->content.err;
+	/* The encoder asks for more room than it needs: the node keeps no more than there is. */
+	buf__clear(&tracer->body);
+	otlp__content(&tracer->body, span, start_ns, start_ns + duration_ns);
+	buf__add(&node->content, tracer->body.at, tracer->body.len);
+	if (tracer->body.err || node->content.err)
+		return tracer->body.err ?: node->content.err;
 	node->status = span->status;
 	/* Half of the operation's hash: the service's name may come later. */
 	node->operation = hash_name(tracer, span->name);
