@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers of connections: a wheel of coarse buckets, so that many connections share one wake-up and
- * setting or clearing a timer costs the same whatever their number.
+ * Timers of connections, and of spans that are held back: a wheel of coarse buckets, so that many
+ * share one wake-up and setting or clearing a timer costs the same whatever their number.
  */
 #ifndef SONDE_CORE_CONN_TIMER_H
 #define SONDE_CORE_CONN_TIMER_H
@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 #define WHEEL_TICK_NS 25000000ull /* 25 ms */
-#define WHEEL_BUCKETS 256	  /* 6.4 s: no timer may be longer */
+#define WHEEL_BUCKETS 512	  /* 12.8 s: no timer may be longer */
 
-/* One in each connection. bucket is its bucket + 1, 0: not set. */
+/* One in each connection or node. bucket is its bucket + 1, 0: not set. */
 struct wheel_timer {
 	struct wheel_timer *prev, *next;
 	uint64_t at_ns;
@@ -19,12 +19,19 @@ struct wheel_timer {
 };
 
 struct wheel {
-	struct wheel_timer *buckets[WHEEL_BUCKETS];
-	uint32_t set;	  /* timers that are set */
-	uint64_t next_ns; /* not later than the earliest timer; 0: none is set */
+	struct {
+		struct wheel_timer *first, *last; /* the earliest first */
+	} buckets[WHEEL_BUCKETS];
+	uint64_t used[WHEEL_BUCKETS / 64]; /* a bit a bucket: may have timers */
+	uint32_t set;			   /* timers that are set */
+	uint64_t next_ns;		   /* not later than the earliest timer; 0: none is set */
 };
 
-/* Replaces what was set. Later than the wheel reaches is brought forward. */
+/*
+ * Both replace what was set; later than the wheel reaches is brought forward. What is set to a time is
+ * due at that time; what is set to so long after now is due at the end of a tick, together with others.
+ */
+void wheel__set_at(struct wheel *wheel, struct wheel_timer *timer, uint64_t now_ns, uint64_t at_ns);
 void wheel__set(struct wheel *wheel, struct wheel_timer *timer, uint64_t now_ns, uint64_t after_ns);
 void wheel__clear(struct wheel *wheel, struct wheel_timer *timer);
 /* Takes one timer that is due out of the wheel; NULL: none is left. */

@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/hold.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-#define HEAP_FIRST 256
-
-int hold__init(struct hold *hold, const struct engine_config *config)
+void hold__init(struct hold *hold, const struct engine_config *config)
 {
 	*hold = (struct hold){
 		.max = config->held_max ? config->held_max : HELD_MAX_DEFAULT,
 		.bytes_max =
 			config->held_bytes_max ? config->held_bytes_max : HELD_BYTES_MAX_DEFAULT,
-		.heap_cap = HEAP_FIRST,
 	};
 	hold->ready_last = &hold->ready;
-	hold->heap = malloc((HEAP_FIRST + 1) * sizeof(*hold->heap));
-	return hold->heap ? 0 : -ENOMEM;
-}
-
-void hold__release(struct hold *hold)
-{
-	free(hold->heap);
-	hold->heap = NULL;
 }
 
 static size_t node_bytes(const struct node *node)
@@ -30,70 +16,9 @@ static size_t node_bytes(const struct node *node)
 	return sizeof(*node) + node->content.cap;
 }
 
-static void place(struct hold *hold, uint32_t at, struct node *node)
-{
-	hold->heap[at] = node;
-	node->heap_at = at;
-}
-
-static void sift_up(struct hold *hold, uint32_t at, struct node *node)
-{
-	for (; at > 1 && hold->heap[at / 2]->deadline_ns > node->deadline_ns; at /= 2)
-		place(hold, at, hold->heap[at / 2]);
-	place(hold, at, node);
-}
-
-static void sift_down(struct hold *hold, uint32_t at, struct node *node)
-{
-	uint32_t child;
-
-	for (; (child = at * 2) <= hold->heap_n; at = child) {
-		if (child < hold->heap_n &&
-		    hold->heap[child + 1]->deadline_ns < hold->heap[child]->deadline_ns)
-			child++;
-		if (hold->heap[child]->deadline_ns >= node->deadline_ns)
-			break;
-		place(hold, at, hold->heap[child]);
-	}
-	place(hold, at, node);
-}
-
-static void heap_remove(struct hold *hold, struct node *node)
-{
-	uint32_t at = node->heap_at;
-	struct node *last;
-
-	if (!at)
-		return;
-	node->heap_at = 0;
-	last = hold->heap[hold->heap_n--];
-	if (last == node)
-		return;
-	if (at > 1 && hold->heap[at / 2]->deadline_ns > last->deadline_ns)
-		sift_up(hold, at, last);
-	else
-		sift_down(hold, at, last);
-}
-
-/* False: no memory; the node then waits for news, or for the bound. */
-static bool heap_add(struct hold *hold, struct node *node)
-{
-	if (hold->heap_n == hold->heap_cap) {
-		struct node **more =
-			realloc(hold->heap, (2 * (size_t)hold->heap_cap + 1) * sizeof(*more));
-
-		if (!more)
-			return false;
-		hold->heap = more;
-		hold->heap_cap *= 2;
-	}
-	sift_up(hold, ++hold->heap_n, node);
-	return true;
-}
-
 static void stop_waiting(struct hold *hold, struct node *node)
 {
-	heap_remove(hold, node);
+	wheel__clear(&hold->wheel, &node->timer);
 	if (!node->wait_at)
 		return;
 	*node->wait_at = node->wait_next;
@@ -131,13 +56,11 @@ struct node *hold__excess(const struct hold *hold)
 	return hold->n > hold->max || hold->bytes > hold->bytes_max ? hold->first : NULL;
 }
 
-void hold__wait(struct hold *hold, struct node *node, struct node **list, uint64_t deadline_ns)
+void hold__wait(struct hold *hold, struct node *node, struct node **list, uint64_t now_ns,
+		uint64_t deadline_ns)
 {
 	stop_waiting(hold, node);
-	if (deadline_ns) {
-		node->deadline_ns = deadline_ns;
-		heap_add(hold, node);
-	}
+	wheel__set_at(&hold->wheel, &node->timer, now_ns, deadline_ns);
 	if (!list)
 		return;
 	node->wait_next = *list;
@@ -181,11 +104,13 @@ struct node *hold__ready(struct hold *hold)
 
 void hold__expire(struct hold *hold, uint64_t now_ns)
 {
-	while (hold->heap_n && hold->heap[1]->deadline_ns <= now_ns)
-		hold__wake_one(hold, hold->heap[1]);
+	struct wheel_timer *timer;
+
+	while ((timer = wheel__expired(&hold->wheel, now_ns)))
+		hold__wake_one(hold, map_entry(timer, struct node, timer));
 }
 
 uint64_t hold__next_deadline(const struct hold *hold)
 {
-	return hold->heap_n ? hold->heap[1]->deadline_ns : 0;
+	return hold->wheel.next_ns;
 }

@@ -7,6 +7,7 @@
 #ifndef SONDE_CORE_HOLD_H
 #define SONDE_CORE_HOLD_H
 
+#include "core/conn_timer.h"
 #include "core/link.h"
 
 #define HELD_MAX_DEFAULT 16384
@@ -18,14 +19,11 @@ struct hold {
 	struct node *first, *last; /* in the order in which they ended */
 	uint32_t n, max;
 	size_t bytes, bytes_max;
-	struct node **heap; /* by deadline; heap[0] is not used */
-	uint32_t heap_n, heap_cap;
+	struct wheel wheel;		  /* deadlines */
 	struct node *ready, **ready_last; /* to be looked at again */
 };
 
-/* -ENOMEM. */
-int hold__init(struct hold *hold, const struct engine_config *config);
-void hold__release(struct hold *hold);
+void hold__init(struct hold *hold, const struct engine_config *config);
 
 /* An ended node is held from now on; its content counts. */
 void hold__add(struct hold *hold, struct node *node);
@@ -34,8 +32,12 @@ void hold__remove(struct hold *hold, struct node *node);
 /* The oldest, where a bound is exceeded; else NULL. */
 struct node *hold__excess(const struct hold *hold);
 
-/* Wait for news in *list (NULL: none) or for the deadline (0: none). */
-void hold__wait(struct hold *hold, struct node *node, struct node **list, uint64_t deadline_ns);
+/*
+ * Wait for news in *list (NULL: none) or for the deadline, or for as long as timers reach: whoever is
+ * woken looks at the time.
+ */
+void hold__wait(struct hold *hold, struct node *node, struct node **list, uint64_t now_ns,
+		uint64_t deadline_ns);
 /* Those that wait in *list are to be looked at again, and so is the node itself. */
 void hold__wake(struct hold *hold, struct node **list);
 void hold__wake_one(struct hold *hold, struct node *node);

@@ -19,6 +19,7 @@
 #ifndef SONDE_CORE_LINK_H
 #define SONDE_CORE_LINK_H
 
+#include "core/conn_timer.h"
 #include "core/ids.h"
 #include "core/link_map.h"
 #include "core/process.h"
@@ -94,7 +95,7 @@ struct node {
 	uint32_t tid, response_tid;
 	struct sonde_turn_ref turn;
 	struct span_key key;
-	uint64_t id, edge_id; /* edge_id: the client span's id on this edge */
+	uint64_t id, place; /* place: of the key, in by_edge */
 	uint8_t header_trace[16];
 	uint64_t header_parent;
 	struct trace *trace;
@@ -124,9 +125,8 @@ struct node {
 	struct node **wait_at, *wait_next; /* in somebody's waiters */
 	struct node *ready_next;
 	bool held, ready;
-	uint32_t heap_at; /* place in the heap of deadlines, from 1; 0: not in it */
-	uint64_t deadline_ns;
-	struct buf content; /* the settled part of the span; its memory stays with the node */
+	struct wheel_timer timer; /* its deadline */
+	struct buf content;	  /* the settled part of the span; its memory stays with the node */
 	uint64_t operation;
 	uint8_t status;
 };
@@ -146,7 +146,7 @@ struct links {
 	/* Not in use now: steady traffic allocates nothing. */
 	struct node *idle_nodes; /* by ready_next */
 	struct trace *idle_traces;
-	uint32_t n_idle_nodes, n_idle_traces;
+	uint32_t n_idle_nodes, n_idle_traces, n_nodes, n_traces; /* n_nodes, n_traces: in use */
 };
 
 /* -ENOMEM. */

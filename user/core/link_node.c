@@ -6,7 +6,10 @@
 
 #include "core/sampler.h"
 
-/* So many are kept for later, and of each not more than so much content. */
+/*
+ * So many are kept for later, or as many as are in use, as those that wait for the same time come
+ * back together; and of each not more than so much content.
+ */
 #define IDLE_MAX 1024
 #define IDLE_CONTENT_BYTES 1024
 
@@ -27,12 +30,14 @@ struct node *node__new(struct links *links)
 			return NULL;
 	}
 	node->refs = 1;
+	links->n_nodes++;
 	return node;
 }
 
 static void free_node(struct links *links, struct node *node)
 {
-	if (links->n_idle_nodes == IDLE_MAX) {
+	links->n_nodes--;
+	if (links->n_idle_nodes >= IDLE_MAX && links->n_idle_nodes >= links->n_nodes) {
 		buf__free(&node->content);
 		free(node);
 		return;
@@ -72,7 +77,9 @@ void trace__put(struct links *links, struct trace *trace)
 	if (!trace || --trace->refs)
 		return;
 	/* Those without a tracestate are all of one size. */
-	if (trace->tracestate_len || links->n_idle_traces == IDLE_MAX) {
+	links->n_traces--;
+	if (trace->tracestate_len ||
+	    (links->n_idle_traces >= IDLE_MAX && links->n_idle_traces >= links->n_traces)) {
 		free(trace);
 		return;
 	}
@@ -113,6 +120,7 @@ struct trace *trace__new(struct links *links, const struct propagated *header,
 	trace->flags = (uint8_t)((header ? header->flags & W3C_RANDOM : W3C_RANDOM) |
 				 (sampled.sampled ? W3C_SAMPLED : 0));
 	trace->refs = 1;
+	links->n_traces++;
 	trace->tracestate_len = sampled.tracestate_len;
 	memcpy(trace->tracestate, sampled.tracestate, sampled.tracestate_len);
 	return trace;

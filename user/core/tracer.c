@@ -17,10 +17,10 @@ struct tracer *tracer__new(const struct engine_config *config, const struct engi
 	t->config = *config;
 	t->out = *out;
 	t->account = account ? &account->trace : &t->spare.trace;
+	hold__init(&t->hold, &t->config);
 	if (process_table__init(&t->processes, &t->config) ||
 	    links__init(&t->links, &t->config, &t->processes, t->account) ||
-	    hold__init(&t->hold, &t->config) || sdk_cover__init(&t->cover, &t->config) ||
-	    tracer__prepare_emit(t)) {
+	    sdk_cover__init(&t->cover, &t->config) || tracer__prepare_emit(t)) {
 		tracer__free(t);
 		return NULL;
 	}
@@ -41,7 +41,6 @@ void tracer__free(struct tracer *tracer)
 		node__put(&tracer->links, node);
 	}
 	links__release(&tracer->links);
-	hold__release(&tracer->hold);
 	sdk_cover__release(&tracer->cover);
 	process_table__release(&tracer->processes);
 	buf__free(&tracer->body);

@@ -14,7 +14,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* Waits in *list or until deadline_ns (0: none of its own), but never longer than a hold. */
 static void wait(struct tracer *tracer, struct node *node, struct node **list, uint64_t deadline_ns)
 {
-	hold__wait(&tracer->hold, node, list, earlier(node->ended_ns + HOLD_NS, deadline_ns));
+	hold__wait(&tracer->hold, node, list, tracer->links.now_ns,
+		   earlier(node->ended_ns + HOLD_NS, deadline_ns));
 }
 
 /* True: it is known, or it is too late to wait for it. */
