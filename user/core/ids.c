@@ -42,16 +42,15 @@ static uint64_t hex_word(const uint8_t *from)
 void ids__hex(char *to, const uint8_t *from, size_t n)
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t i = 0;
 
-	for (; n - i >= 4; i += 4) {
-		uint64_t word = hex_word(from + i);
+	for (; n >= 4; n -= 4, from += 4, to += 8) {
+		uint64_t word = hex_word(from);
 
-		memcpy(to + 2 * i, &word, sizeof(word));
+		memcpy(to, &word, sizeof(word));
 	}
-	for (; i < n; i++) {
-		to[2 * i] = digits[from[i] >> 4];
-		to[2 * i + 1] = digits[from[i] & 15];
+	for (; n; n--, from++) {
+		*to++ = digits[*from >> 4];
+		*to++ = digits[*from & 15];
 	}
 }
 
