@@ -5,6 +5,7 @@
  */
 #define SONDE_DIRECT 1
 
+#include "lib/bypass.h"
 #include "lib/unix_call.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -40,6 +41,51 @@ SEC("fentry/tcp_cleanup_rbuf")
 int BPF_PROG(on_cleanup_rbuf, struct sock *sk, int copied)
 {
 	entry_recv_done(sk, copied);
+	return 0;
+}
+
+SEC("fentry/mptcp_sendmsg")
+int BPF_PROG(on_mptcp_send, struct sock *sk, struct msghdr *msg, unsigned long size)
+{
+	bypass_mptcp(sk, size);
+	return 0;
+}
+
+SEC("fentry/tcp_bpf_sendmsg_redir")
+int BPF_PROG(on_redirect, struct sock *sk)
+{
+	__u64 msg = ctx[1];
+
+	/* from 6.1 on `ingress` stands before it */
+	barrier_var(msg);
+	if (bpf_core_field_exists(struct sk_psock, redir_ingress))
+		msg = ctx[2];
+	bypass_redirect(sk, (const struct sk_msg *)msg);
+	return 0;
+}
+
+/* probe loads the first of these whose function there is. */
+SEC("fentry/__sk_msg_recvmsg")
+int BPF_PROG(on_queue, struct sock *sk, struct sk_psock *psock, struct msghdr *msg, int len,
+	     int flags)
+{
+	bypass_queue(sk, psock, flags);
+	return 0;
+}
+
+SEC("fentry/sk_msg_recvmsg")
+int BPF_PROG(on_queue_513, struct sock *sk, struct sk_psock *psock, struct msghdr *msg, int len,
+	     int flags)
+{
+	bypass_queue(sk, psock, flags);
+	return 0;
+}
+
+SEC("fentry/__tcp_bpf_recvmsg")
+int BPF_PROG(on_queue_510, struct sock *sk, struct sk_psock *psock, struct msghdr *msg, int len,
+	     int flags)
+{
+	bypass_queue(sk, psock, flags);
 	return 0;
 }
 

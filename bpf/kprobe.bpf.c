@@ -3,6 +3,7 @@
  * Tier kprobe: every distribution kernel from 5.10 on. Kprobe programs are not preempted and miss
  * nothing; they know no socket storage, so connections are kept in a hash by socket address.
  */
+#include "lib/bypass.h"
 #include "lib/unix_call.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -32,6 +33,51 @@ SEC("kprobe/tcp_cleanup_rbuf")
 int BPF_KPROBE(on_cleanup_rbuf, struct sock *sk, int copied)
 {
 	entry_recv_done(sk, copied);
+	return 0;
+}
+
+SEC("kprobe/mptcp_sendmsg")
+int BPF_KPROBE(on_mptcp_send, struct sock *sk, struct msghdr *msg, unsigned long size)
+{
+	bypass_mptcp(sk, size);
+	return 0;
+}
+
+SEC("kprobe/tcp_bpf_sendmsg_redir")
+int BPF_KPROBE(on_redirect, struct sock *sk)
+{
+	__u64 msg = PT_REGS_PARM2(ctx);
+
+	/* from 6.1 on `ingress` stands before it */
+	barrier_var(msg);
+	if (bpf_core_field_exists(struct sk_psock, redir_ingress))
+		msg = PT_REGS_PARM3(ctx);
+	bypass_redirect(sk, (const struct sk_msg *)msg);
+	return 0;
+}
+
+/* probe loads the first of these whose function there is. */
+SEC("kprobe/__sk_msg_recvmsg")
+int BPF_KPROBE(on_queue, struct sock *sk, struct sk_psock *psock, struct msghdr *msg, int len,
+	       int flags)
+{
+	bypass_queue(sk, psock, flags);
+	return 0;
+}
+
+SEC("kprobe/sk_msg_recvmsg")
+int BPF_KPROBE(on_queue_513, struct sock *sk, struct sk_psock *psock, struct msghdr *msg, int len,
+	       int flags)
+{
+	bypass_queue(sk, psock, flags);
+	return 0;
+}
+
+SEC("kprobe/__tcp_bpf_recvmsg")
+int BPF_KPROBE(on_queue_510, struct sock *sk, struct sk_psock *psock, struct msghdr *msg, int len,
+	       int flags)
+{
+	bypass_queue(sk, psock, flags);
 	return 0;
 }
 

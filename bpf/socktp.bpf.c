@@ -212,25 +212,65 @@ static __always_inline void unseen_note(struct hit *hit, __u32 start, __u32 othe
 	}
 }
 
+/*
+ * The connection at a call that is its first. That bytes have moved says where it stands, but for a
+ * socket in a sockmap: what is redirected has no sequence numbers, nor is it part of the stream.
+ */
+static __always_inline struct conn *first_enter(struct hit *hit, const struct tcp_now *now)
+{
+	__u32 rx = hit->tx ? 0 : hit->w->bytes, tx = hit->tx ? hit->w->bytes : 0;
+	struct conn *conn;
+
+	if (!sock_is_mapped(hit->sk))
+		return conn_enter(hit->k, hit->sk, now, rx, tx);
+	/* all that ever passed in this direction: then it is this call's */
+	if (tx != (__u32)now->acked + now->write_seq - now->snd_una)
+		tx = 0;
+	if (rx != (__u32)now->received - (now->rcv_nxt - rx_seq_of(now)))
+		rx = 0;
+	conn = conn_enter(hit->k, hit->sk, now, rx, tx);
+	if (conn && sock_is_diverted(hit->sk))
+		conn_give_up(hit->k, conn);
+	return conn;
+}
+
+/*
+ * The numbers did not move by what this call came to. Of a socket in a sockmap: its program has
+ * redirected it, held it back or changed it; else another thread's call came between, and this one
+ * was accounted as a gap.
+ */
+static __always_inline void not_in_stream(struct hit *hit, bool first)
+{
+	if (!sock_is_mapped(hit->sk))
+		return;
+	count(hit->k, unseen_sockmap, 1);
+	/* one met in mid-life: it may have been any bytes */
+	if (first && !(hit->conn->flags & CONN_FROM_START))
+		return;
+	conn_unseen(hit);
+	conn_give_up(hit->k, hit->conn);
+}
+
 /* The connection, and (TCP) where its sequence numbers place the call. False: not to be looked at. */
 static __noinline int hit_place(struct hit *hit)
 {
 	bool is_unix = hit->sk->__sk_common.skc_family == SONDE_AF_UNIX;
 	__u32 bytes = hit->w->bytes, tx, rx;
 	struct tcp_now now = {};
+	bool first = false;
 
 	if (is_unix) {
 		hit->conn = unix_conn(hit->k, hit->sk);
 	} else {
 		struct conn *known = conn_find(hit->sk);
 
+		first = !known || !(known->flags & CONN_KNOWN);
 		/* the call has returned, and has given the lock back */
-		if (!(known && (known->flags & CONN_KNOWN) ?
-			      tcp_now_read(hit->sk, &now) :
-			      tcp_now_settled(hit->k, hit->sk, &now)))
+		if (!(first ? tcp_now_settled(hit->k, hit->sk, &now) : tcp_now_read(hit->sk, &now)))
 			return false;
-		hit->conn =
-			conn_enter(hit->k, hit->sk, &now, hit->tx ? 0 : bytes, hit->tx ? bytes : 0);
+		hit->conn = first ? first_enter(hit, &now) :
+				    conn_enter(hit->k, hit->sk, &now, hit->tx ? 0 : bytes,
+					       hit->tx ? bytes : 0);
 	}
 	if (!hit->conn)
 		return false;
@@ -238,7 +278,7 @@ static __noinline int hit_place(struct hit *hit)
 	hit->other = hit->tx ? &hit->conn->rx : &hit->conn->tx;
 	if (is_unix)
 		return true;
-	if (layered_counted(hit, &now))
+	if (bypass_counted(hit, &now, true))
 		return false;
 	tx = tx_seq_of(hit->conn, &now);
 	rx = rx_seq_of(&now);
@@ -246,8 +286,10 @@ static __noinline int hit_place(struct hit *hit)
 		unseen_note(hit, tx - bytes, rx);
 	else
 		unseen_note(hit, rx - bytes, tx);
-	/* otherwise another thread's call came between, and this one was accounted as a gap */
-	return hit->dir->seq == (hit->tx ? tx : rx) - bytes;
+	if (hit->dir->seq == (hit->tx ? tx : rx) - bytes)
+		return true;
+	not_in_stream(hit, first);
+	return false;
 }
 
 /* A Unix socket read the end of file, or found nobody to write to: its peer has said all it will. */

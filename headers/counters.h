@@ -22,7 +22,6 @@
 	X(bytes_captured,        "copied into delivered records") \
 	X(bytes_counted,         "seen and deliberately not copied") \
 	X(gap_missed,            "passed with no hook seeing them") \
-	X(gap_splice,            "left by splice or zero-copy receive") \
 	X(gap_lost,              "in records that there was no room for") \
 	/* line "exchanges": each count of the first two is one record with SONDE_F_BEGUN, delivered or lost */ \
 	X(turns_begun,           "turns whose first bytes look like the start of a request") \
@@ -32,10 +31,11 @@
 	X(unseen_io_uring,       "io_uring") \
 	X(unseen_compat,         "32-bit system call") \
 	X(unseen_kernel_thread,  "kernel thread or io worker") \
-	X(unseen_no_user_buffer, "sendfile, splice: no user buffer") \
+	X(unseen_no_user_buffer, "sendfile, splice, zero-copy receive: no user buffer") \
 	X(unseen_ktls,           "kernel TLS") \
-	X(unseen_sockmap,        "sockmap") \
+	X(unseen_sockmap,        "sockmap: a program sent it on, or to another socket") \
 	X(unseen_mptcp,          "multipath TCP") \
+	X(unseen_ulp,            "another protocol on top of TCP: ESP in TCP") \
 	X(unseen_unknown_call,   "a system call that is not in the table") \
 	X(unseen_fd_mismatch,    "the file descriptor is not this socket") \
 	X(unseen_trunc,          "MSG_TRUNC: counted by the kernel, never copied to the program") \

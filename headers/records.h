@@ -20,7 +20,7 @@ enum sonde_record_type {
 	SONDE_REC_DATA = 2, /* bytes of a message head (or of a body that user space asked for) */
 	SONDE_REC_END = 3,  /* a watermark was crossed, or a last chunk went by */
 	SONDE_REC_SHUT = 4, /* this end will write no more (FIN sent), or read end of file */
-	SONDE_REC_GONE = 5, /* the socket is destroyed; final offsets */
+	SONDE_REC_GONE = 5, /* the socket is destroyed, or given up; final offsets */
 	SONDE_REC_EXIT = 6, /* a process that was seen has ended (last thread) */
 	SONDE_REC_EXEC = 7, /* a process that was seen replaced its program */
 	/* on the process ring, for probe: */
@@ -46,6 +46,9 @@ enum {
 	SONDE_F_EARLY =
 		1 << 13, /* DATA: bytes passed the other way whose call may still be about to be
 			    told; the turn before this one is theirs, if it is */
+	SONDE_F_UNSEEN =
+		1
+		<< 14, /* GONE: the socket lives, but its bytes pass where this tier cannot look */
 	SONDE_F_SEEN = 1 << 12,	 /* EXEC on the process ring: the process did decoded I/O before */
 	SONDE_F_BEGUN = 1 << 11, /* DATA: this record was counted in turns_begun or starts_begun */
 };

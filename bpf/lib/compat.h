@@ -93,6 +93,32 @@ static __always_inline bool task_compat(struct task_struct *task)
 #endif
 }
 
+/*
+ * Whether the socket is in a sockmap: its functions are a copy of TCP's that knows of a second queue.
+ * Kernel TLS has one, too: it is told by its ULP.
+ */
+static __always_inline bool sock_is_mapped(const struct sock *sk)
+{
+	const struct proto *proto = FIELD(sk, __sk_common.skc_prot);
+
+	if (bpf_core_field_exists(struct proto, sock_is_readable))
+		return FIELD(proto, sock_is_readable) != NULL;
+	if (bpf_core_field_exists(struct proto___before, stream_memory_read))
+		return FIELD((const struct proto___before *)proto, stream_memory_read) != NULL;
+	return false;
+}
+
+#ifdef SONDE_CAST
+/* Of one that is: whether programs decide over what it receives. */
+static __always_inline bool sock_is_diverted(const struct sock *sk)
+{
+	const struct sk_psock *psock =
+		CAST(struct sk_psock, (__u64)sk->sk_user_data & ~(__u64)SK_USER_DATA_FLAGS);
+
+	return psock->progs.stream_verdict || psock->progs.skb_verdict;
+}
+#endif
+
 /* What a message's iterator points at. */
 enum iter_kind { ITER_KIND_OTHER = 0, ITER_KIND_UBUF = 1, ITER_KIND_IOVEC = 2 };
 

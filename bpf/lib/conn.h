@@ -10,7 +10,7 @@ struct tcp_now {
 	__u32 write_seq, copied_seq, snd_una, rcv_nxt;
 	__u64 acked, received;
 	bool fin_received;
-	bool layered; /* another protocol sits on top: kernel TLS */
+	bool layered; /* another protocol sits on top: kernel TLS, multipath TCP */
 };
 
 static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *now)
@@ -214,6 +214,8 @@ static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
 	}
 	if (rx > rx_offset)
 		rx = rx_offset;
+	if (tx > tx_offset)
+		tx = tx_offset;
 	rx_offset -= rx;
 	tx_offset -= tx;
 	if (tx_offset == 0 && conn->role != SONDE_ROLE_ACTIVE)

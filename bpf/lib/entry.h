@@ -83,7 +83,7 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	hit->w->tgid = id >> 32;
 	hit->w->tid = id;
 	hit->w->flags = 0;
-	if (layered_counted(hit, &now))
+	if (bypass_counted(hit, &now, tx || copied))
 		return false;
 	if (!(hit->conn->flags & CONN_TX_DONE)) {
 		settle(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, &now));
@@ -257,6 +257,15 @@ static __always_inline bool send_fails(const struct sock *sk)
 		state != TCP_SYN_RECV);
 }
 
+/* Not from the program's memory: pages of a file, or what a sockmap's program has taken first. */
+static __always_inline void no_buffer_counted(struct hit *hit)
+{
+	if (sock_is_mapped(hit->sk))
+		count(hit->k, unseen_sockmap, 1);
+	else
+		count(hit->k, unseen_no_user_buffer, 1);
+}
+
 /* Where the offered bytes lie, and whether all of them will surely be taken. */
 static __noinline int send_source(struct hit *hit, struct msghdr *msg)
 {
@@ -269,7 +278,7 @@ static __noinline int send_source(struct hit *hit, struct msghdr *msg)
 	call_save(&call, sk, msg);
 	source_of_call(&hit->w->source, &call, 0);
 	if (hit->w->source.kind == SOURCE_NONE)
-		count(hit->k, unseen_no_user_buffer, 1);
+		no_buffer_counted(hit);
 	/* overhead is charged to the same account, so half of what is free is surely enough */
 	room = FIELD(sk, sk_sndbuf) - FIELD(sk, sk_wmem_queued);
 	if ((FIELD(msg, msg_flags) & KMSG_DONTWAIT) && (__s64)call.count * 2 > room)
@@ -299,7 +308,7 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
 	count(hit.k, hits_send, 1);
 	if (send_fails(sk))
 		return;
-	count(hit.k, unseen_no_user_buffer, 1);
+	no_buffer_counted(&hit);
 	hit.w->unsure = true;
 	hit_capture(&hit, size > 0x7fffffff ? 0x7fffffff : size);
 }
@@ -335,7 +344,7 @@ static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 	if (is_kernel_thread(hit->k))
 		return 0;
 	if (call->sk != (__u64)hit->sk) {
-		count(hit->k, unseen_no_user_buffer, 1);
+		no_buffer_counted(hit);
 		return 0;
 	}
 	state = call_state_of(call, copied, bytes);
@@ -343,7 +352,7 @@ static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 		if (state == CALL_DISCARDS)
 			count(hit->k, unseen_trunc, 1);
 		else
-			count(hit->k, unseen_no_user_buffer, 1);
+			no_buffer_counted(hit);
 		return 0;
 	}
 	source_of_call(&hit->w->source, call, copied - bytes);

@@ -33,7 +33,14 @@ struct in6_addr_k {
 	__u8 bytes[16];
 };
 
-struct proto;
+struct sock;
+
+struct proto {
+	bool (*sock_is_readable)(struct sock *sk); /* 5.16, and older ones that were mended */
+};
+struct proto___before {
+	bool (*stream_memory_read)(const struct sock *sk);
+};
 
 struct sock_common {
 	__be32 skc_daddr;
@@ -85,12 +92,15 @@ struct sock {
 	int sk_err;
 	int sk_wmem_queued;
 	int sk_sndbuf;
+	void *sk_user_data;
 	__u16 sk_type;
 	__u16 sk_protocol;
 	__u8 sk_shutdown;
 };
 
-struct tcp_ulp_ops;
+struct tcp_ulp_ops {
+	char name[16];
+};
 
 struct inet_connection_sock {
 	const struct tcp_ulp_ops *icsk_ulp_ops;
@@ -104,6 +114,26 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct bpf_prog;
+
+/* What a sockmap keeps of a socket: programs, and a queue of bytes that never were in its stream. */
+struct sk_psock_progs {
+	struct bpf_prog *stream_verdict, *skb_verdict;
+};
+struct sk_psock {
+	struct sk_psock_progs progs;
+	struct list_head ingress_msg;
+	bool redir_ingress; /* 6.1 */
+};
+
+struct sk_msg {
+	struct sock *sk;
 };
 
 struct unix_sock {
@@ -279,6 +309,8 @@ enum {
 #define KSOCK_STREAM 1
 
 #define SOCK_FLAG_DONE 1 /* enum sock_flags: SOCK_DONE, set when a FIN arrived */
+
+#define SK_USER_DATA_FLAGS 7 /* the low bits of sk_user_data, which is a pointer otherwise */
 
 #define RCV_SHUTDOWN 1
 #define SEND_SHUTDOWN 2

@@ -91,7 +91,7 @@ static __always_inline void conn_shuts(struct sonde_kcounters *k, const struct s
 	struct tcp_now now;
 
 	if ((conn->flags & CONN_KNOWN) && !(conn->flags & CONN_TX_DONE) && tcp_now_read(sk, &now))
-		settle(k, &conn->tx, tx_seq_of(conn, &now));
+		settle_last(k, conn, &conn->tx, tx_seq_of(conn, &now), &now);
 	/* from here on a disconnect may set the numbers to anything */
 	if (to == TCP_CLOSE)
 		conn->flags |= CONN_TX_DONE;
@@ -155,12 +155,14 @@ static __always_inline void conn_ends(struct sonde_kcounters *k, const struct so
 		if (!(conn->flags & CONN_TX_DONE) &&
 		    (__u32)(now.snd_una - (__u32)now.acked) + (conn->role == SONDE_ROLE_ACTIVE) ==
 			    conn->tx_base)
-			settle(k, &conn->tx, tx_seq_of(conn, &now));
+			settle_last(k, conn, &conn->tx, tx_seq_of(conn, &now), &now);
 		if ((__u32)(now.rcv_nxt - (__u32)now.received) == conn->rx_base)
-			settle(k, &conn->rx, rx_seq_of(&now));
+			settle_last(k, conn, &conn->rx, rx_seq_of(&now), &now);
 	}
 	if (conn->verdict == SONDE_VERDICT_OTHER || (conn->flags & (CONN_SENT | CONN_OTHER_SENT)))
-		gone_emit(k, conn, SONDE_REC_GONE, conn->flags & CONN_RESET ? SONDE_F_RESET : 0);
+		gone_emit(k, conn, SONDE_REC_GONE,
+			  (conn->flags & CONN_RESET ? SONDE_F_RESET : 0) |
+				  (conn->flags & CONN_UNSEEN ? SONDE_F_UNSEEN : 0));
 	slot_free(conn);
 }
 

@@ -53,7 +53,7 @@ enum {
 	CONN_FIN_SENT = 1 << 4,
 	CONN_RESET = 1 << 5,
 	CONN_OTHER_SENT = 1 << 6, /* a CONN record with another verdict than HTTP/1 was delivered */
-	CONN_UNSEEN = 1 << 7,	  /* bytes pass where this tier cannot look */
+	CONN_UNSEEN = 1 << 7,	  /* bytes pass where this tier cannot look: given up */
 	CONN_TX_DONE = 1 << 8,	  /* what was written is accounted for good */
 	CONN_EARLY = 1 << 10, /* the turn before this one belongs to a call that may still fire */
 	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */

@@ -547,16 +547,75 @@ static __always_inline void settle_counted(struct sonde_kcounters *k, struct dir
 	settle(k, dir, real);
 }
 
-/* Kernel TLS: sockets carry ciphertext. True where the call is dealt with. */
-static __always_inline bool layered_counted(struct hit *hit, const struct tcp_now *now)
+/* The name of what sits on top of TCP begins with these letters. */
+static __always_inline bool layer_is(const struct tcp_sock *tp, char a, char b, char c)
 {
-	if (!now->layered)
+	return FIELD(tp, inet_conn.icsk_ulp_ops, name[0]) == a &&
+	       FIELD(tp, inet_conn.icsk_ulp_ops, name[1]) == b &&
+	       FIELD(tp, inet_conn.icsk_ulp_ops, name[2]) == c;
+}
+
+/* A call on a connection that cannot be looked at, by its reason. */
+static __always_inline void bypass_reason(struct sonde_kcounters *k, const struct sock *sk,
+					  bool layered)
+{
+#ifdef SONDE_DIRECT
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+
+	if (!tp)
+		return;
+#else
+	const struct tcp_sock *tp = (const void *)sk;
+#endif
+	if (!layered)
+		count(k, unseen_sockmap, 1);
+	else if (layer_is(tp, 't', 'l', 's'))
+		count(k, unseen_ktls, 1);
+	else if (layer_is(tp, 'm', 'p', 't'))
+		count(k, unseen_mptcp, 1);
+	else
+		count(k, unseen_ulp, 1);
+}
+
+/* What is open on this connection will not be seen to end: that is said at once. */
+static __always_inline void conn_give_up(struct sonde_kcounters *k, struct conn *conn)
+{
+	if (conn->flags & CONN_UNSEEN)
+		return;
+	conn->flags |= CONN_UNSEEN;
+	if (conn->flags & CONN_SENT)
+		gone_emit(k, conn, SONDE_REC_GONE, SONDE_F_UNSEEN);
+}
+
+/*
+ * Bytes that are not the program's (kernel TLS, multipath TCP), or not all of them (a sockmap that
+ * redirects). moved: the call carries some. True where it is dealt with.
+ */
+static __always_inline bool bypass_counted(struct hit *hit, const struct tcp_now *now, bool moved)
+{
+	struct conn *conn = hit->conn;
+
+	if (!now->layered && !(conn->flags & CONN_UNSEEN))
 		return false;
-	count(hit->k, unseen_ktls, 1);
-	settle_counted(hit->k, &hit->conn->tx, tx_seq_of(hit->conn, now));
-	settle_counted(hit->k, &hit->conn->rx, rx_seq_of(now));
+	if (moved)
+		bypass_reason(hit->k, hit->sk, now->layered);
+	if (!(conn->flags & CONN_TX_DONE))
+		settle_counted(hit->k, &conn->tx, tx_seq_of(conn, now));
+	settle_counted(hit->k, &conn->rx, rx_seq_of(now));
 	conn_unseen(hit);
+	conn_give_up(hit->k, conn);
 	return true;
+}
+
+/* The same at the end, where no call is. */
+static __always_inline void settle_last(struct sonde_kcounters *k, const struct conn *conn,
+					struct direction *dir, __u32 real,
+					const struct tcp_now *now)
+{
+	if (now->layered || (conn->flags & CONN_UNSEEN))
+		settle_counted(k, dir, real);
+	else
+		settle(k, dir, real);
 }
 
 #endif

@@ -159,8 +159,7 @@ static int report(const struct capture *c)
 			       (unsigned long long)misses[i].missed);
 	records = k.records_attempted - k.records_delivered - k.lost_ring_full - k.lost_ring_busy -
 		  k.lost_life_reserve - k.lost_fault;
-	bytes = k.bytes_sequence - k.bytes_captured - k.bytes_counted - k.gap_missed -
-		k.gap_splice - k.gap_lost;
+	bytes = k.bytes_sequence - k.bytes_captured - k.bytes_counted - k.gap_missed - k.gap_lost;
 	printf("tier %s residual records %ld bytes %ld unread %ld\n", capture__tier(c), records,
 	       bytes, (long)(k.records_delivered - seen[0]));
 	return records || bytes || k.records_delivered != seen[0];

@@ -38,6 +38,7 @@ static struct sonde_settings settings = {
 	.cpus = 1, .slots = 4, .slot_mask = 3, .ring_bytes = 65536
 };
 
+#include "../../bpf/lib/bypass.h"
 #include "../../bpf/lib/unix_call.h"
 
 #define ISN_RX 5000u
@@ -49,6 +50,7 @@ static struct task_struct task;
 static struct pid task_pid;
 static struct signal_struct task_signal;
 static struct net net;
+static struct proto proto;
 static struct tcp_sock tp;
 static struct sock *const sk = (struct sock *)&tp;
 static struct msghdr msg;
@@ -62,6 +64,7 @@ static void accepted(void)
 	sk->__sk_common.skc_num = 80;
 	sk->__sk_common.skc_dport = 40000;
 	sk->__sk_common.skc_net.net = &net;
+	sk->__sk_common.skc_prot = &proto;
 	sk->sk_protocol = KIPPROTO_TCP;
 	sk->sk_sndbuf = 1 << 20;
 	tp.copied_seq = tp.rcv_nxt = ISN_RX;
@@ -78,6 +81,7 @@ static int setup(void **state)
 	task.group_leader = &task;
 	task.thread_pid = &task_pid;
 	task.signal = &task_signal;
+	proto.sock_is_readable = NULL;
 	accepted();
 	return 0;
 }
@@ -373,6 +377,96 @@ static void test_numbers_without_the_lock(void **state)
 	assert_int_equal(counters()->state_conn_unsettled, 0);
 }
 
+/* What sits on top of TCP is told by its name; none of its bytes is taken for the program's. */
+static void test_layers(void **state)
+{
+	static const struct {
+		struct tcp_ulp_ops ops;
+		uint64_t tls, mptcp, other;
+	} layers[] = {
+		{ { "tls" }, 2, 0, 0 },
+		{ { "mptcp" }, 0, 2, 0 },
+		{ { "espintcp" }, 0, 0, 2 },
+	};
+
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
+		struct sonde_kcounters *k;
+
+		setup(state);
+		k = counters();
+		tp.inet_conn.icsk_ulp_ops = &layers[i].ops;
+		send_all(REQUEST);
+		arrive(strlen(RESPONSE));
+		recv_enters(RESPONSE);
+		recv_copies(0, false); /* before it sleeps: carries nothing */
+		recv_copies(strlen(RESPONSE), true);
+		send_all("");
+		tp.write_seq += 5; /* where no hook is */
+		life_destroy_sock(sk);
+		assert_int_equal(k->unseen_ktls, layers[i].tls);
+		assert_int_equal(k->unseen_mptcp, layers[i].mptcp);
+		assert_int_equal(k->unseen_ulp, layers[i].other);
+		assert_null(record(SONDE_REC_DATA, 0));
+		assert_int_equal(k->bytes_sequence, strlen(REQUEST) + strlen(RESPONSE) + 5);
+		assert_int_equal(k->bytes_counted, k->bytes_sequence);
+	}
+}
+
+/* A socket that is in a sockmap, and no more than that, is one like any other. */
+static void test_sockmap_member(void **state)
+{
+	(void)state;
+	proto.sock_is_readable = (bool (*)(struct sock *))(uintptr_t)setup;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	assert_whole_request();
+	/* what its program has passed comes from pages of the kernel's */
+	msg.msg_iter = (struct iov_iter){ .count = 10, .iter_type = ITER_BVEC };
+	entry_send(sk, &msg, 10);
+	assert_int_equal(counters()->unseen_sockmap, 1);
+	assert_int_equal(counters()->unseen_no_user_buffer, 0);
+}
+
+/* From the first redirected byte on nothing of the connection is taken, and what is open is given up. */
+static void test_sockmap_redirects(void **state)
+{
+	struct sk_psock psock = { .ingress_msg.next = &psock.ingress_msg };
+	struct list_head queued;
+	struct sk_msg redirected = { .sk = sk };
+	struct sonde_kcounters *k = counters();
+	struct sock other = *sk;
+
+	(void)state;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	bypass_queue(sk, &psock, 0); /* about to sleep */
+	assert_int_equal(k->unseen_sockmap, 0);
+	assert_null(record(SONDE_REC_GONE, 0));
+	bypass_redirect(&other, &redirected);
+	assert_int_equal(k->unseen_sockmap, 1);
+	assert_non_null(record(SONDE_REC_GONE, 0));
+	assert_int_equal(record(SONDE_REC_GONE, 0)->flags, SONDE_F_UNSEEN);
+	psock.ingress_msg.next = &queued;
+	bypass_queue(sk, &psock, KMSG_PEEK);
+	assert_int_equal(k->unseen_sockmap, 1);
+	bypass_queue(sk, &psock, 0);
+	assert_int_equal(k->unseen_sockmap, 2);
+	assert_null(record(SONDE_REC_GONE, 1));
+
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	send_all(RESPONSE);
+	life_destroy_sock(sk);
+	assert_int_equal(k->unseen_sockmap, 4);
+	assert_null(record(SONDE_REC_DATA, 1));
+	assert_int_equal(k->bytes_captured, strlen(REQUEST));
+	assert_int_equal(k->bytes_counted, strlen(REQUEST) + strlen(RESPONSE));
+	assert_int_equal(k->bytes_sequence, k->bytes_captured + k->bytes_counted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +479,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_first_write_missed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_met_in_mid_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_numbers_without_the_lock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sockmap_member, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sockmap_redirects, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

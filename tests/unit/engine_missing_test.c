@@ -56,6 +56,39 @@ static void losses_in_a_row(void **state)
 	assert_int_equal(sim_n_ended, whole + 1);
 }
 
+/* The kernel side can see no more of a connection that goes on: what is open has no end that is known. */
+static void given_up(void **state)
+{
+	struct sim *sim = *state;
+	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_ACTIVE, true);
+
+	sim_say(c, TX, GET);
+	sim_say(c, RX, OK5);
+	sim_say(c, TX, "GET /2 HTTP/1.1\r\n\r\n");
+	sim_over(c, SONDE_REC_GONE, SONDE_F_UNSEEN);
+	assert_int_equal(sim_n_ended, 1);
+	assert_int_equal(sim->account.trace.dropped_response_lost, 1);
+	/* what may come of it later belongs to nobody */
+	sim_over(c, SONDE_REC_GONE, SONDE_F_UNSEEN);
+	assert_int_equal(sim_n_ended, 1);
+}
+
+/* Not one answer is seen: none of the requests was cut off, nor is the last. */
+static void answers_never_seen(void **state)
+{
+	struct sim *sim = *state;
+	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_ACTIVE, true);
+
+	for (int i = 0; i < 3; i++) {
+		sim_say(c, TX, GET);
+		c->off[RX] += strlen(OK5);
+		c->turn++;
+	}
+	sim_gone(c);
+	assert_int_equal(sim_n_ended, 0);
+	assert_int_equal(sim->account.trace.dropped_response_lost, 3);
+}
+
 static void request_record_lost(void **state)
 {
 	struct sim *sim = *state;
@@ -505,6 +538,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(response_record_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(losses_in_a_row, setup, teardown),
+		cmocka_unit_test_setup_teardown(given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers_never_seen, setup, teardown),
 		cmocka_unit_test_setup_teardown(request_record_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(head_piece_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(pipelined_and_lost, setup, teardown),

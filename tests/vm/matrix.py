@@ -48,6 +48,9 @@ BOOTS = [
     Boot("k61", "lockdown", "lockdown=confidentiality", "fentry", "lockdown.sh"),
     Boot("knew", "lockdown", "lockdown=confidentiality", "fentry socktp", "lockdown.sh"),
 ]
+# What kernel TLS needs where it is built as modules, in the order in which they are loaded: each kernel
+# takes those that it has.
+MODULES = ["gf128mul", "ghash-generic", "crypto_null", "ctr", "gcm", "tls"]
 # A quiet machine needs a third of it.
 LIMIT_S = 900
 # A boot that would begin after this is left out and said to be: the whole run has a limit, too.
@@ -59,7 +62,7 @@ def build_guest():
     """The programs that run inside, from guest/*.c."""
     GUEST.mkdir(parents=True, exist_ok=True)
     for name, sources, libraries in (
-        ("peer", "peer.c calls.c script.c busy.c short.c check.c", "-lpthread"),
+        ("peer", "peer.c calls.c script.c busy.c short.c bypass.c check.c", "-lpthread"),
         ("spans", "spans.c check.c", "-ljansson"),
     ):
         subprocess.run(
@@ -76,13 +79,21 @@ def kernel_version(name):
     return found.group(1) if found else "-"
 
 
+def modules(boot):
+    """Options of boot.sh for the modules of a boot's kernel."""
+    if boot.name != "default":
+        return []
+    there = [m for m in MODULES if next((CACHE / "kernels" / boot.kernel).rglob(f"{m}.ko*"), None)]
+    return [word for m in there for word in ("-M", m)]
+
+
 def run(boot, arguments, logs):
     """One boot; its results as (tier, test, status, detail), the last one about the boot itself, and what to print."""
     log = logs / f"{boot.kernel}-{boot.name.replace('=', '-')}.console"
     start = time.monotonic()
     done = subprocess.run(
         [HERE / "boot.sh", "-k", boot.kernel, *(["-a", boot.words] if boot.words else []), "-t", str(LIMIT_S),
-         "-l", log, "-f", f"{OUTPUT}/sonde:/usr/bin/sonde", "-f", f"{GUEST}/peer:/usr/bin/peer",
+         "-l", log, *modules(boot), "-f", f"{OUTPUT}/sonde:/usr/bin/sonde", "-f", f"{GUEST}/peer:/usr/bin/peer",
          "-f", f"{GUEST}/spans:/usr/bin/spans", "-f", "/usr/sbin/bpftool:/usr/sbin/bpftool",
          HERE / "guest" / boot.script, boot.tiers, str(arguments.pairs), str(arguments.count),
          *(["more"] if boot.name == "default" else [])],

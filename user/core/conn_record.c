@@ -189,6 +189,8 @@ void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
 	conn->proto->passed(conn, DIR_TX, rec->tx_offset, rec->tx_ns, true);
 	conn->proto->passed(conn, DIR_RX, rec->rx_offset, rec->rx_ns, true);
 	if (rec->h.type == SONDE_REC_GONE) {
+		if (rec->h.flags & SONDE_F_UNSEEN)
+			conn->proto->cut(conn, NULL, rec->h.ns, CUT_UNSEEN);
 		conn->proto->cut(conn, NULL, rec->h.ns, reset ? CUT_RESET : CUT_CLOSED);
 		conn__remove(conn);
 	} else if (reset) {

@@ -150,6 +150,30 @@ static int unix_choose(const struct capture *c, struct bpf_object *object)
 	return err;
 }
 
+/* What goes past TCP's own functions: each kernel has its own, or has none. */
+static int bypass_choose(const struct capture *c, struct bpf_object *object)
+{
+	const struct kernel_features *f = &c->features;
+	struct bpf_program *program;
+	int err = 0;
+
+	bpf_object__for_each_program (program, object) {
+		const char *name = bpf_program__name(program);
+		const char *function = strchr(bpf_program__section_name(program), '/');
+		bool wanted = true;
+
+		if (!strcmp(name, "on_mptcp_send"))
+			wanted = f->mptcp;
+		else if (!strcmp(name, "on_redirect"))
+			wanted = f->redirect;
+		else if (!strncmp(name, "on_queue", 8))
+			wanted = f->queue_read && !strcmp(function + 1, f->queue_read);
+		if (!wanted)
+			err = err ?: bpf_program__set_autoload(program, false);
+	}
+	return err;
+}
+
 int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
 		  struct bpf_object **ret)
 {
@@ -198,6 +222,7 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 		err = err ?: bpf_program__set_autoload(program, false);
 	err = err ?: life_choose(c, object);
 	err = err ?: unix_choose(c, object);
+	err = err ?: bypass_choose(c, object);
 	if (c->features.lockdown)
 		err = err ?: lockdown__set_targets(object);
 	err = err ?: bpf_object__load(object);

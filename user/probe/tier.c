@@ -146,6 +146,9 @@ static void read_btf(struct kernel_features *f)
 {
 	static const char *const life[] = { "tcp_set_state", "tcp_v4_destroy_sock",
 					    "wake_up_new_task", "exit_files", "finalize_exec" };
+	/* each newer one is called by the one after it */
+	static const char *const queue[] = { "__sk_msg_recvmsg", "sk_msg_recvmsg",
+					     "__tcp_bpf_recvmsg" };
 	struct btf *btf = btf__load_vmlinux_btf();
 	const struct btf_type *proto;
 
@@ -161,6 +164,11 @@ static void read_btf(struct kernel_features *f)
 	f->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
 	f->sendpage = func_proto(btf, "do_tcp_sendpages") != NULL;
 	f->unix_copy = func_proto(btf, "unix_stream_read_actor") != NULL;
+	f->mptcp = func_proto(btf, "mptcp_sendmsg") != NULL;
+	f->redirect = func_proto(btf, "tcp_bpf_sendmsg_redir") != NULL;
+	for (size_t i = 0; !f->queue_read && i < sizeof(queue) / sizeof(queue[0]); i++)
+		if (func_proto(btf, queue[i]))
+			f->queue_read = queue[i];
 	for (size_t i = 0; i < sizeof(life) / sizeof(life[0]); i++)
 		f->life_kprobe[i] = func_proto(btf, life[i]) != NULL;
 	f->ring_page_safe = has_member(btf, "bpf_ringbuf", "pending_pos");

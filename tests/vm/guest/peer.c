@@ -6,6 +6,7 @@
  *   peer stress COUNT       the same for COUNT connections over IPv4 and IPv6, by what races most
  *   peer blocked N COUNT    N threads blocked in recv, COUNT requests in turn
  *   peer short COUNT ...    see short.c
+ *   peer bypass CASE...     see bypass.c
  *   peer busy PAIRS COUNT   PAIRS clients and as many servers at full speed, payloads that name themselves
  */
 #include <errno.h>
@@ -183,9 +184,11 @@ int main(int argc, char **argv)
 		return blocked__run(argc - 2, argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "short"))
 		return short__run(argc - 2, argv + 2);
+	if (argc > 1 && !strcmp(argv[1], "bypass"))
+		return bypass__run(argc - 2, argv + 2);
 	if (argc > 3 && !strcmp(argv[1], "busy"))
 		return busy__run(argc - 2, argv + 2);
 	fprintf(stderr, "usage: peer script | stress COUNT | blocked THREADS COUNT | short COUNT | "
-			"busy PAIRS COUNT\n");
+			"bypass CASE... | busy PAIRS COUNT\n");
 	return 2;
 }

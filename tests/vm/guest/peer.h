@@ -56,6 +56,7 @@ int stress__run(int argc, char **argv);
 int blocked__run(int argc, char **argv);
 int busy__run(int argc, char **argv);
 int short__run(int argc, char **argv);
+int bypass__run(int argc, char **argv);
 
 /* What a busy path carries, so that a torn or foreign one is told. */
 uint32_t busy__check(unsigned int pair, unsigned int client, unsigned int server, unsigned int n);

@@ -47,9 +47,10 @@ void http1__passed(struct conn *conn, int dir, uint64_t offset, uint64_t ns, boo
 
 	if (is_idle(conn))
 		return;
-	if (offset >= s->seen_offset && ns) {
+	if (offset >= s->seen_offset) {
 		s->seen_offset = offset;
-		s->seen_ns = ns;
+		if (ns) /* 0: no hook has ever seen this direction */
+			s->seen_ns = ns;
 	}
 	if (s->state == HTTP1_BODY && offset >= s->end)
 		http1__message_end(conn, dir, s->asked && offset > s->end ? s->asked_ns : ns);
@@ -217,6 +218,14 @@ static void cut_one(struct conn *conn, struct exchange *ex, uint64_t ns, enum cu
 	conn__cut(conn, ex, ns, cut_error[why]);
 }
 
+/* Were answers to what is open among the bytes that nobody saw? */
+static bool unseen_answers(const struct conn *conn, const struct http1_stream *r)
+{
+	if (r->state == HTTP1_LOST)
+		return conn->first && r->seen_offset > conn_exchange(conn->first)->response_from;
+	return (r->state == HTTP1_START || r->state == HTTP1_HEAD) && r->seen_offset > r->next;
+}
+
 void http1__cut(struct conn *conn, const struct process_key *process, uint64_t ns,
 		enum cut_reason why)
 {
@@ -224,7 +233,7 @@ void http1__cut(struct conn *conn, const struct process_key *process, uint64_t n
 	struct exchange *ex, *next;
 
 	/* Not cut off: answered, or being answered, in bytes that were not seen. */
-	if ((r->state == HTTP1_START || r->state == HTTP1_HEAD) && r->seen_offset > r->next)
+	if (why == CUT_UNSEEN || unseen_answers(conn, r))
 		http1__responses_lost(conn);
 	else if (r->state == HTTP1_UNTIL && conn->first != conn->last)
 		http1__give_up(conn);

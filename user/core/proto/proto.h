@@ -17,7 +17,14 @@ struct conn;
 struct piece;
 
 /* Why exchanges end before their time; registry: error.type. */
-enum cut_reason { CUT_RESET, CUT_CLOSED, CUT_EXIT, CUT_EXEC, CUT_TRACING_ENDED };
+enum cut_reason {
+	CUT_RESET,
+	CUT_CLOSED,
+	CUT_EXIT,
+	CUT_EXEC,
+	CUT_TRACING_ENDED,
+	CUT_UNSEEN, /* goes on where nobody looks: no end of it is known, so that it is dropped */
+};
 
 struct proto {
 	const char *name;    /* "http" */
