@@ -88,7 +88,7 @@ static void bounded_in_spans(void **state)
 	queue__free(&q);
 }
 
-static void an_empty_queue_holds_one_chunk(void **state)
+static void an_empty_queue_holds_what_a_batch_takes(void **state)
 {
 	struct queue q = { .bytes_max = 64 << 20 };
 
@@ -96,9 +96,14 @@ static void an_empty_queue_holds_one_chunk(void **state)
 		push_number(&q, NULL, i, 500);
 	queue__drop(&q, 10000);
 	assert_null(q.head);
-	assert_non_null(q.spare);
+	assert_int_equal(q.n_spare, QUEUE_SPARE_MAX);
+	/* and goes on with that */
+	for (uint32_t i = 0; i < 1000; i++)
+		push_number(&q, NULL, i, 500);
+	assert_true(q.n_spare < QUEUE_SPARE_MAX);
 	queue__free(&q);
 	assert_null(q.spare);
+	assert_int_equal(q.n_spare, 0);
 }
 
 static void resources_live_as_long_as_their_spans(void **state)
@@ -333,7 +338,7 @@ int main(void)
 		cmocka_unit_test(first_in_first_out),
 		cmocka_unit_test(bounded_in_bytes),
 		cmocka_unit_test(bounded_in_spans),
-		cmocka_unit_test(an_empty_queue_holds_one_chunk),
+		cmocka_unit_test(an_empty_queue_holds_what_a_batch_takes),
 		cmocka_unit_test(resources_live_as_long_as_their_spans),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(protobuf_requests),

@@ -41,13 +41,14 @@ static size_t entry_bytes(size_t len)
 	return sizeof(struct queue_entry) + ((len + 7) & ~(size_t)7);
 }
 
-/* A chunk with room for n bytes behind the tail: the spare one, or a new one. */
+/* A chunk with room for n bytes behind the tail: a spare one, or a new one. */
 static struct queue_chunk *add_chunk(struct queue *q, size_t n)
 {
 	struct queue_chunk *chunk = q->spare;
 
 	if (chunk && chunk->cap >= n) {
-		q->spare = NULL;
+		q->spare = chunk->next;
+		q->n_spare--;
 	} else {
 		size_t cap = n > QUEUE_CHUNK_BYTES - sizeof(*chunk) ?
 				     n :
@@ -92,7 +93,7 @@ int queue__push(struct queue *q, struct blob *resource, struct blob *scope, stru
 	return 0;
 }
 
-/* The first chunk is empty: keep one of the usual size at hand, give the others back. */
+/* The first chunk is empty: keep some of the usual size at hand, give the others back. */
 static void drop_chunk(struct queue *q)
 {
 	struct queue_chunk *chunk = q->head;
@@ -100,10 +101,13 @@ static void drop_chunk(struct queue *q)
 	q->head = chunk->next;
 	if (!q->head)
 		q->tail = NULL;
-	if (!q->spare && chunk->cap == QUEUE_CHUNK_BYTES - sizeof(*chunk))
-		q->spare = chunk;
-	else
+	if (q->n_spare == QUEUE_SPARE_MAX || chunk->cap != QUEUE_CHUNK_BYTES - sizeof(*chunk)) {
 		free(chunk);
+		return;
+	}
+	chunk->next = q->spare;
+	q->spare = chunk;
+	q->n_spare++;
 }
 
 void queue__drop(struct queue *q, uint64_t n)
@@ -133,8 +137,13 @@ void queue__drop(struct queue *q, uint64_t n)
 void queue__free(struct queue *q)
 {
 	queue__drop(q, q->spans);
-	free(q->spare);
-	q->spare = NULL;
+	while (q->spare) {
+		struct queue_chunk *next = q->spare->next;
+
+		free(q->spare);
+		q->spare = next;
+	}
+	q->n_spare = 0;
 }
 
 struct queue_cursor queue__begin(const struct queue *q)

@@ -31,6 +31,12 @@ struct view blob__view(const struct blob *blob);
 #define QUEUE_CHUNK_BYTES (64u << 10)
 #endif
 
+/*
+ * So many empty chunks are kept: what one batch takes and what comes while it is on its way. Memory that
+ * is given back with every batch has to be made and cleared anew by the kernel for the next.
+ */
+#define QUEUE_SPARE_MAX 24
+
 struct queue_entry {
 	struct blob *resource, *scope; /* NULL: never announced */
 	uint32_t len, pad;
@@ -45,6 +51,7 @@ struct queue_chunk {
 
 struct queue {
 	struct queue_chunk *head, *tail, *spare;
+	unsigned int n_spare;
 	size_t bytes, bytes_max;   /* entries with their heads */
 	uint64_t spans, spans_max; /* spans_max 0: not bounded by number */
 };
