@@ -49,9 +49,29 @@ static void reference_vectors(void **state)
 	assert_int_equal(reference[15], 0xa129ca6149be45e5);
 }
 
+/* A byte in front of others is as if it stood before them, whatever their length. */
+static void tagged(void **state)
+{
+	uint8_t key[16], bytes[65];
+
+	for (uint8_t i = 0; i < 16; i++)
+		key[i] = i;
+	for (uint8_t len = 0; len < 64; len++) {
+		uint8_t *exact = malloc(len ? len : 1); /* reading past it is found */
+
+		for (uint8_t i = 0; i <= len; i++)
+			bytes[i] = (uint8_t)(200 + i);
+		memcpy(exact, bytes + 1, len);
+		assert_int_equal(siphash24_tagged(key, bytes[0], exact, len),
+				 siphash24(key, bytes, (size_t)len + 1));
+		free(exact);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(reference_vectors) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(reference_vectors),
+					    cmocka_unit_test(tagged) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
