@@ -42,6 +42,8 @@ struct engine *engine__new(const struct engine_config *config, const struct engi
 		engine__free(engine);
 		return NULL;
 	}
+	if (!config->headers)
+		exchange_pool__leave_out_response_fields(core->pool);
 	return engine;
 }
 

@@ -115,6 +115,7 @@ struct exchange {
 	struct header_fields fields, response_fields;
 	struct buf text, response_text; /* the heads */
 	struct buf body;		/* of a telemetry export, as far as captured */
+	bool no_response_fields;	/* nobody asks for them: they are not kept */
 };
 
 #endif

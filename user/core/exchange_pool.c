@@ -17,6 +17,7 @@ struct exchange_pool {
 	struct conn_exchange *all;
 	struct exchange *idle;
 	uint32_t max, made, used;
+	bool no_response_fields;
 };
 
 struct exchange_pool *exchange_pool__new(uint32_t max)
@@ -26,6 +27,11 @@ struct exchange_pool *exchange_pool__new(uint32_t max)
 	if (pool)
 		pool->max = max;
 	return pool;
+}
+
+void exchange_pool__leave_out_response_fields(struct exchange_pool *pool)
+{
+	pool->no_response_fields = true;
 }
 
 void exchange_pool__free(struct exchange_pool *pool)
@@ -75,6 +81,7 @@ struct exchange *exchange_pool__get(struct exchange_pool *pool)
 		if (!x)
 			return NULL;
 		x->ex.pool = pool;
+		x->ex.no_response_fields = pool->no_response_fields;
 		x->ex.text.max = x->ex.response_text.max = SONDE_HEAD_MAX_BYTES;
 		x->ex.body.max = SONDE_EXPORT_BODY_MAX_BYTES;
 		x->all = pool->all;

@@ -34,6 +34,8 @@ static inline struct conn_exchange *conn_exchange(struct exchange *ex)
 
 /* At most max exchanges in use at once. NULL: no memory. */
 struct exchange_pool *exchange_pool__new(uint32_t max);
+/* Of responses' fields only those are read that say where a message ends: from the next exchange made. */
+void exchange_pool__leave_out_response_fields(struct exchange_pool *pool);
 /* Frees every member, those in use too: nobody may hold one any more. NULL is accepted. */
 void exchange_pool__free(struct exchange_pool *pool);
 /* A zeroed exchange; NULL where the bound is reached or memory is short. exchange__free() gives it back. */

@@ -339,7 +339,7 @@ static inline void keep_field(struct exchange *ex, struct header_fields *to,
 		read_length(field.value, head);
 	else if (field.name.len == 17 && view_eq_nocase(field.name, VIEW("transfer-encoding")))
 		read_coding(field.value, head);
-	if (to->n >= EXCHANGE_FIELDS_ORDINARY_MAX && !keep_beyond(to, field.name))
+	if (!to || (to->n >= EXCHANGE_FIELDS_ORDINARY_MAX && !keep_beyond(to, field.name)))
 		return;
 	/* Only memory can be short. */
 	if (header_fields__add(to, field))
@@ -380,9 +380,12 @@ static LINE_INLINE bool take_plain_field(struct cursor *c, struct header_field *
 		if (bits)
 			break;
 	}
-	at += bits ? __builtin_ctz(bits) : 0;
-	if (end - at < 3 || at[0] != '\r' || at[1] != '\n' || is_space(at[2]) || at == value ||
-	    is_space(*value) || is_space(at[-1]))
+	if (!bits)
+		return false;
+	at += __builtin_ctz(bits);
+	/* Neither empty nor with space around it: every space is below '!', and so is what ends a line. */
+	if (end - at < 3 || at[0] != '\r' || at[1] != '\n' || is_space(at[2]) ||
+	    (unsigned char)*value < '!' || (unsigned char)at[-1] < '!')
 		return false;
 	ret->value = (struct view){ value, (size_t)(at - value) };
 	c->at = at + 2;
@@ -408,14 +411,15 @@ static bool parse_field(struct view line, struct http1_head *head, struct header
 	return true;
 }
 
-/* c: within text, after the start line. */
+/* c: within text, after the start line. to: NULL where no field is to be kept. */
 static void parse_fields(struct exchange *ex, struct header_fields *to, struct view text,
 			 struct cursor *c, struct http1_head *head)
 {
 	struct header_field field;
 	struct view line;
 
-	header_fields__clear(to);
+	if (to)
+		header_fields__clear(to);
 	/* Space before the first field: RFC 9112 2.2, a known way of smuggling. */
 	if (folds(c))
 		head->ambiguous = true;
@@ -471,7 +475,7 @@ int http1__parse_response_head(struct exchange *ex, struct http1_head *ret)
 	err = parse_status_line(line, &head);
 	if (err)
 		return err;
-	parse_fields(ex, &ex->response_fields, text, &c, &head);
+	parse_fields(ex, ex->no_response_fields ? NULL : &ex->response_fields, text, &c, &head);
 	if (head.has_coding && (head.has_length || head.minor == 0))
 		head.ambiguous = true;
 	*ret = head;
