@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "core/endpoints.h"
+#include "core/otlp.h"
+#include "core/said.h"
 #include "core/span.h"
 
 static struct span span;
@@ -125,6 +127,76 @@ static void peers(void **state)
 	assert_true(view_eq(span.attributes[0].text, VIEW("unix")));
 }
 
+/* What describing an exchange of this connection adds, encoded. */
+static struct buf *said(const struct exchange *ex, const char *host, bool *ret_again)
+{
+	static struct buf out;
+	struct view from[2] = { view_of(host), VIEW("agent") };
+	struct span_mark before;
+
+	span.n_attributes = 0;
+	span__set_string(&span, ATTR_URL_PATH, VIEW("/"));
+	before = span__mark(&span);
+	*ret_again = said__again(&span, ex, SAID_REQUEST, from, 2);
+	if (!*ret_again) {
+		span__set_string(&span, ATTR_SERVER_ADDRESS, from[0]);
+		span__set_int(&span, ATTR_SERVER_PORT, ex->endpoints.remote_port);
+		said__keep(&span, ex, SAID_REQUEST, from, 2, before);
+	}
+	buf__clear(&out);
+	otlp__content(&out, &span, 1, 2);
+	assert_int_equal(out.err, 0);
+	return &out;
+}
+
+static void what_was_said_is_the_same(void **state)
+{
+	static struct said_table table;
+	struct exchange ex = { .turn = { .conn = 7 } }, other = { .turn = { .conn = 7 } };
+	char host[300] = "a.example";
+	struct buf first = { 0 };
+	const struct buf *got;
+	bool again;
+
+	ex.endpoints = (struct endpoints){ .family = SONDE_AF_INET, .remote_port = 1 };
+	other.endpoints = (struct endpoints){ .family = SONDE_AF_INET, .remote_port = 2 };
+	/* as it is without a table */
+	got = said(&ex, host, &again);
+	buf__add(&first, got->at, got->len);
+	assert_false(again);
+	span.said = &table;
+	for (int i = 0; i < 3; i++) {
+		got = said(&ex, host, &again);
+		assert_int_equal(again, i > 0);
+		assert_int_equal(got->len, first.len);
+		assert_memory_equal(got->at, first.at, first.len);
+	}
+	/* another request, another connection in the same place, and one kind is not the other */
+	said(&ex, "b.example", &again);
+	assert_false(again);
+	said(&ex, "b.exampl", &again);
+	assert_false(again);
+	said(&other, "b.exampl", &again);
+	assert_false(again);
+	assert_false(said__again(&span, &other, SAID_PEER, NULL, 0));
+	said(&other, "b.exampl", &again);
+	assert_true(again);
+	/* too much to be kept */
+	memset(host, 'x', sizeof(host) - 1);
+	for (int i = 0; i < 2; i++) {
+		said(&ex, host, &again);
+		assert_false(again);
+		assert_int_equal(span.n_attributes, 3);
+		host[250] = 0;
+	}
+	span.n_attributes = 0;
+	span__set_custom(&span, VIEW("a."), VIEW("b"), VIEW("c"));
+	said__keep(&span, &ex, SAID_PEER, NULL, 0, (struct span_mark){ 0 });
+	assert_false(said__again(&span, &ex, SAID_PEER, NULL, 0));
+	buf__free(&first);
+	buf__free((struct buf *)got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +206,7 @@ int main(void)
 		cmocka_unit_test_setup(addresses, setup),
 		cmocka_unit_test(addresses_as_inet_ntop),
 		cmocka_unit_test_setup(peers, setup),
+		cmocka_unit_test_setup(what_was_said_is_the_same, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

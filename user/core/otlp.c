@@ -320,6 +320,10 @@ static uint8_t *put_long(uint8_t *at, const struct attribute *a)
 /* There is attribute_room(). */
 static inline uint8_t *put_attribute(uint8_t *at, const struct attribute *a)
 {
+	if (a->type == VALUE_ENCODED) {
+		memcpy(at, a->text.at, a->text.len);
+		return at + a->text.len;
+	}
 	return a->type != VALUE_STRINGS && a->text.len <= SHORT_MAX_BYTES ? put_short(at, a) :
 									    put_long(at, a);
 }
@@ -380,6 +384,26 @@ void otlp__flags(struct buf *out, uint32_t flags)
 	end(out, at + sizeof(flags));
 }
 
+/* Has it a name of the registry, or does it come as it is? Then put_attribute() knows what to do. */
+static inline bool is_known(const struct attribute *a)
+{
+	return a->key < ATTRIBUTES || a->type == VALUE_ENCODED;
+}
+
+size_t otlp__attributes(uint8_t *to, size_t size, const struct span *span, unsigned int first)
+{
+	uint8_t *at = to;
+
+	for (unsigned int i = first; i < span->n_attributes; i++) {
+		const struct attribute *a = &span->attributes[i];
+
+		if (!is_known(a) || attribute_room(a) > size - (size_t)(at - to))
+			return 0;
+		at = put_attribute(at, a);
+	}
+	return (size_t)(at - to);
+}
+
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns)
 {
 	size_t room = span->name.len + 4 * FIELD_MAX_BYTES;
@@ -387,7 +411,7 @@ void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, 
 	uint8_t *at;
 
 	/* The registry's are asked room for at once; those of other names, which are rare, one by one. */
-	for (n = 0; n < span->n_attributes && span->attributes[n].key < ATTRIBUTES; n++)
+	for (n = 0; n < span->n_attributes && is_known(&span->attributes[n]); n++)
 		room += attribute_room(&span->attributes[n]);
 	at = begin(out, room);
 	if (!at)
@@ -402,7 +426,7 @@ void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, 
 	for (; i < span->n_attributes; i++) {
 		const struct attribute *a = &span->attributes[i];
 
-		if (a->key < ATTRIBUTES)
+		if (is_known(a))
 			add_attribute(out, a);
 		else
 			put_named(out, SPAN_ATTRIBUTES, a->name, a);

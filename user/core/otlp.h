@@ -26,6 +26,12 @@ void otlp__place(struct buf *out, const struct otlp_place *place);
 /* Appends name, kind, times (ns since the epoch), attributes, status. */
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns);
 
+/*
+ * Writes the registry's attributes of span from number `first` on, as fields of a Span, into `size`
+ * bytes at `to`. Returns their length; 0: they may not fit.
+ */
+size_t otlp__attributes(uint8_t *to, size_t size, const struct span *span, unsigned int first);
+
 /* Appends flags: the W3C byte and OTLP_FLAG_*. */
 void otlp__flags(struct buf *out, uint32_t flags);
 

@@ -12,13 +12,19 @@
 #define SPAN_ATTRIBUTES_MAX 256
 #define SPAN_SCRATCH_BYTES 8192
 
-enum value_type { VALUE_STRING, VALUE_INT, VALUE_BOOL, VALUE_STRINGS /* array of one string */ };
+enum value_type {
+	VALUE_STRING,
+	VALUE_INT,
+	VALUE_BOOL,
+	VALUE_STRINGS, /* array of one string */
+	VALUE_ENCODED, /* whole attributes, as they stand in a Span; key says nothing */
+};
 
 struct attribute {
 	uint16_t key;	  /* enum attribute; ATTR_CUSTOM: name is in `name` */
 	uint8_t type;	  /* enum value_type */
 	struct view name; /* ATTR_CUSTOM only: http.request.header.<name> */
-	struct view text; /* VALUE_STRING, VALUE_STRINGS; else empty */
+	struct view text; /* VALUE_STRING, VALUE_STRINGS, VALUE_ENCODED; else empty */
 	int64_t number;	  /* VALUE_INT, VALUE_BOOL; else undefined */
 };
 
@@ -32,7 +38,20 @@ struct span {
 	/* Room for strings that had to be made (addresses, redacted URLs); used from the front. */
 	char scratch[SPAN_SCRATCH_BYTES];
 	size_t scratch_used;
+	/* What was said of connections before; NULL: nothing is kept. */
+	struct said_table *said;
 };
+
+/* How far a span had got. */
+struct span_mark {
+	unsigned int n_attributes;
+	size_t scratch_used;
+};
+
+static inline struct span_mark span__mark(const struct span *span)
+{
+	return (struct span_mark){ span->n_attributes, span->scratch_used };
+}
 
 struct describe_options {
 	bool headers, query_values;
@@ -79,6 +98,15 @@ static inline void span__set_bool(struct span *span, enum attribute_key key, boo
 
 	if (a)
 		a->number = value;
+}
+
+/* bytes: encoded attributes, borrowed. */
+static inline void span__set_encoded(struct span *span, struct view bytes)
+{
+	struct attribute *a = bytes.len ? span__next(span, ATTR_CUSTOM, VALUE_ENCODED) : NULL;
+
+	if (a)
+		a->text = bytes;
 }
 
 /* name and value are copied into scratch. */

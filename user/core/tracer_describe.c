@@ -8,6 +8,7 @@
 #include "core/endpoints.h"
 #include "core/otlp.h"
 #include "core/proto/proto.h"
+#include "core/said.h"
 #include "core/tracer_impl.h"
 
 #define STATUS_ERROR 2 /* OTLP StatusCode */
@@ -59,6 +60,16 @@ static void describe_flags(const struct exchange *ex, struct span *span)
 	span->status = STATUS_ERROR;
 }
 
+static void describe_peer(const struct exchange *ex, struct span *span)
+{
+	struct span_mark before = span__mark(span);
+
+	if (said__again(span, ex, SAID_PEER, NULL, 0))
+		return;
+	endpoints__describe(&ex->endpoints, span);
+	said__keep(span, ex, SAID_PEER, NULL, 0, before);
+}
+
 static uint64_t hash_name(struct tracer *tracer, struct view name)
 {
 	struct name_hash *last = &tracer->name_hash;
@@ -86,9 +97,10 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 	span->status = 0;
 	span->n_attributes = span->dropped_attributes = 0;
 	span->scratch_used = 0;
+	span->said = &tracer->said;
 	ex->proto->describe(ex, &options, span);
 	describe_flags(ex, span);
-	endpoints__describe(&ex->endpoints, span);
+	describe_peer(ex, span);
 
 	start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
 	/* The encoder asks for more room than it needs: the node keeps no more than there is. */

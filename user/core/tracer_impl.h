@@ -5,6 +5,7 @@
 
 #include "core/hold.h"
 #include "core/link.h"
+#include "core/said.h"
 #include "core/sdk_cover.h"
 #include "core/span.h"
 #include "core/tracer.h"
@@ -43,7 +44,8 @@ struct tracer {
 	uint32_t counts_used;
 	uint32_t scope_generation; /* the generation in which SCOPE was sent */
 	struct span span;	   /* described here */
-	struct name_hash {	   /* the name that was hashed last: they repeat */
+	struct said_table said;
+	struct name_hash { /* the name that was hashed last: they repeat */
 		char name[32];
 		size_t len;
 		uint64_t hash;

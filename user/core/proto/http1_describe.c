@@ -5,6 +5,7 @@
 
 #include "core/endpoints.h"
 #include "core/proto/http1.h"
+#include "core/said.h"
 
 #define STATUS_ERROR 2
 /* Values of one header that are joined into one attribute. */
@@ -166,21 +167,12 @@ static void describe_client_address(const struct exchange *ex, struct span *span
 		span__set_string(span, ATTR_CLIENT_ADDRESS, (struct view){ text, n });
 }
 
-static void describe_server(const struct exchange *ex, const struct describe_options *options,
-			    const struct http1_url *url, struct span *span)
+static void describe_request(const struct exchange *ex, const struct http1_url *url,
+			     struct view scheme, struct span *span)
 {
-	struct view scheme = proxy_says(ex, VIEW("proto"), VIEW("x-forwarded-proto"));
 	struct view host = proxy_says(ex, VIEW("host"), VIEW("x-forwarded-host"));
 	struct view agent = http1__header(ex, VIEW("user-agent"), 0), port = url->port;
 
-	if (!scheme.len)
-		scheme = url->scheme.len ? url->scheme : VIEW("http");
-	span__set_string(span, ATTR_URL_SCHEME, scheme);
-	if (url->path.len)
-		span__set_string(span, ATTR_URL_PATH, url->path);
-	else if (url->scheme.len) /* an absolute target without a path: RFC 9112 3.2.1 */
-		span__set_string(span, ATTR_URL_PATH, VIEW("/"));
-	describe_query(span, url, options);
 	if (host.len)
 		http1__split_host(host, &host, &port);
 	else if (url->host.len) /* RFC 9112 3.2.2: a server must ignore Host then */
@@ -191,6 +183,36 @@ static void describe_server(const struct exchange *ex, const struct describe_opt
 	describe_client_address(ex, span);
 	if (agent.len)
 		span__set_string(span, ATTR_USER_AGENT_ORIGINAL, agent);
+}
+
+static void describe_server(const struct exchange *ex, const struct describe_options *options,
+			    const struct http1_url *url, struct span *span)
+{
+	struct view scheme = proxy_says(ex, VIEW("proto"), VIEW("x-forwarded-proto"));
+	bool usual = no_proxy(ex) && !url->scheme.len && !url->host.len;
+	struct view from[2];
+	struct span_mark before;
+
+	if (!scheme.len)
+		scheme = url->scheme.len ? url->scheme : VIEW("http");
+	span__set_string(span, ATTR_URL_SCHEME, scheme);
+	if (url->path.len)
+		span__set_string(span, ATTR_URL_PATH, url->path);
+	else if (url->scheme.len) /* an absolute target without a path: RFC 9112 3.2.1 */
+		span__set_string(span, ATTR_URL_PATH, VIEW("/"));
+	describe_query(span, url, options);
+	if (!usual) {
+		describe_request(ex, url, scheme, span);
+		return;
+	}
+	/* Nothing else goes into it: a client says the same with every request. */
+	from[0] = http1__header(ex, VIEW("host"), 0);
+	from[1] = http1__header(ex, VIEW("user-agent"), 0);
+	before = span__mark(span);
+	if (said__again(span, ex, SAID_REQUEST, from, 2))
+		return;
+	describe_request(ex, url, scheme, span);
+	said__keep(span, ex, SAID_REQUEST, from, 2, before);
 }
 
 /* Appends to text at *n; false: it does not fit. */
