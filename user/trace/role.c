@@ -23,7 +23,7 @@
 #define PACKET_BYTES 60000
 /* What waits for a reader that does not read; beyond it frames are refused and counted. */
 #define BACKLOG_BYTES (1 << 20)
-/* Records taken between two looks at the control socket and the clock. */
+/* Records taken between two looks at the clock. */
 #define BATCH_RECORDS 256
 /* With traffic we look by ourselves this often and are woken only by this many bytes. */
 #define BUSY_NS 20000000
@@ -48,16 +48,44 @@ struct trace {
 	struct sonde_slot *slots;
 	volatile struct sonde_switches *switches;
 	int epoll;
-	struct buf packet;  /* frames that have not left */
+	struct buf packet; /* frames that have not left */
+	unsigned int packet_spans;
 	struct buf message; /* the message being made */
 	struct buf record;  /* messages not yet written to FD_RECORD */
 	struct slot_want wants[SLOT_WANTS_MAX];
 	unsigned int n_wants;
 	bool recording, record_failed, finish;
-	uint64_t last_record_ns, said_traffic_ns;
+	uint64_t now_ns; /* when the clock was read last: once a batch of records, once a waking */
+	uint64_t last_record_ns, said_traffic_ns, control_ns;
 	uint8_t bytes[sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES]
 		__attribute__((aligned(8)));
 };
+
+/* As many whole frames at the front as go into a packet, and how many of them are spans. */
+static size_t next_packet(const struct trace *trace, unsigned int *ret_spans)
+{
+	const struct buf *p = &trace->packet;
+	struct frame_header header;
+	const uint8_t *body;
+	unsigned int spans = 0;
+	size_t n = 0;
+	long frame;
+
+	/* While the socket takes what it is given, no more than that ever waits. */
+	if (p->len <= PACKET_BYTES) {
+		*ret_spans = trace->packet_spans;
+		return p->len;
+	}
+	while (n < p->len) {
+		frame = frame__next(p->at + n, p->len - n, &header, &body);
+		if (frame <= 0 || (n && n + (size_t)frame > PACKET_BYTES))
+			break;
+		n += (size_t)frame;
+		spans += header.type == FRAME_SPAN;
+	}
+	*ret_spans = spans;
+	return n;
+}
 
 /* Sends whole frames while the socket takes them. */
 static void send_packets(struct trace *trace)
@@ -65,21 +93,12 @@ static void send_packets(struct trace *trace)
 	struct buf *p = &trace->packet;
 
 	while (p->len) {
-		const uint8_t *body;
-		struct frame_header header;
-		unsigned int spans = 0;
-		size_t n = 0;
-		long frame;
+		unsigned int spans;
+		size_t n = next_packet(trace, &spans);
 
-		while (n < p->len) {
-			frame = frame__next(p->at + n, p->len - n, &header, &body);
-			if (frame <= 0 || (n && n + (size_t)frame > PACKET_BYTES))
-				break;
-			n += (size_t)frame;
-			spans += header.type == FRAME_SPAN;
-		}
 		if (!n) { /* cannot be: we wrote them ourselves */
 			buf__clear(p);
+			trace->packet_spans = 0;
 			return;
 		}
 		if (send(FD_FRAMES, p->at, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
@@ -89,6 +108,7 @@ static void send_packets(struct trace *trace)
 			trace->account->trace.frames_refused += spans;
 		}
 		buf__consume(p, n);
+		trace->packet_spans -= spans;
 		trace->account->trace.frames_waiting -= spans;
 	}
 }
@@ -97,15 +117,18 @@ static int on_frame(void *arg, const void *bytes, size_t len)
 {
 	struct trace *trace = arg;
 	const struct frame_header *header = bytes;
+	bool span = header->type == FRAME_SPAN;
 
 	if (trace->packet.len + len > PACKET_BYTES)
 		send_packets(trace);
 	/* Definitions are few and everything that follows needs them: they may pass the bound. */
-	if (trace->packet.len + len > BACKLOG_BYTES && header->type == FRAME_SPAN)
+	if (trace->packet.len + len > BACKLOG_BYTES && span)
 		return -EAGAIN;
 	buf__add(&trace->packet, bytes, len);
-	if (!trace->packet.err && header->type == FRAME_SPAN)
+	if (!trace->packet.err && span) {
 		trace->account->trace.frames_waiting++;
+		trace->packet_spans++;
+	}
 	return trace->packet.err;
 }
 
@@ -184,6 +207,7 @@ static void feed_clock(struct trace *trace)
 {
 	struct message_clock clock = { .now_ns = clock__boot_ns() };
 
+	trace->now_ns = clock.now_ns;
 	clock.epoch_offset_ns = (int64_t)(clock__epoch_ns() - clock.now_ns);
 	feed(trace, MSG_CLOCK, &clock, sizeof(clock));
 }
@@ -265,6 +289,7 @@ static void on_control(struct trace *trace)
 	enum control_type type;
 	long len;
 
+	trace->control_ns = trace->now_ns;
 	while ((len = control__receive(FD_CONTROL, &type, body, sizeof(body))) >= 0) {
 		if (type == CONTROL_PROCESS)
 			feed(trace, MSG_PROCESS, body, (size_t)len);
@@ -293,7 +318,7 @@ static int sleep_ms(struct trace *trace, uint64_t now)
 
 static void sleep_until_something(struct trace *trace)
 {
-	uint64_t now = clock__boot_ns(), timer = engine__next_timer(trace->engine);
+	uint64_t now = trace->now_ns, timer = engine__next_timer(trace->engine);
 	bool busy = now - trace->last_record_ns < TRAFFIC_NS;
 	struct epoll_event events[4];
 	int n;
@@ -316,31 +341,32 @@ static void sleep_until_something(struct trace *trace)
 		else if (trace->settings.source == SOURCE_DRAIN && read(FD_RING, &woken, 8) < 0)
 			continue; /* an eventfd: only its being readable matters */
 	}
-	now = clock__boot_ns();
-	if (timer && now >= timer)
+	trace->now_ns = clock__boot_ns();
+	if (timer && trace->now_ns >= timer)
 		feed_clock(trace);
 }
 
 /* probe looks for missed hits only while there are hits: it has no timer of its own. */
 static void say_traffic(struct trace *trace)
 {
-	uint64_t now = clock__boot_ns();
-
-	trace->last_record_ns = now;
-	if (trace->said_traffic_ns && now - trace->said_traffic_ns < TRAFFIC_SAID_NS)
+	trace->last_record_ns = trace->now_ns;
+	if (trace->said_traffic_ns && trace->now_ns - trace->said_traffic_ns < TRAFFIC_SAID_NS)
 		return;
-	trace->said_traffic_ns = now;
+	trace->said_traffic_ns = trace->now_ns;
 	control__send(FD_CONTROL, CONTROL_TRAFFIC, NULL, 0);
 }
 
 static void run_ring(struct trace *trace)
 {
+	trace->now_ns = clock__boot_ns();
 	while (!trace->finish) {
 		unsigned int n = feed_records(trace);
 
 		if (n)
 			say_traffic(trace);
-		on_control(trace);
+		/* Where there is time to sleep, epoll tells of it. */
+		if (trace->now_ns - trace->control_ns >= BUSY_NS)
+			on_control(trace);
 		feed_slots(trace);
 		send_packets(trace);
 		if (!n)
