@@ -4,12 +4,15 @@ under its own reason, and never wrong bytes. `peer bypass` (tests/vm/guest/bypas
 EXCHANGES requests in turn on one connection; what the kernel lacks is skipped, in its words."""
 
 import collections
+import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
 
-from harness import PYTHON, free_port, residuals, sonde_trace
+from harness import PYTHON, SONDE, free_port, parse_spans, residuals, sonde_trace, wait_for
 from test_tiers import guest  # noqa: F401
 
 EXCHANGES = 6
@@ -86,6 +89,40 @@ def test_bypass(case, guest, tmp_path):  # noqa: F811
     dropped = run.ledger["exchanges"]["dropped"]
     assert set(dropped) <= {"response_lost"}, dropped
     assert run.ledger["exchanges"]["begun"] == len(run.spans) + sum(dropped.values())
+
+
+def test_redirected_on_an_older_connection(guest, tmp_path):  # noqa: F811
+    """Protects: the first call that is seen of a connection says where its stream stands only where its bytes
+    are of that stream: as many had passed before, in sight of nobody, as are redirected now."""
+    ledger, out = tmp_path / "ledger.json", tmp_path / "out.jsonl"
+    with subprocess.Popen(
+        [guest / "peer", "bypass", "sockmap-late"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PEER_HOLD": "1"}, stderr=subprocess.PIPE,
+    ) as peer:
+        lines = [peer.stdout.readline() for _ in range(HALF + 1)]
+        if peer.poll() == 77:
+            pytest.skip(peer.stderr.read().strip())
+        assert lines[-1] == "held\n", lines
+        with open(tmp_path / "stderr", "w") as err:
+            sonde = subprocess.Popen(
+                [SONDE, "trace", "-v", "--tier", "socktp", "-p", str(peer.pid), "-o", out, "--ledger", ledger],
+                stdin=subprocess.DEVNULL, stderr=err,
+            )
+        try:
+            wait_for(lambda: "hooks are attached" in (tmp_path / "stderr").read_text(), "sonde's start")
+            peer.stdin.write("\n")
+            peer.stdin.flush()
+            assert len(peer.stdout.readlines()) == EXCHANGES - HALF
+            assert peer.wait() == 0
+        finally:
+            sonde.send_signal(signal.SIGINT)
+            sonde.wait(30)
+    account = json.loads(ledger.read_text())
+    assert not [v for v in residuals(account).values() if v], account
+    assert not parse_spans(out.read_text() if out.exists() else "")
+    # of the client one request, which went into its stream before the next answer was found to be none of it
+    assert account["bytes"]["captured"] == len(f"GET /sockmap-late/{HALF + 1} HTTP/1.1\r\nHost: bypass\r\n\r\n")
+    assert set(reasons(account)) == {"unseen sockmap"}, account
 
 
 # What a 32-bit libc would do, without one: no header and no library for 32 bits need be here.

@@ -7,7 +7,8 @@
  *   peer bypass CASE...     default: every case that this kernel knows; others are named on stderr
  *
  * Prints what is to be expected, as script.c does: the REASON says under what the account must hold
- * what a tier does not see. Exit status 77: this kernel has none of the cases.
+ * what a tier does not see. Exit status 77: this kernel has none of the cases. With PEER_HOLD in its
+ * environment the client says "held", and waits for a line, before it reads the answer in the middle.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -219,7 +220,7 @@ static bool open_requests(struct ends *ends, const char **ret_why)
 	return open_mapped(ends, ret_why, 1, 0);
 }
 
-/* A program at the receiving end: what arrives is handed over to the program's own socket, or back. */
+/* A program at the receiving ends, too: what arrives goes to the queue beside the stream. */
 static bool open_verdict(struct ends *ends, const char **ret_why)
 {
 	int map = new_sockmap(), program;
@@ -446,7 +447,6 @@ static ssize_t get_armed(int fd, void *bytes, size_t len)
 		char byte;
 
 		alarm(CASE_S);
-
 		while (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
 			if (__atomic_load_n((uint32_t *)(ring.cq + ring.params.cq_off.tail),
 					    __ATOMIC_ACQUIRE))
@@ -515,6 +515,17 @@ static const struct bypass cases[] = {
 	  .reason = "kernel_thread" },
 };
 
+static void hold(unsigned int n)
+{
+	char line[16];
+
+	if (n != EXCHANGES / 2 || !getenv("PEER_HOLD"))
+		return;
+	printf("held\n");
+	if (!fgets(line, sizeof(line), stdin))
+		fail("held for ever");
+}
+
 static void exchange(const struct bypass *way, bool server, struct reader *reader, unsigned int n)
 {
 	struct call call = plain_call;
@@ -525,7 +536,6 @@ static void exchange(const struct bypass *way, bool server, struct reader *reade
 	if (server) {
 		if (!peer__read(reader, &call, line, sizeof(line)) || strcmp(line, want))
 			fail(way->name);
-		/* As long as the request, so that the one cannot be told from the other by length. */
 		snprintf(text, sizeof(text), "HTTP/1.1 %u OK\r\nContent-Length: 0\r\n\r\n",
 			 210 + n);
 		peer__put(reader->fd, &call, text, strlen(text));
@@ -533,6 +543,7 @@ static void exchange(const struct bypass *way, bool server, struct reader *reade
 	}
 	snprintf(text, sizeof(text), "%s\r\nHost: bypass\r\n\r\n", want);
 	peer__put(reader->fd, &call, text, strlen(text));
+	hold(n);
 	snprintf(want, sizeof(want), "HTTP/1.1 %u OK", 210 + n);
 	if (!peer__read(reader, &call, line, sizeof(line)) || strcmp(line, want))
 		fail(way->name);
