@@ -56,6 +56,9 @@
 	X(conns_joined,          "of these, met after their first byte") \
 	X(conns_http1,           "of these, HTTP/1") \
 	X(conns_other,           "of these, none of ours") \
+	/* what the governor sheds */ \
+	X(shed_heads,            "heads of which no more than the first KiB was copied") \
+	X(shed_exchanges,        "requests on connections that were not looked at: in no other line") \
 	/* line "blind": Unix socket calls whose entry was seen and whose return was not */ \
 	X(unix_missed_sent,      "sending") \
 	X(unix_missed_received,  "receiving") \

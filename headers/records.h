@@ -35,9 +35,10 @@ enum {
 	SONDE_F_START = 1 << 2,	      /* DATA: payload[0] looks like the start of a message */
 	SONDE_F_TX = 1 << 3,	      /* DATA, END, SHUT: written by this end; else read */
 	SONDE_F_UNSURE = 1 << 4,      /* DATA: call_bytes was asked for; less may have been taken */
-	SONDE_F_HEAD_END = 1 << 5,   /* DATA: an end of head (empty line) lies inside the payload */
-	SONDE_F_FAULT = 1 << 6,	     /* DATA: bytes after `copied` could not be read */
-	SONDE_F_RESET = 1 << 7,	     /* GONE, SHUT: by reset or error, not by FIN */
+	SONDE_F_HEAD_END = 1 << 5, /* DATA: an end of head (empty line) lies inside the payload */
+	SONDE_F_FAULT = 1 << 6, /* DATA: what follows `copied` of the head is not told: unreadable,
+				   or shed */
+	SONDE_F_RESET = 1 << 7, /* GONE, SHUT: by reset or error, not by FIN */
 	SONDE_F_LAST_CHUNK = 1 << 8, /* END: the call ended in CRLF 0 CRLF CRLF, no watermark */
 	SONDE_F_BODY = 1 << 9,	     /* DATA: body bytes of a captured telemetry export */
 	SONDE_F_GAP_BEFORE =
@@ -172,7 +173,12 @@ struct sonde_slot {
 	__u64 watermark_tx, watermark_rx; /* user: emit END when this offset is reached; 0: none */
 	__u64 wish;			  /* user: SONDE_WISH_* */
 };
-enum { SONDE_WISH_IGNORE = 1 /* capture nothing more on this connection (upgrade, CONNECT) */ };
+enum {
+	SONDE_WISH_IGNORE = 1 << 0, /* capture nothing more on this connection (upgrade, CONNECT) */
+	/* capture nothing from the next request on, count requests; until the first one without it */
+	SONDE_WISH_SHED = 1 << 1,
+	SONDE_WISH_SENDS = 1 << 2, /* beside it: requests are what this end writes */
+};
 
 /*
  * One page of shared switches, in a BPF_F_MMAPABLE array of one element. The consumer publishes
@@ -182,7 +188,8 @@ struct sonde_switches {
 	__u32 consumer_sleeps; /* user: 1 before epoll_wait, 0 after */
 	__u32 wake_bytes;      /* user: wake when this many bytes wait, 0: on the first record */
 	__u32 generation; /* user: another number: a new consumer, that knows no connection yet */
-	__u8 pad[52];
+	__u32 shed_heads; /* user: 1: of a call in which a head begins, copy the first KiB at most */
+	__u8 pad[48];
 };
 
 #endif

@@ -57,6 +57,7 @@ enum {
 	CONN_TX_DONE = 1 << 8,	  /* what was written is accounted for good */
 	CONN_EARLY = 1 << 10, /* the turn before this one belongs to a call that may still fire */
 	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */
+	CONN_SHED = 1 << 11,	  /* the governor sheds it: its requests are only counted */
 };
 
 /* Values of conn.last: which direction the last byte went. */

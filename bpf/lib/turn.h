@@ -207,6 +207,19 @@ static __noinline int head_piece_done(struct hit *hit)
 	return 1;
 }
 
+/* Of a long call in which a head begins, the first record alone, where the governor says so. */
+static __always_inline bool head_is_shed(struct hit *hit)
+{
+	struct sonde_switches *sw;
+	__u32 zero = 0;
+
+	if (hit->w->bytes <= SONDE_CLASS_3_BYTES || hit->dir->head ||
+	    (hit->dir->flags & DIR_EXPORTS))
+		return false;
+	sw = bpf_map_lookup_elem(&switches, &zero);
+	return sw && *(volatile __u32 *)&sw->shed_heads;
+}
+
 /* Captures the call's bytes until the open head ends, or a bound is reached. */
 static __noinline int head_capture(struct hit *hit)
 {
@@ -215,6 +228,8 @@ static __noinline int head_capture(struct hit *hit)
 	struct piece *p = &w->p;
 
 	p->at = p->whole = 0;
+	if (head_is_shed(hit))
+		w->flags |= SONDE_F_FAULT;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < PIECES_MAX; i++) {
 		__u32 left = w->bytes - p->at, budget = SONDE_HEAD_MAX_BYTES - dir->head;
@@ -230,7 +245,13 @@ static __noinline int head_capture(struct hit *hit)
 		data_head(hit, i == 0);
 		if (!head_piece_done(hit))
 			break;
+		if (w->flags & SONDE_F_FAULT) {
+			head_closed(dir);
+			count(hit->k, shed_heads, 1);
+			break;
+		}
 	}
+	w->flags &= ~SONDE_F_FAULT;
 	return 0;
 }
 
@@ -395,11 +416,34 @@ static __noinline int slot_advance(struct hit *hit)
 	return 0;
 }
 
-static __always_inline bool is_ignored(const struct conn *conn)
+static __always_inline __u64 wish_of(const struct conn *conn)
 {
 	struct sonde_slot *slot = slot_of(conn);
 
-	return slot && (*(volatile __u64 *)&slot->wish & SONDE_WISH_IGNORE);
+	return slot ? *(volatile __u64 *)&slot->wish : 0;
+}
+
+/*
+ * What the governor sheds of a connection begins and ends where a request does, so that no exchange
+ * is seen by half. Once a turn.
+ */
+static __always_inline void shed_advance(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+	__u64 wish = wish_of(conn);
+
+	if ((!wish && !(conn->flags & CONN_SHED)) || hit->tx != !!(wish & SONDE_WISH_SENDS))
+		return;
+	conn->flags &= ~CONN_SHED;
+	if (!(wish & SONDE_WISH_SHED))
+		return;
+	conn->flags |= CONN_SHED;
+	count(hit->k, shed_exchanges, 1);
+}
+
+static __always_inline bool is_ignored(const struct conn *conn)
+{
+	return conn->flags & CONN_SHED || wish_of(conn) & SONDE_WISH_IGNORE;
 }
 
 /* Whether the call's bytes may matter at all: most calls of connections that are not ours end here. */
@@ -435,6 +479,8 @@ static __always_inline void turn_advance(struct hit *hit)
 		hit->w->turn = conn->turn - 1;
 		hit->w->unseen = 0;
 		conn->flags &= ~CONN_EARLY;
+		if (hit->w->begins)
+			shed_advance(hit);
 		return;
 	}
 	hit->w->begins = conn->last != side || (other->flags & DIR_UNSEEN);
@@ -451,6 +497,8 @@ static __always_inline void turn_advance(struct hit *hit)
 #endif
 	}
 	hit->w->turn = conn->turn;
+	if (hit->w->begins)
+		shed_advance(hit);
 	if (dir->flags & DIR_GAP)
 		hit->w->flags |= SONDE_F_GAP_BEFORE;
 	if (conn->rx.flags & DIR_UNSEEN)

@@ -121,6 +121,67 @@ static void a_full_tracestate_stays_as_it_was(void **state)
 	assert_memory_equal(s.tracestate, p.tracestate, sizeof(p.tracestate));
 }
 
+static struct sampled decide_shed(enum sampler_kind kind, double ratio, uint32_t halvings,
+				  uint64_t low, const struct propagated *parent)
+{
+	struct engine_config config = { .sampler = kind,
+					.sampler_ratio = ratio,
+					.shed = { .halvings = halvings } };
+	struct sampled s;
+	uint8_t id[16] = { 1 };
+
+	ids__put64(id + 8, low);
+	sampler__decide(&config, id, parent, &s);
+	return s;
+}
+
+/* The governor's threshold comes on top of the sampler's, and the higher one is told. */
+static void shed(void **state)
+{
+	struct propagated plain = parent_of(W3C_SAMPLED, "a=1"),
+			  told = parent_of(W3C_SAMPLED, "ot=th:8,a=1"),
+			  high = parent_of(W3C_SAMPLED, "ot=th:fc,a=1"), off = parent_of(0, "a=1");
+	struct sampled s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, 0xc0000000000000, NULL);
+
+	assert_true(s.sampled && !s.shed);
+	check_state(&s, "ot=th:c");
+	s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, 0xbfffffffffffff, NULL);
+	assert_true(!s.sampled && s.shed);
+	assert_int_equal(s.tracestate_len, 0);
+	/* The sampler's own is higher. */
+	s = decide_shed(SAMPLER_RATIO, 1.0 / 16, 2, 0xf0000000000000, NULL);
+	assert_true(s.sampled && !s.shed);
+	check_state(&s, "ot=th:f");
+	/* What the sampler does not want is not shed. */
+	s = decide_shed(SAMPLER_RATIO, 1.0 / 16, 2, 0, NULL);
+	assert_true(!s.sampled && !s.shed);
+	s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, UINT64_MAX, &off);
+	assert_true(!s.sampled && !s.shed);
+	/* By which threshold the caller sampled is not known: none is made up. */
+	s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, UINT64_MAX, &plain);
+	assert_true(s.sampled && !s.shed);
+	check_state(&s, "a=1");
+	s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, 0, &plain);
+	assert_true(!s.sampled && s.shed);
+	check_state(&s, "a=1");
+	s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, UINT64_MAX, &told);
+	assert_true(s.sampled);
+	check_state(&s, "ot=th:c,a=1");
+	s = decide_shed(SAMPLER_PARENT_ALWAYS_ON, 1, 2, UINT64_MAX, &high);
+	assert_true(s.sampled);
+	check_state(&s, "ot=th:fc,a=1");
+	/* A trace that stays at one step stays at every lower one. */
+	for (uint64_t id = 1; id < 2000; id++)
+		for (uint32_t halvings = 1; halvings <= 6; halvings++) {
+			uint64_t low = id * 0x9e3779b97f4a7c15ull;
+
+			if (decide_shed(SAMPLER_ALWAYS_ON, 1, halvings, low, NULL).sampled)
+				assert_true(
+					decide_shed(SAMPLER_ALWAYS_ON, 1, halvings - 1, low, NULL)
+						.sampled);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +189,7 @@ int main(void)
 		cmocka_unit_test(thresholds),
 		cmocka_unit_test(randomness_may_be_said),
 		cmocka_unit_test(a_full_tracestate_stays_as_it_was),
+		cmocka_unit_test(shed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,7 @@ struct sim_conn {
 	char first[2][16];
 	uint8_t first_len[2];
 	uint64_t wish;
+	bool shed; /* as the kernel side has latched it at the last request */
 	uint32_t tgid, tid;
 	struct sonde_evidence evidence;
 	bool adrift; /* bytes passed that no hook saw */
@@ -59,6 +60,7 @@ struct sim {
 	uint32_t n_conns;
 	uint64_t turns_begun, starts_begun, begun_lost; /* as the kernel counts */
 	uint64_t records;
+	uint64_t shed_exchanges;
 	uint64_t want[64];
 	uint32_t n_want;
 	bool unsure, lose;		 /* calls say what is asked for; records are lost */
@@ -379,7 +381,11 @@ static void sim_call(struct sim_conn *c, int dir, const char *at, size_t len)
 	if (c->unseen[dir])
 		c->head[dir] = false;
 	c->unseen[0] = c->unseen[1] = false;
-	if (c->wish & SONDE_WISH_IGNORE) {
+	if (begins && dir == (c->wish & SONDE_WISH_SENDS ? TX : RX)) {
+		c->shed = c->wish & SONDE_WISH_SHED;
+		sim->shed_exchanges += c->shed;
+	}
+	if (c->shed || c->wish & SONDE_WISH_IGNORE) {
 		copied = 0;
 	} else if (begins || !c->head[dir]) {
 		kind = sim_kind(at, len);

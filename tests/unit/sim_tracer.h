@@ -114,6 +114,10 @@ bool tracer__abandon(struct tracer *tracer, struct exchange *ex)
 	return sim_promise;
 }
 
+void tracer__shed(struct tracer *tracer, const struct shed *shed)
+{
+}
+
 void tracer__resend_definitions(struct tracer *tracer)
 {
 	sim_n_resent++;

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "core/governor.h"
+
 /* clang-format off */
 /* Written by trace. */
 #define ACCOUNT_TRACE(X) \
@@ -35,6 +37,8 @@
 	X(frames_waiting,        "span frames that ship has not taken yet (a gauge)") \
 	X(frames_restart,        "span frames lost with the trace role") \
 	X(spans_unsampled,       "spans of which only the header was sent") \
+	X(shed_attributes,       "spans that the governor left with what is required") \
+	X(shed_sampling,         "spans, of those unsampled, whose trace would have been sampled without the governor") \
 	X(conns_open,            "connections known now (a gauge)") \
 	X(conns_decoded,         "connections that were decoded") \
 	X(conns_other,           "connections that were not") \
@@ -87,9 +91,18 @@ struct account_sink {
  */
 uint64_t account__in_hand(const struct account_trace *trace);
 
+/* Written by probe; trace reads what it is to shed. */
+struct account_governor {
+	uint64_t step;			/* now: governor__shed() */
+	uint64_t highest;		/* step so far */
+	uint64_t times;			/* that it began to shed */
+	uint64_t level_ns[SHED_LEVELS]; /* time spent at each level but the first, which has none */
+};
+
 struct account {
 	struct account_trace trace;
 	struct account_sink sinks[ACCOUNT_SINKS_MAX];
+	struct account_governor governor;
 };
 
 #endif

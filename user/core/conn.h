@@ -65,7 +65,10 @@ struct conn {
 	struct exchange *first, *last; /* open exchanges, in the order of their requests */
 	uint32_t open;		       /* how many there are */
 	uint32_t turn, index;	       /* of the latest exchange */
-	struct sonde_rec_data *early;  /* a copy, with its payload; NULL: none, see conn_record.c */
+	uint64_t shed_from_ns;	       /* since when shed_ended counts */
+	uint16_t shed_ended;	       /* exchanges */
+	bool shed, shed_sends; /* the kernel counts its requests and shows none; of a client */
+	struct sonde_rec_data *early; /* a copy, with its payload; NULL: none, see conn_record.c */
 	struct http1 http1;
 };
 
@@ -87,6 +90,7 @@ struct core {
 	struct conn_exchange *open; /* all open exchanges */
 	uint64_t now_ns;	    /* as of the last MSG_CLOCK */
 	uint64_t last_ns;	    /* of the latest record */
+	uint32_t shed_share;	    /* of busy connections, in 1/256: see conn_shed.c */
 };
 
 /* -ENOMEM. */
@@ -136,6 +140,13 @@ void conn__drop(struct conn *conn, struct exchange *ex, uint64_t *reason);
 /* The kernel is asked for an END record at this offset (0: no longer). Nothing without a slot. */
 void conn__watermark(struct conn *conn, enum direction dir, uint64_t offset);
 void conn__want_slot(struct conn *conn);
+/* conn_shed.c: this share of busy connections is not looked at, in 1/256; the others are again. */
+void conn__shed(struct core *core, uint32_t share);
+/* An exchange has ended: is this one of those connections? */
+void conn__shed_busy(struct conn *conn, uint64_t ns);
+/* It is looked at again. */
+void conn__unshed(struct conn *conn);
+
 /* The kernel may stop looking at this connection. */
 void conn__ignore(struct conn *conn);
 /* Calls the protocol's timer function in so many ns; 0: not. */

@@ -149,6 +149,10 @@ void conn__end(struct conn *conn, struct exchange *ex, uint64_t end_ns)
 	/* Records of two processors may be out of order by a hair. */
 	ex->end_ns = end_ns > ex->start_ns ? end_ns : ex->start_ns;
 	unlink_open(conn, ex);
+	if (conn->core->shed_share && !conn->shed) {
+		conn->shed_sends = ex->side == SIDE_CLIENT;
+		conn__shed_busy(conn, ex->end_ns);
+	}
 	tracer__end(conn->core->tracer, ex);
 }
 
@@ -188,6 +192,7 @@ void conn__ignore(struct conn *conn)
 {
 	const struct engine_out *out = conn->core->out;
 
+	conn->shed = false; /* that ends some time, this does not */
 	if (conn->slot != ~0u && out->wish)
 		out->wish(out->arg, conn->slot, conn->id, SONDE_WISH_IGNORE);
 }

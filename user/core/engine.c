@@ -219,6 +219,14 @@ uint64_t engine__next_timer(const struct engine *engine)
 	return !conns || (tracer && tracer < conns) ? tracer : conns;
 }
 
+void engine__shed(struct engine *engine, unsigned int step)
+{
+	struct shed shed = governor__shed(step);
+
+	tracer__shed(engine->core.tracer, &shed);
+	conn__shed(&engine->core, shed.share);
+}
+
 void engine__resend_definitions(struct engine *engine)
 {
 	tracer__resend_definitions(engine->core.tracer);

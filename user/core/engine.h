@@ -32,6 +32,7 @@ struct engine_config {
 	double sampler_ratio; /* 0..1 */
 	bool headers;	      /* --headers: http.request.header.* and http.response.header.* */
 	bool query_values;    /* keep values in url.query; default false: REDACTED */
+	struct shed shed;     /* what the governor sheds: engine__shed() sets it */
 	/* bounds: 0 takes the default */
 	uint32_t conns_max, exchanges_max, processes_max, held_max;
 	size_t held_bytes_max;
@@ -76,6 +77,12 @@ int engine__feed(struct engine *engine, enum message_type type, const void *byte
  * needs them. Not a message: it changes no span and is not recorded.
  */
 void engine__resend_definitions(struct engine *engine);
+
+/*
+ * From now on this is shed: a step of governor.h, 0 is nothing. Not a message either: runs that are
+ * recorded have no governor.
+ */
+void engine__shed(struct engine *engine, unsigned int step);
 
 /* When the next timer wants a MSG_CLOCK (CLOCK_BOOTTIME ns), 0: none is waiting. */
 uint64_t engine__next_timer(const struct engine *engine);

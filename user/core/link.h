@@ -57,6 +57,7 @@ struct trace {
 	uint8_t id[16];
 	uint8_t flags; /* W3C */
 	bool sampled;
+	bool shed; /* it would be sampled, were it not for the governor */
 	uint32_t refs;
 	struct trace *next; /* of those that are not in use */
 	uint16_t tracestate_len;

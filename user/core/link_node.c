@@ -117,6 +117,7 @@ struct trace *trace__new(struct links *links, const struct propagated *header,
 		return NULL;
 	memcpy(trace->id, id, sizeof(id));
 	trace->sampled = sampled.sampled;
+	trace->shed = sampled.shed;
 	trace->flags = (uint8_t)((header ? header->flags & W3C_RANDOM : W3C_RANDOM) |
 				 (sampled.sampled ? W3C_SAMPLED : 0));
 	trace->refs = 1;

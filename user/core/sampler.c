@@ -128,6 +128,40 @@ static void put_threshold(struct sampled *ret, struct view state, struct view ot
 	ret->tracestate_len = (uint16_t)len;
 }
 
+/* What the trace that is propagated was sampled by, in 56 bits; false: it does not say. */
+static bool read_threshold(struct view ot, uint64_t *ret)
+{
+	struct view th = ot_field(ot, "th");
+	uint64_t t;
+
+	if (!th.len || th.len > RANDOM_DIGITS || !hex56(th, &t))
+		return false;
+	*ret = t << 4 * (RANDOM_DIGITS - th.len);
+	return true;
+}
+
+static void keep_state(struct sampled *ret, struct view state)
+{
+	if (state.len)
+		memcpy(ret->tracestate, state.at, state.len);
+	ret->tracestate_len = (uint16_t)state.len;
+}
+
+/* Sampled by the threshold `before` where that is known. */
+static void shed(struct sampled *ret, uint32_t halvings, uint64_t random, struct view state,
+		 struct view ot, bool known, uint64_t before)
+{
+	uint64_t t = MAX_THRESHOLD - (MAX_THRESHOLD >> halvings);
+
+	if (random < t) {
+		ret->sampled = false;
+		ret->shed = true;
+		keep_state(ret, state);
+	} else if (known && before < t) {
+		put_threshold(ret, state, ot, t);
+	}
+}
+
 void sampler__decide(const struct engine_config *config, const uint8_t trace_id[16],
 		     const struct propagated *parent, struct sampled *ret)
 {
@@ -135,15 +169,16 @@ void sampler__decide(const struct engine_config *config, const uint8_t trace_id[
 			      parent ? parent->tracestate_len : 0 };
 	struct view ot = propagate__member(state, VIEW("ot"));
 	enum sampler_kind kind = config->sampler;
-	uint64_t t;
+	uint64_t t = 0;
+	bool known = true;
 
-	if (state.len)
-		memcpy(ret->tracestate, state.at, state.len);
-	ret->tracestate_len = (uint16_t)state.len;
+	keep_state(ret, state);
+	ret->shed = false;
 	if (parent && (kind == SAMPLER_PARENT_ALWAYS_ON || kind == SAMPLER_PARENT_ALWAYS_OFF ||
 		       kind == SAMPLER_PARENT_RATIO)) {
 		ret->sampled = parent->flags & W3C_SAMPLED;
-		return;
+		known = read_threshold(ot, &t);
+		goto out;
 	}
 	switch (kind) {
 	case SAMPLER_ALWAYS_OFF:
@@ -160,4 +195,7 @@ void sampler__decide(const struct engine_config *config, const uint8_t trace_id[
 	default:
 		ret->sampled = true;
 	}
+out:
+	if (ret->sampled && config->shed.halvings)
+		shed(ret, config->shed.halvings, randomness(trace_id, ot), state, ot, known, t);
 }

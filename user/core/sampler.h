@@ -14,11 +14,17 @@
 
 struct sampled {
 	bool sampled;
+	bool shed; /* the sampler would have it, the governor does not */
 	uint16_t tracestate_len;
 	char tracestate[TRACESTATE_MAX_BYTES]; /* as the trace's spans carry it */
 };
 
 /*
+ * Where the governor sheds (config->shed.halvings), of the traces that the sampler would have only
+ * those stay whose randomness lies above that threshold as well: every process of every agent at the
+ * same step keeps the same traces, one at a lower step keeps these and more. ot=th becomes the higher
+ * of both thresholds; where the caller has sampled and does not say by which, none is made up.
+ *
  * parent: what the propagation header said, NULL for a trace that begins here. Never fails: where
  * ot=th does not fit into the tracestate, the tracestate stays as it was.
  */

@@ -111,6 +111,11 @@ static inline void span__set_encoded(struct span *span, struct view bytes)
 
 /* name and value are copied into scratch. */
 void span__set_custom(struct span *span, struct view prefix, struct view name, struct view value);
+/*
+ * Takes out, and counts as dropped, what neither the semantic conventions require nor anybody needs
+ * who must know that the span is not whole.
+ */
+void span__keep_required(struct span *span);
 /* n bytes of scratch, or NULL when it is used up (the caller then leaves the attribute out). */
 char *span__scratch(struct span *span, size_t n);
 

@@ -230,6 +230,11 @@ void tracer__clock(struct tracer *tracer, const struct message_clock *clock)
 	tracer__run(tracer);
 }
 
+void tracer__shed(struct tracer *tracer, const struct shed *shed)
+{
+	tracer->config.shed = *shed;
+}
+
 void tracer__resend_definitions(struct tracer *tracer)
 {
 	tracer->processes.generation++;

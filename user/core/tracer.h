@@ -37,6 +37,8 @@ void tracer__process(struct tracer *tracer, const struct message_process *proces
 /* The process ended, or replaced its program: its open requests were closed before this call. */
 void tracer__process_gone(struct tracer *tracer, struct process_key key);
 void tracer__clock(struct tracer *tracer, const struct message_clock *clock);
+/* See engine__shed(). */
+void tracer__shed(struct tracer *tracer, const struct shed *shed);
 /* See engine__resend_definitions(). */
 void tracer__resend_definitions(struct tracer *tracer);
 /* Everything that waits goes out now. */

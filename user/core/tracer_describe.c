@@ -89,6 +89,7 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 		.query_values = tracer->config.query_values,
 		.known_methods = tracer->config.known_methods,
 	};
+	const bool required_only = tracer->config.shed.level >= SHED_ATTRIBUTES;
 	struct span *span = &tracer->span;
 	uint64_t start_ns, duration_ns = node->end_ns - node->start_ns;
 
@@ -97,10 +98,16 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 	span->status = 0;
 	span->n_attributes = span->dropped_attributes = 0;
 	span->scratch_used = 0;
-	span->said = &tracer->said;
+	/* What was said before holds more than is required. */
+	span->said = required_only ? NULL : &tracer->said;
 	ex->proto->describe(ex, &options, span);
 	describe_flags(ex, span);
-	describe_peer(ex, span);
+	if (required_only) {
+		span__keep_required(span);
+		tracer->account->shed_attributes++;
+	} else {
+		describe_peer(ex, span);
+	}
 
 	start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
 	/* The encoder asks for more room than it needs: the node keeps no more than there is. */

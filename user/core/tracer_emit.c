@@ -228,6 +228,7 @@ int tracer__emit(struct tracer *tracer, struct node *node, struct trace *trace, 
 	tracer->account->ex_spans++;
 	if (!trace->sampled)
 		tracer->account->spans_unsampled++;
+	tracer->account->shed_sampling += trace->shed;
 	if (!taken)
 		tracer->account->frames_refused++;
 	return 0;

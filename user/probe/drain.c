@@ -146,6 +146,7 @@ void drain__run(struct drain *d)
 
 	__atomic_store_n(&d->kernel_switches->consumer_sleeps, 0, __ATOMIC_SEQ_CST);
 	d->kernel_switches->generation = d->reader_switches->generation;
+	d->kernel_switches->shed_heads = d->reader_switches->shed_heads;
 	while (ring__take(&d->from, d->record, sizeof(d->record), &len)) {
 		any = true;
 		ring__pass(&d->from);

@@ -54,6 +54,7 @@ struct trace {
 	struct buf record;  /* messages not yet written to FD_RECORD */
 	struct slot_want wants[SLOT_WANTS_MAX];
 	unsigned int n_wants;
+	unsigned int shed_step; /* what of account.governor.step is in force */
 	bool recording, record_failed, finish;
 	uint64_t now_ns; /* when the clock was read last: once a batch of records, once a waking */
 	uint64_t last_record_ns, said_traffic_ns, control_ns;
@@ -356,12 +357,27 @@ static void say_traffic(struct trace *trace)
 	control__send(FD_CONTROL, CONTROL_TRAFFIC, NULL, 0);
 }
 
+/* probe's governor says in shared memory what to shed: a new trace role knows it at once. */
+static void follow_governor(struct trace *trace)
+{
+	unsigned int step =
+		(unsigned int)__atomic_load_n(&trace->account->governor.step, __ATOMIC_RELAXED);
+
+	if (step == trace->shed_step)
+		return;
+	trace->shed_step = step;
+	trace->switches->shed_heads = governor__shed(step).level >= SHED_HEADS;
+	engine__shed(trace->engine, step);
+}
+
 static void run_ring(struct trace *trace)
 {
 	trace->now_ns = clock__boot_ns();
 	while (!trace->finish) {
-		unsigned int n = feed_records(trace);
+		unsigned int n;
 
+		follow_governor(trace);
+		n = feed_records(trace);
 		if (n)
 			say_traffic(trace);
 		/* Where there is time to sleep, epoll tells of it. */
@@ -460,6 +476,17 @@ static int watch(struct trace *trace, int fd)
 	return epoll_ctl(trace->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+/* What the trace role before us had shed, nobody would look at again. */
+static void forget_wishes(struct trace *trace)
+{
+	for (uint32_t i = 0; i < trace->settings.slots; i++)
+		if (trace->slots[i].wish & SONDE_WISH_SHED)
+			__atomic_store_n(&trace->slots[i].wish,
+					 trace->slots[i].wish & ~(uint64_t)SONDE_WISH_SHED,
+					 __ATOMIC_RELEASE);
+	trace->switches->shed_heads = 0;
+}
+
 /* Everything that must be mapped or opened, before the sandbox closes. */
 static int prepare(struct trace *trace)
 {
@@ -493,7 +520,8 @@ static int prepare(struct trace *trace)
 	if (at == MAP_FAILED)
 		return -errno;
 	trace->switches = at;
-	trace->switches->generation++;
+	if (trace->switches->generation++)
+		forget_wishes(trace);
 	trace->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (trace->epoll < 0)
 		return -errno;
