@@ -35,6 +35,12 @@ static const char help[] =
 	"account\n"
 	"  --lock FILE      the lock of the one agent (default " LOCK_FILE ")\n"
 	"  --config FILE    OpenTelemetry configuration file\n"
+	"  --cpu-budget PERCENT   of this machine's processors together that sonde may take, its "
+	"part of\n"
+	"                   the kernel included (default 3; 100: no limit). Above it, it sheds: "
+	"first\n"
+	"                   attributes, then traces (sampling), long heads, busy connections\n"
+	"  --memory-budget SIZE   of all its processes and maps (default 64m); sheds likewise\n"
 	"Scope, -o, --otlp, --ledger, --tier, --ring-size, --duration as in `sonde trace --help`.\n"
 	"SIGTERM: hooks off, what is in flight sent (5 s at most), account printed, exit 0.\n";
 

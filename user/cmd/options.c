@@ -33,6 +33,8 @@ enum {
 	OPT_JSON,
 	OPT_REPLACE,
 	OPT_LOCK,
+	OPT_CPU_BUDGET,
+	OPT_MEMORY_BUDGET,
 };
 
 struct option_rule {
@@ -66,6 +68,8 @@ static const struct option_rule rules[] = {
 	{ "config", OPT_CONFIG, true, TAKES_OUTPUT },
 	{ "replace", OPT_REPLACE, false, TAKES_AGENT },
 	{ "lock", OPT_LOCK, true, TAKES_AGENT },
+	{ "cpu-budget", OPT_CPU_BUDGET, true, TAKES_AGENT },
+	{ "memory-budget", OPT_MEMORY_BUDGET, true, TAKES_AGENT },
 	{ "verbose", 'v', false, ~0u },
 	{ "quiet", 'q', false, ~0u },
 	{ "help", 'h', false, ~0u },
@@ -242,6 +246,33 @@ static int set_ring(struct run_options *o, const char *value)
 	return 0;
 }
 
+static int set_cpu_budget(struct run_options *o, const char *value)
+{
+	char *end;
+	double percent = strtod(value, &end);
+
+	if (*end == '%')
+		end++;
+	if (end == value || *end || !(percent >= 0.01 && percent <= 100))
+		return bad(o,
+			   "--cpu-budget: '%s' is not a share of this machine; write a percentage "
+			   "from "
+			   "0.01 to 100, such as 3 or 0.5; 100 is no limit",
+			   value);
+	o->cpu_budget_percent = percent;
+	return 0;
+}
+
+static int set_memory_budget(struct run_options *o, const char *value)
+{
+	if (!parse_number(value, 1u << 20, 1ull << 40, true, &o->memory_budget_bytes))
+		return bad(o,
+			   "--memory-budget: '%s' is not a size from 1m to 1024g; write 64m or "
+			   "67108864",
+			   value);
+	return 0;
+}
+
 static int set_option(struct run_options *o, int code, const char *value)
 {
 	switch (code) {
@@ -290,6 +321,10 @@ static int set_option(struct run_options *o, int code, const char *value)
 	case OPT_LOCK:
 		o->lock = value;
 		return 0;
+	case OPT_CPU_BUDGET:
+		return set_cpu_budget(o, value);
+	case OPT_MEMORY_BUDGET:
+		return set_memory_budget(o, value);
 	case OPT_DURATION:
 		return set_duration(o, value);
 	case OPT_TIER:
@@ -333,7 +368,9 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 	char shorts[2 * RULES + 3];
 	int code, status;
 
-	*ret = (struct run_options){ .command_name = argv[0] };
+	*ret = (struct run_options){ .command_name = argv[0],
+				     .cpu_budget_percent = CPU_BUDGET_PERCENT,
+				     .memory_budget_bytes = MEMORY_BUDGET_BYTES };
 	make_tables(takes, longs, shorts);
 	optind = 1;
 	opterr = 0;

@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 #define OPTION_LIST_MAX 64
+#define CPU_BUDGET_PERCENT 3
+#define MEMORY_BUDGET_BYTES (64ull << 20)
 
 /* Which processes: a union. Strings are borrowed from argv. */
 struct scope_options {
@@ -42,6 +44,8 @@ struct run_options {
 	const char *config;
 	const char *lock; /* agent: --lock */
 	bool replace;
+	double cpu_budget_percent;    /* agent: of all processors together */
+	uint64_t memory_budget_bytes; /* agent: of all roles and maps */
 	int verbose;
 	bool quiet;
 	bool help;

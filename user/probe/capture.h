@@ -103,6 +103,12 @@ unsigned int capture__misses(const struct capture *capture, struct capture_miss 
  */
 int capture__check_misses(struct capture *capture, struct err *err);
 
+/*
+ * How long the programs have run while the kernel's statistics were on, and how often; 0 where they
+ * never were.
+ */
+void capture__run_time(const struct capture *capture, uint64_t *ret_ns, uint64_t *ret_runs);
+
 /* Memory that the kernel holds for the maps, in bytes: key and value sizes times entries. */
 uint64_t capture__map_bytes(const struct capture *capture);
 

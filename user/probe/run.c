@@ -105,6 +105,15 @@ static void want_process(struct run *run, const struct control_want *want)
 	run__watch_inspect(run);
 }
 
+static void on_traffic(struct run *run)
+{
+	uint64_t now = clock__boot_ns();
+
+	if (!run->next_check_ns)
+		run->next_check_ns = now + CHECK_NS;
+	govern__traffic(&run->govern, now);
+}
+
 static void on_trace(struct run *run)
 {
 	struct control_want want;
@@ -116,8 +125,8 @@ static void on_trace(struct run *run)
 				     sizeof(want));
 		if (n == sizeof(want) && type == CONTROL_WANT_PROCESS && run->capture)
 			want_process(run, &want);
-		else if (n == 0 && type == CONTROL_TRAFFIC && !run->next_check_ns)
-			run->next_check_ns = clock__boot_ns() + CHECK_NS;
+		else if (n == 0 && type == CONTROL_TRAFFIC)
+			on_traffic(run);
 	}
 	unwatch_closed(run, AT_TRACE, n);
 }
@@ -277,6 +286,7 @@ static uint64_t tick(struct run *run)
 		run__disown_roles(run);
 	}
 	soonest(&next, run->end_ns);
+	soonest(&next, govern__tick(&run->govern, now));
 	soonest(&next, identify__deadline(&run->identify));
 	soonest(&next, run->next_check_ns);
 	return next;
@@ -316,6 +326,7 @@ int run__plan(struct run_plan *plan)
 		loop(&run);
 		status = run__finish(&run);
 	}
+	govern__end(&run.govern);
 	supervisor__free(&run.supervisor);
 	identify__free(&run.identify);
 	child__free(&run.child);

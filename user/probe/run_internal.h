@@ -6,6 +6,7 @@
 #include "probe/capture.h"
 #include "probe/child.h"
 #include "probe/drain.h"
+#include "probe/govern.h"
 #include "probe/identify.h"
 #include "probe/run.h"
 #include "probe/signals.h"
@@ -21,6 +22,7 @@ struct run {
 	struct capture *capture; /* NULL: a replay */
 	struct supervisor supervisor;
 	struct identify identify;
+	struct govern govern;
 	struct child child;
 	struct drain *drain; /* NULL: trace has the kernel's ring itself */
 	struct signals_before before;

@@ -169,6 +169,9 @@ static int start_all(struct run *run, struct err *err)
 	if (ret || !run->capture)
 		return ret;
 	ret = start_inspect(run, err);
+	if (!ret && run->plan->agent)
+		govern__begin(&run->govern, run->capture, &run->supervisor, &run->identify,
+			      run->options->cpu_budget_percent, run->options->memory_budget_bytes);
 	if (!ret) {
 		ret = sandbox__limit_probe();
 		if (ret)

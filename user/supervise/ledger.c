@@ -153,6 +153,30 @@ static void add_sink(json_t *sinks, const struct account_sink *s)
 	set(line, "residual", s->spans - s->unsampled - s->acked - s->queued - rejected - dropped);
 }
 
+/*
+ * What the governor has shed: how often it began to, how far it went, for how long at which level, and how
+ * much. The lines of records, bytes and exchanges balance without it.
+ */
+static void add_shed(json_t *root, const struct ledger *ledger, const struct named *kernel,
+		     unsigned int n_kernel, const struct named *trace, unsigned int n_trace)
+{
+	const struct account_governor *g = &ledger->account.governor;
+	json_t *line = add_object(root, "shed"), *seconds;
+
+	json_object_set_new(line, "level",
+			    json_string(governor__level_name(
+				    governor__shed((unsigned int)g->step).level)));
+	set(line, "step", g->step);
+	set(line, "highest", g->highest);
+	set(line, "times", g->times);
+	seconds = add_object(line, "seconds");
+	for (int level = SHED_ATTRIBUTES; level < SHED_LEVELS; level++)
+		json_object_set_new(seconds, governor__level_name((enum shed_level)level),
+				    json_real((double)g->level_ns[level] / 1e9));
+	reasons(line, trace, n_trace, "shed_", true);
+	reasons(line, kernel, n_kernel, "shed_", true);
+}
+
 static void add_links(json_t *root, const struct named *all, unsigned int n)
 {
 	reasons(add_object(root, "links"), all, n, "links_", true);
@@ -184,6 +208,7 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 					    json_integer((json_int_t)ledger->blind[i].value) :
 					    json_string("unknown"));
 	add_links(root, trace, n_trace);
+	add_shed(root, ledger, kernel, n_kernel, trace, n_trace);
 	connections = add_object(root, "connections");
 	set(connections, "seen", ledger->kernel.conns_seen);
 	set(connections, "joined", ledger->kernel.conns_joined);
@@ -228,6 +253,24 @@ static void add_reasons(struct buf *out, const struct named *all, unsigned int n
 		buf__add_str(out, ")");
 }
 
+static void shed_line(const struct ledger *ledger, struct buf *out)
+{
+	const struct account_governor *g = &ledger->account.governor;
+	uint64_t ns = 0;
+
+	if (!g->times)
+		return;
+	for (int level = 0; level < SHED_LEVELS; level++)
+		ns += g->level_ns[level];
+	buf__printf(out,
+		    "sonde: shed to keep to its budget, for %.1f s: %" PRIu64
+		    " spans without some attributes, %" PRIu64 " sampled out, %" PRIu64
+		    " heads cut, %" PRIu64 " requests not looked at\n",
+		    (double)ns / 1e9, ledger->account.trace.shed_attributes,
+		    ledger->account.trace.shed_sampling, (uint64_t)ledger->kernel.shed_heads,
+		    (uint64_t)ledger->kernel.shed_exchanges);
+}
+
 void ledger__line(const struct ledger *ledger, struct buf *out)
 {
 	struct named kernel[COUNTERS_MAX], trace[COUNTERS_MAX];
@@ -257,6 +300,7 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 	if (ledger->tier[0])
 		buf__printf(out, "; tier %s", ledger->tier);
 	buf__add_str(out, "\n");
+	shed_line(ledger, out);
 	if (ledger->kernel.conns_other)
 		buf__printf(
 			out,
