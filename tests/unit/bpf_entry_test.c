@@ -467,6 +467,99 @@ static void test_sockmap_redirects(void **state)
 	assert_int_equal(k->bytes_sequence, k->bytes_captured + k->bytes_counted);
 }
 
+static void one_exchange(void)
+{
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	send_all(RESPONSE);
+}
+
+static unsigned int data_records(void)
+{
+	unsigned int n = 0;
+
+	while (record(SONDE_REC_DATA, n))
+		n++;
+	return n;
+}
+
+/* The governor's wish counts from a request on and to a request: no exchange is seen by half. */
+static void test_connection_is_shed(void **state)
+{
+	struct sonde_slot *slot = NULL;
+
+	(void)state;
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	for (__u32 i = 0; i < 4 && (!slot || !slot->conn); i++)
+		slot = bpf_map_lookup_elem(&slots, &i);
+	assert_non_null(slot);
+	slot->wish = SONDE_WISH_SHED;
+	send_all(RESPONSE);
+	assert_int_equal(data_records(), 2);
+	one_exchange();
+	one_exchange();
+	assert_int_equal(data_records(), 2);
+	assert_int_equal(counters()->shed_exchanges, 2);
+	assert_int_equal(counters()->turns_begun, 1);
+	arrive(strlen(REQUEST));
+	recv_enters(REQUEST);
+	recv_copies(strlen(REQUEST), true);
+	slot->wish = 0;
+	send_all(RESPONSE);
+	assert_int_equal(data_records(), 2);
+	one_exchange();
+	assert_int_equal(data_records(), 4);
+	assert_int_equal(counters()->shed_exchanges, 3);
+	assert_int_equal(counters()->turns_begun, 2);
+	/* All of it was seen and counted; what was written last is settled by the next call. */
+	assert_int_equal(counters()->gap_missed, 0);
+	assert_int_equal(counters()->bytes_sequence,
+			 counters()->bytes_captured + counters()->bytes_counted);
+}
+
+static void read_long_head(const char *head, uint32_t n)
+{
+	arrive(n);
+	recv_enters(head);
+	recv_copies(n, true);
+}
+
+/* Of a long head its first KiB, and that more of it is not to be waited for. */
+static void test_head_is_shed(void **state)
+{
+	static char head[3000] = "GET /a HTTP/1.1\r\nX: ";
+	struct sonde_switches *sw;
+	const struct sonde_rec_data *data;
+	__u32 zero = 0;
+
+	(void)state;
+	memset(head + strlen(head), 'x', sizeof(head) - strlen(head) - 4);
+	memcpy(head + sizeof(head) - 4, "\r\n\r\n", 4);
+	sw = bpf_map_lookup_elem(&switches, &zero);
+	sw->shed_heads = 1;
+	read_long_head(head, sizeof(head));
+	data = (const void *)record(SONDE_REC_DATA, 0);
+	assert_non_null(data);
+	assert_null(record(SONDE_REC_DATA, 1));
+	assert_int_equal(data->copied, SONDE_CLASS_3_BYTES);
+	assert_int_equal(data->call_bytes, sizeof(head));
+	assert_true(data->h.flags & SONDE_F_FAULT);
+	assert_int_equal(counters()->shed_heads, 1);
+	assert_int_equal(counters()->bytes_captured, SONDE_CLASS_3_BYTES);
+	send_all(RESPONSE);
+	data = (const void *)record(SONDE_REC_DATA, 1);
+	assert_false(data->h.flags & SONDE_F_FAULT);
+	/* Not any more: the next one is whole. */
+	sw->shed_heads = 0;
+	read_long_head(head, sizeof(head));
+	assert_int_equal(counters()->shed_heads, 1);
+	assert_int_equal(((const struct sonde_rec_data *)record(SONDE_REC_DATA, 3))->offset,
+			 sizeof(head) + SONDE_CLASS_3_BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +573,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_met_in_mid_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_numbers_without_the_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_connection_is_shed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_head_is_shed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_member, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_redirects, setup, teardown),
 	};

@@ -33,6 +33,25 @@ static void attributes_beyond_the_array_are_counted(void **state)
 	assert_int_equal(span.attributes[SPAN_ATTRIBUTES_MAX - 1].number, SPAN_ATTRIBUTES_MAX - 1);
 }
 
+/* What says which operation it was and how it ended stays; all else is counted. */
+static void required_attributes_stay(void **state)
+{
+	span__set_string(&span, ATTR_HTTP_REQUEST_METHOD, VIEW("GET"));
+	span__set_string(&span, ATTR_USER_AGENT_ORIGINAL, VIEW("curl"));
+	span__set_string(&span, ATTR_URL_PATH, VIEW("/"));
+	span__set_custom(&span, VIEW("a."), VIEW("b"), VIEW("c"));
+	span__set_string(&span, ATTR_URL_QUERY, VIEW("a=b"));
+	span__set_int(&span, ATTR_HTTP_RESPONSE_STATUS_CODE, 500);
+	span__set_string(&span, ATTR_ERROR_TYPE, VIEW("500"));
+	span__keep_required(&span);
+	assert_int_equal(span.n_attributes, 4);
+	assert_int_equal(span.dropped_attributes, 3);
+	assert_int_equal(span.attributes[0].key, ATTR_HTTP_REQUEST_METHOD);
+	assert_int_equal(span.attributes[1].key, ATTR_URL_PATH);
+	assert_int_equal(span.attributes[2].number, 500);
+	assert_int_equal(span.attributes[3].key, ATTR_ERROR_TYPE);
+}
+
 static void custom_attributes_are_copied(void **state)
 {
 	char name[] = "x-y", value[] = "v";
@@ -201,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(attributes_beyond_the_array_are_counted, setup),
+		cmocka_unit_test_setup(required_attributes_stay, setup),
 		cmocka_unit_test_setup(custom_attributes_are_copied, setup),
 		cmocka_unit_test_setup(scratch_ends, setup),
 		cmocka_unit_test_setup(addresses, setup),
