@@ -168,7 +168,9 @@ class Sonde:
         self.ledger = f"{nginx.dir}/ledger.json"
         self.sink = subprocess.Popen([args.sink], text=True, stdout=subprocess.PIPE)
         port = self.sink.stdout.readline().split()[1]
-        command = [args.sonde, "agent", "--lock", f"{nginx.dir}/lock", "-p", str(nginx.process.pid), "--tier", args.tier,
+        # What is measured is the work, not how the governor shirks it.
+        command = [args.sonde, "agent", "--cpu-budget", "100", "--memory-budget", "1g",
+                   "--lock", f"{nginx.dir}/lock", "-p", str(nginx.process.pid), "--tier", args.tier,
                    "--otlp", f"http://127.0.0.1:{port}", "--ledger", self.ledger]
         start = time.monotonic()
         self.process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)

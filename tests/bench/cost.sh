@@ -128,8 +128,8 @@ for tier in $TIERS; do
 	SINK=$!
 	wait_for sink.out listening $SINK
 	: >sonde.err
-	sonde agent --lock /tmp/sonde.lock --tier $tier -p $NGINX --otlp http://127.0.0.1:4318 \
-		--ledger ledger.json >/dev/null 2>sonde.err &
+	sonde agent --cpu-budget 100 --memory-budget 1g --lock /tmp/sonde.lock --tier $tier -p $NGINX \
+		--otlp http://127.0.0.1:4318 --ledger ledger.json >/dev/null 2>sonde.err &
 	SONDE=$!
 	wait_for sonde.err "hooks are attached" $SONDE
 	entries=

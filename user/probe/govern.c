@@ -20,7 +20,8 @@ void govern__begin(struct govern *g, const struct capture *capture,
 			      .supervisor = supervisor,
 			      .identify = identify };
 	governor__init(&g->governor);
-	usage__begin(&g->usage, capture);
+	/* The whole machine is no limit: nothing can be over it. */
+	usage__begin(&g->usage, capture, cpu_percent < 100);
 }
 
 void govern__end(struct govern *g)

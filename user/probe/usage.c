@@ -26,13 +26,13 @@ static uint64_t units(const struct capture *capture)
 	return sum.hits_send + sum.hits_recv + RECORD_UNITS * sum.records_attempted;
 }
 
-void usage__begin(struct usage *usage, const struct capture *capture)
+void usage__begin(struct usage *usage, const struct capture *capture, bool calibrate)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
 	*usage = (struct usage){
 		.capture = capture,
-		.statistics = bpf_enable_stats(BPF_STATS_RUN_TIME),
+		.statistics = calibrate ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1,
 		.tier = capture__tier(capture),
 		.ns_of_unit = UNIT_NS,
 		.processors = processors > 0 ? (unsigned int)processors : 1,
@@ -47,7 +47,7 @@ void usage__end(struct usage *usage)
 	usage->statistics = -1;
 }
 
-static void calibrate(struct usage *usage, uint64_t now_units)
+static void calibrate_now(struct usage *usage, uint64_t now_units)
 {
 	uint64_t ns, runs, done = now_units - usage->begun_units;
 	double own;
@@ -88,7 +88,7 @@ double usage__cpu(struct usage *usage, uint64_t now_ns, const pid_t pids[USAGE_R
 	uint64_t now_units = units(usage->capture), since = now_ns - usage->last_ns;
 	double ns;
 
-	calibrate(usage, now_units);
+	calibrate_now(usage, now_units);
 	ns = (double)(now_units - usage->last_units) * usage->ns_of_unit;
 	for (unsigned int i = 0; i < USAGE_ROLES; i++)
 		ns += (double)role_ns(usage, i, pids[i]);

@@ -10,6 +10,7 @@
 #ifndef SONDE_PROBE_USAGE_H
 #define SONDE_PROBE_USAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,8 +32,11 @@ struct usage {
 	unsigned int processors;
 };
 
-/* Before probe gives up its capabilities. capture is borrowed. */
-void usage__begin(struct usage *usage, const struct capture *capture);
+/*
+ * Before probe gives up its capabilities. capture is borrowed. calibrate: false where nobody minds
+ * what a hit costs.
+ */
+void usage__begin(struct usage *usage, const struct capture *capture, bool calibrate);
 void usage__end(struct usage *usage);
 
 /*

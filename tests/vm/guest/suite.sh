@@ -116,7 +116,7 @@ test_drain() { # TIER: probe drains the ring, as where its pages must not be han
 # Nothing scoped: the whole (small) machine. Only the agent does this, and only here.
 test_unscoped() { # TIER
 	rm -f agent.*
-	sonde agent --tier "$1" -o agent.out --ledger agent.ledger >agent.stdout 2>agent.err &
+	sonde agent --cpu-budget 100 --memory-budget 1g --tier "$1" -o agent.out --ledger agent.ledger >agent.stdout 2>agent.err &
 	agent=$!
 	tries=0
 	# Loading is slow under emulation; it says when it is done. Then a request shows that it sees.
