@@ -84,7 +84,7 @@ def modules(boot):
     if boot.name != "default":
         return []
     there = [m for m in MODULES if next((CACHE / "kernels" / boot.kernel).rglob(f"{m}.ko*"), None)]
-    return [word for m in there for word in ("-M", m)]
+    return [word for m in there for word in ("-M", m)] if "tls" in there else []
 
 
 def run(boot, arguments, logs):
