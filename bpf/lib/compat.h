@@ -23,6 +23,22 @@
 #define FIELD(pointer, ...) BPF_CORE_READ(pointer, __VA_ARGS__)
 #endif
 
+#ifndef SONDE_DIRECT
+/*
+ * A field of what was read at once, from offset `begin` of `pointer` on, into `span`: one call of the
+ * helper costs as much as copying a dozen words. Offsets are constants to the verifier, so that of
+ * the two ways one is left; the other is for a kernel that puts the field elsewhere.
+ */
+#define SPAN_FIELD(span, begin, value, pointer, type, ...)                                         \
+	({                                                                                         \
+		__u64 at_ = bpf_core_field_offset(type, __VA_ARGS__) - (begin);                    \
+                                                                                                   \
+		at_ <= sizeof(span) - sizeof(value) ?                                              \
+			*(value *)((char *)(span) + at_) :                                         \
+			(value)BPF_CORE_READ((const type *)(pointer), __VA_ARGS__);                \
+	})
+#endif
+
 #define HELPER_EXISTS(name) bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_##name)
 
 /* Whether tasks come as typed pointers, the current one too (5.11). */
@@ -122,37 +138,70 @@ static __always_inline bool sock_is_diverted(const struct sock *sk)
 /* What a message's iterator points at. */
 enum iter_kind { ITER_KIND_OTHER = 0, ITER_KIND_UBUF = 1, ITER_KIND_IOVEC = 2 };
 
-static __always_inline __u32 iter_kind(const struct msghdr *msg)
+static __always_inline __u32 iter_kind_of(__u8 type)
 {
-	if (bpf_core_field_exists(struct iov_iter, iter_type)) {
-		__u8 type = FIELD(msg, msg_iter.iter_type);
-
-		if (bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
-		    type == bpf_core_enum_value(enum iter_type, ITER_UBUF))
-			return ITER_KIND_UBUF;
-		if (type == bpf_core_enum_value(enum iter_type, ITER_IOVEC))
-			return ITER_KIND_IOVEC;
-		return ITER_KIND_OTHER;
-	}
-	/* 5.10: bit 0 is the direction */
-	__u32 type = FIELD((const struct msghdr___type *)msg, msg_iter.type) & ~1u;
-
+	if (bpf_core_enum_value_exists(enum iter_type, ITER_UBUF) &&
+	    type == bpf_core_enum_value(enum iter_type, ITER_UBUF))
+		return ITER_KIND_UBUF;
 	return type == bpf_core_enum_value(enum iter_type, ITER_IOVEC) ? ITER_KIND_IOVEC :
 									 ITER_KIND_OTHER;
 }
 
+/* A message's iterator, and its flags. */
+struct msg_now {
+	__u64 count, skip, segments;
+	__u64 at; /* the one area, or the kernel's segments; what else there is: nothing of ours */
+	__u32 kind, flags;
+};
+
+#ifdef SONDE_DIRECT
+#define MSG_FIELD(value, type, ...) ((value)FIELD((const type *)msg, __VA_ARGS__))
+#else
+#define MSG_FIELD(value, type, ...) SPAN_FIELD(span, begin, value, msg, type, __VA_ARGS__)
+#endif
+
+#ifdef SONDE_DIRECT
+/* As a typed pointer. */
 static __always_inline const struct iovec *iter_segments(const struct msghdr *msg)
 {
 	if (bpf_core_field_exists(struct iov_iter___new, __iov))
 		return FIELD((const struct msghdr___new *)msg, msg_iter.__iov);
 	return FIELD((const struct msghdr___iov *)msg, msg_iter.iov);
 }
+#endif
 
-static __always_inline __u64 iter_ubuf(const struct msghdr *msg)
+static __always_inline bool msg_now_read(const struct msghdr *msg, struct msg_now *now)
 {
-	if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
-		return (__u64)FIELD((const struct msghdr___ubuf *)msg, msg_iter.ubuf);
-	return 0;
+#ifndef SONDE_DIRECT
+	__u64 begin = bpf_core_field_offset(struct msghdr, msg_iter);
+	__u64 bytes = bpf_core_field_offset(struct msghdr, msg_flags) + sizeof(__u32) - begin;
+	__u64 span[9];
+
+	if (bytes > sizeof(span))
+		bytes = sizeof(span);
+	if (bpf_probe_read_kernel(span, bytes, (const char *)msg + begin))
+		return false;
+#endif
+	now->count = MSG_FIELD(__u64, struct msghdr, msg_iter.count);
+	now->skip = MSG_FIELD(__u64, struct msghdr, msg_iter.iov_offset);
+	now->segments = MSG_FIELD(__u64, struct msghdr, msg_iter.nr_segs);
+	now->flags = MSG_FIELD(__u32, struct msghdr, msg_flags);
+	/* 5.10: bit 0 is the direction */
+	if (bpf_core_field_exists(struct iov_iter, iter_type))
+		now->kind = iter_kind_of(MSG_FIELD(__u8, struct msghdr, msg_iter.iter_type));
+	else
+		now->kind =
+			iter_kind_of(MSG_FIELD(__u32, struct msghdr___type, msg_iter.type) & ~1u);
+	/* from 6.0 on one area, too; and then it lies where the segments else are */
+	if (now->kind == ITER_KIND_UBUF)
+		now->at = bpf_core_field_exists(struct iov_iter___ubuf, ubuf) ?
+				  MSG_FIELD(__u64, struct msghdr___ubuf, msg_iter.ubuf) :
+				  0;
+	else if (bpf_core_field_exists(struct iov_iter___new, __iov))
+		now->at = MSG_FIELD(__u64, struct msghdr___new, msg_iter.__iov);
+	else
+		now->at = MSG_FIELD(__u64, struct msghdr___iov, msg_iter.iov);
+	return true;
 }
 
 #endif

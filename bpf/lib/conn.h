@@ -36,6 +36,22 @@ static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *
 	return true;
 }
 
+/* Of that, how far its streams have got. */
+static __always_inline bool tcp_seqs_read(const struct sock *sk, struct tcp_now *now)
+{
+#ifdef SONDE_DIRECT
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+
+	if (!tp)
+		return false;
+#else
+	const struct tcp_sock *tp = (const void *)sk;
+#endif
+	now->write_seq = FIELD(tp, write_seq);
+	now->copied_seq = FIELD(tp, copied_seq);
+	return true;
+}
+
 /* A process holds it, or a softirq, or a process that works off what came meanwhile. */
 static __always_inline bool sock_is_locked(const struct sock *sk)
 {
@@ -95,13 +111,60 @@ static __always_inline __u32 tx_seq_of(const struct conn *conn, const struct tcp
 	return now->write_seq - !!(conn->flags & CONN_FIN_SENT);
 }
 
+static __always_inline __u64 pair_of(__u16 here, __u16 there, __u32 peer)
+{
+	return (__u64)(here | (__u32)there << 16) << 32 | peer;
+}
+
 static __always_inline __u64 conn_pair(const struct sock *sk)
 {
-	__u32 ports = FIELD(sk, __sk_common.skc_num) | (__u32)FIELD(sk, __sk_common.skc_dport)
-							       << 16;
-	__u32 peer = FIELD(sk, __sk_common.skc_daddr);
+	return pair_of(FIELD(sk, __sk_common.skc_num), FIELD(sk, __sk_common.skc_dport),
+		       FIELD(sk, __sk_common.skc_daddr));
+}
 
-	return (__u64)ports << 32 | peer;
+/* What a socket begins with. */
+struct sock_now {
+	__u64 pair, prot;
+	__u8 state;
+};
+
+static __always_inline bool sock_now_read(const struct sock *sk, struct sock_now *now)
+{
+#ifdef SONDE_DIRECT
+	now->pair = conn_pair(sk);
+	now->prot = (__u64)FIELD(sk, __sk_common.skc_prot);
+	now->state = FIELD(sk, __sk_common.skc_state);
+#else
+	__u64 span[6];
+	__u16 here, there;
+
+	if (bpf_probe_read_kernel(span, sizeof(span), sk))
+		return false;
+	here = SPAN_FIELD(span, 0, __u16, sk, struct sock, __sk_common.skc_num);
+	there = SPAN_FIELD(span, 0, __u16, sk, struct sock, __sk_common.skc_dport);
+	now->pair = pair_of(here, there,
+			    SPAN_FIELD(span, 0, __u32, sk, struct sock, __sk_common.skc_daddr));
+	now->prot = SPAN_FIELD(span, 0, __u64, sk, struct sock, __sk_common.skc_prot);
+	now->state = SPAN_FIELD(span, 0, __u8, sk, struct sock, __sk_common.skc_state);
+#endif
+	return true;
+}
+
+/* How much the socket may hold of what is written before it waits. */
+static __always_inline int send_room(const struct sock *sk)
+{
+#ifndef SONDE_DIRECT
+	__u64 begin = bpf_core_field_offset(struct sock, sk_sndbuf);
+	int span[2];
+
+	/* neighbours in most kernels */
+	if (bpf_core_field_offset(struct sock, sk_wmem_queued) == begin + sizeof(int)) {
+		if (bpf_probe_read_kernel(span, sizeof(span), (const char *)sk + begin))
+			return 0;
+		return span[0] - span[1];
+	}
+#endif
+	return FIELD(sk, sk_sndbuf) - FIELD(sk, sk_wmem_queued);
 }
 
 /* A number that no other connection of this boot has. */
@@ -230,6 +293,7 @@ static __always_inline void conn_learn(struct conn *conn, const struct sock *sk,
 	conn->rx_base = conn->rx.seq - (__u32)rx_offset;
 	conn->tx_base = conn->tx.seq - (__u32)tx_offset;
 	conn->pair = conn_pair(sk);
+	conn->prot = now->layered ? 0 : (__u64)FIELD(sk, __sk_common.skc_prot);
 	if (rx_offset == 0 && tx_offset == 0)
 		conn->flags |= CONN_FROM_START;
 	conn->flags |= CONN_KNOWN;

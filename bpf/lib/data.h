@@ -36,12 +36,13 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hi
 
 /*
  * The offset after the first end of head (LF LF, LF CR LF) in the first `copied` of `room` bytes;
- * 0: none. tail: the three bytes before. What looks like one but has another byte than CR between
+ * 0: none. tail: the four bytes before. What looks like one but has another byte than CR between
  * its line feeds gives 0: then more is captured than is needed, never less.
  */
-static __always_inline __u32 head_end(const __u8 *at, __u32 room, __u32 copied, const __u8 *tail)
+static __always_inline __u32 head_end(const __u8 *at, __u32 room, __u32 copied, __u32 tail)
 {
-	__u64 before = (__u64)(tail[1] == '\n') << 62 | (__u64)(tail[2] == '\n') << 63;
+	__u64 before = (__u64)((tail >> 16 & 0xff) == '\n') << 62 | (__u64)(tail >> 24 == '\n')
+									    << 63;
 	__u64 ends = 0, end, group;
 
 #pragma clang loop unroll(disable)
@@ -66,31 +67,41 @@ static __always_inline __u32 head_end(const __u8 *at, __u32 room, __u32 copied, 
 		barrier_var(i);
 		return at[i & (room - 1)] == '\r' || at[i & (room - 1)] == '\n' ? end : 0;
 	}
-	return tail[2] == '\r' || tail[2] == '\n' ? end : 0;
+	return tail >> 24 == '\r' || tail >> 24 == '\n' ? end : 0;
 }
 
-static __always_inline void tail_keep(struct direction *dir, const __u8 *at, __u32 room,
-				      __u32 copied)
+/* The last four bytes, of which n are new and the others lay before. */
+static __always_inline __u32 tail_of(const __u8 *at, __u32 room, __u64 n, __u32 tail)
 {
-	__u64 n = copied;
-
-	if (n >= 3) {
-		n -= 3;
+	if (n >= 4) {
+		n -= 4;
 		barrier_var(n);
-		if (n > room - 3)
-			return;
-		dir->tail[0] = at[n];
-		dir->tail[1] = at[n + 1];
-		dir->tail[2] = at[n + 2];
-	} else if (n == 2) {
-		dir->tail[0] = dir->tail[2];
-		dir->tail[1] = at[0];
-		dir->tail[2] = at[1];
-	} else if (n == 1) {
-		dir->tail[0] = dir->tail[1];
-		dir->tail[1] = dir->tail[2];
-		dir->tail[2] = at[0];
+		if (n > room - 4)
+			return 0;
+		return at[n] | at[n + 1] << 8 | at[n + 2] << 16 | (__u32)at[n + 3] << 24;
 	}
+	tail = tail >> 8 | (__u32)at[0] << 24;
+	if (n >= 2)
+		tail = tail >> 8 | (__u32)at[1] << 24;
+	if (n >= 3)
+		tail = tail >> 8 | (__u32)at[2] << 24;
+	return tail;
+}
+
+/*
+ * Looks for the end of the head in a piece that was read. Most are a call's last one, or were chosen
+ * to end with the head, and end in an empty line: then nothing behind it is left to be found.
+ */
+static __always_inline void piece_scan(struct hit *hit, struct piece *piece, const __u8 *at,
+				       __u32 room)
+{
+	__u32 before = hit->dir->tail, tail = tail_of(at, room, piece->copied, before);
+
+	hit->dir->tail = tail;
+	if (tail == HEAD_ENDS && (piece->closes || piece->copied == hit->w->bytes - piece->at))
+		piece->end = piece->copied;
+	else
+		piece->end = head_end(at, room, piece->copied, before);
 }
 
 /*
@@ -124,10 +135,8 @@ static __always_inline void data_write(struct hit *hit, struct piece *piece,
 		return;
 	}
 	piece->copied = n;
-	if (scan) {
-		piece->end = head_end(rec->payload, room, n, hit->dir->tail);
-		tail_keep(hit->dir, rec->payload, room, n);
-	}
+	if (scan)
+		piece_scan(hit, piece, rec->payload, room);
 	data_fill(rec, hit, piece, sizeof(*rec) + (gathers ? 2 * room : room));
 	rec->copied = n;
 	if (piece->end)
@@ -239,12 +248,53 @@ static __always_inline bool piece_locate(struct hit *hit, struct piece *piece)
 		piece->area.len = piece->want;
 		return true;
 	}
-	if (!segments_load(hit->w, piece->at)) {
+	piece->area = segments_locate(hit->w, piece->at, piece->want);
+	if (piece->area.len == 0) {
 		data_unreadable(hit, piece);
 		return false;
 	}
-	piece->area = area_of(hit->w->segments);
 	return true;
+}
+
+static __always_inline bool is_response(const struct direction *dir)
+{
+	return (dir->first[0] & 0x00ffffffffffffffull) ==
+	       WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
+}
+
+/*
+ * After an end of head at byte `at` of the call: does another message begin right there? Behind
+ * a request, that is pipelining; behind a response, one that has no body (1xx, 204, 304).
+ */
+static __noinline int another_follows(struct hit *hit, __u32 at)
+{
+	bool response = is_response(hit->dir);
+	struct work *w = hit->w;
+	enum kind kind;
+
+	if (at >= w->bytes || !peek(hit, at) || !may_begin(w->first[0], response))
+		return false;
+	kind = kind_of(w->first[0], w->first[1], w->n_first);
+	if (response)
+		return kind == KIND_RESPONSE || (kind == KIND_MAYBE && (w->first[0] & 0xff) == 'H');
+	return kind == KIND_REQUEST || kind == KIND_MAYBE;
+}
+
+/*
+ * Whether the area is the rest of the head, and what lies in others is its body: then that need not
+ * be gathered.
+ */
+static __noinline int area_closes(struct hit *hit)
+{
+	struct piece *piece = &hit->w->p;
+	__u32 tail = 0;
+
+	if (piece->area.len < 4 ||
+	    bpf_probe_read_user(&tail, sizeof(tail),
+				(const void *)(piece->area.base + piece->area.len - 4)) ||
+	    tail != HEAD_ENDS)
+		return false;
+	return !another_follows(hit, piece->at + piece->area.len);
 }
 
 /* One piece of a head, from byte piece->at of the call on. */
@@ -254,9 +304,17 @@ static __always_inline void data_head(struct hit *hit, bool first)
 
 	if (!piece_locate(hit, piece))
 		return;
+	piece->closes = 0;
 	if (piece->area.len < piece->want && piece->area.len < SONDE_CLASS_3_BYTES) {
-		data_gathered(hit);
-		return;
+		piece->closes = first && area_closes(hit);
+		if (!piece->closes) {
+			/* what was looked at meanwhile may have been further on */
+			if (segments_load(hit->w, piece->at))
+				data_gathered(hit);
+			else
+				data_unreadable(hit, piece);
+			return;
+		}
 	}
 	piece->want = smaller(piece->want, piece->area.len);
 	if (first)

@@ -55,6 +55,11 @@ static __always_inline enum kind kind_of(__u64 low, __u64 high, __u32 n)
 	const __u64 status = WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
 	__u32 space, before, method, target;
 
+	/* what most begin with */
+	if ((low & 0xffffffffffull) == WORD('G', 'E', 'T', ' ', '/', 0, 0, 0) ||
+	    (low & 0xffffffffffffull) == WORD('P', 'O', 'S', 'T', ' ', '/', 0, 0))
+		return KIND_REQUEST;
+
 	/* RFC 9112 2.2: an empty line before a request line is to be skipped. */
 	if ((low & 0xffff) == 0x0a0d && n >= 2) {
 		low = low >> 16 | high << 48;
@@ -90,6 +95,23 @@ static __always_inline enum kind kind_of(__u64 low, __u64 high, __u32 n)
 	if (space << 1 >= 1u << n)
 		return n < 16 ? KIND_MAYBE : KIND_NO;
 	return target & space << 1 ? KIND_REQUEST : KIND_NO;
+}
+
+/* Whether a message may begin with this byte at all. */
+static __always_inline bool may_begin(__u8 byte, bool response)
+{
+	if (byte == '\r')
+		return true;
+	return response ? byte == 'H' : byte == '-' || (__u8)(byte - 'A') <= 'Z' - 'A';
+}
+
+/* CR LF CR LF, as the last bytes of a head are loaded. */
+#define HEAD_ENDS 0x0a0d0a0du
+
+/* Whether a head ends with these four bytes: LF LF, or LF CR LF. */
+static __always_inline bool tail_ends(__u32 tail)
+{
+	return tail >> 16 == 0x0a0a || tail >> 8 == 0x0a0d0a;
 }
 
 /* Whether a request line that begins with these 16 bytes is a program's own trace export. */

@@ -54,6 +54,32 @@ static __always_inline __u32 recv_taken(const struct thread *thread, const struc
 }
 
 /*
+ * The connection, where it goes on as it stood: the usual case, of which little need be read. Its
+ * numbers following each other in both directions tell it from another one at the same address as
+ * surely as what they began with does. NULL: look closer.
+ */
+static __always_inline struct conn *conn_goes_on(const struct sock *sk, struct tcp_now *now,
+						 __u32 copied)
+{
+	struct conn *conn = conn_find(sk);
+	struct sock_now is;
+
+	if (!conn || (conn->flags & (CONN_KNOWN | CONN_UNSEEN)) != CONN_KNOWN ||
+	    !sock_now_read(sk, &is))
+		return NULL;
+	if (is.state != TCP_ESTABLISHED || is.pair != conn->pair || is.prot != conn->prot)
+		return NULL;
+	if (!tcp_seqs_read(sk, now) ||
+	    now->write_seq - (conn->tx.seq - conn->tx.asked) > conn->tx.asked ||
+	    now->copied_seq - conn->rx.seq > copied)
+		return NULL;
+	/* in this state no FIN has come */
+	now->fin_received = now->layered = false;
+	now->rcv_nxt = now->copied_seq;
+	return conn;
+}
+
+/*
  * Fills the hit but for its bytes and their source. copied: what this call has read so far. Under
  * the lock both directions stand still, so that what no hook saw in either of them shows at any
  * call. False: not ours.
@@ -66,15 +92,22 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	if (!scope_has(sk, id >> 32))
 		return false;
 	hit->k = counters();
-	if (!hit->k || !is_tcp(sk) || !tcp_now_read(sk, &now))
+	if (!hit->k)
 		return false;
 	hit->thread = thread_get(hit->k, true);
 	if (!hit->thread)
 		return false;
 	hit->w = &hit->thread->work;
-	hit->conn = conn_enter(hit->k, sk, &now, recv_taken(hit->thread, sk, &now, copied), 0);
-	if (!hit->conn)
-		return false;
+	hit->conn = conn_goes_on(sk, &now, copied);
+	hit->w->goes_on = !!hit->conn;
+	if (!hit->conn) {
+		if (!is_tcp(sk) || !tcp_now_read(sk, &now))
+			return false;
+		hit->conn =
+			conn_enter(hit->k, sk, &now, recv_taken(hit->thread, sk, &now, copied), 0);
+		if (!hit->conn)
+			return false;
+	}
 	hit->dir = tx ? &hit->conn->tx : &hit->conn->rx;
 	hit->other = tx ? &hit->conn->rx : &hit->conn->tx;
 	hit->sk = sk;
@@ -101,45 +134,49 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 }
 
 /*
- * By the helper where it may be called: some verifiers (6.12) take what lies in the iterator's union
- * for no typed pointer, and where lockdown forbids the helper, the tier is none there.
+ * The first of the kernel's segments. By the helper where it may be called: some verifiers (6.12) take
+ * what lies in the iterator's union for no typed pointer, and where lockdown forbids the helper, the
+ * tier is none there.
  */
-static __always_inline void segment_first(struct segment *first, const struct iovec *segments)
+static __always_inline void segment_first(struct segment *first, struct msghdr *msg, __u64 at)
 {
-	if (kernel_readable()) {
-		bpf_probe_read_kernel(first, sizeof(*first), segments);
-	} else {
+#ifdef SONDE_DIRECT
+	if (!kernel_readable()) {
+		const struct iovec *segments = iter_segments(msg);
+
 		first->base = (__u64)FIELD(segments, iov_base);
 		first->len = FIELD(segments, iov_len);
+		return;
 	}
+#endif
+	bpf_probe_read_kernel(first, sizeof(*first), (const void *)at);
 }
 
-/* Where a message's iterator points, as it stands. */
-static __always_inline void call_save(struct call *call, const struct sock *sk, struct msghdr *msg)
+/* Where a message's iterator points, as it stands: `now`, as just read. */
+static __always_inline void call_save(struct call *call, const struct sock *sk, struct msghdr *msg,
+				      const struct msg_now *now)
 {
-	const struct iovec *segments;
-	struct segment first;
+	struct segment first = {};
 
 	call->sk = (__u64)sk;
 	call->msg = (__u64)msg;
-	call->kind = iter_kind(msg);
-	call->count = FIELD(msg, msg_iter.count);
-	call->skip = FIELD(msg, msg_iter.iov_offset);
+	call->kind = now->kind;
+	call->count = now->count;
+	call->skip = now->skip;
 	call->segments = 0;
 	call->vector = 0;
-	if (call->kind == ITER_KIND_UBUF) {
-		call->at = call->first = iter_ubuf(msg);
-	} else if (call->kind == ITER_KIND_IOVEC) {
-		segments = iter_segments(msg);
-		call->segments = FIELD(msg, msg_iter.nr_segs);
-		segment_first(&first, segments);
-		call->vector = (__u64)segments;
+	if (now->kind == ITER_KIND_UBUF) {
+		call->at = call->first = now->at;
+	} else if (now->kind == ITER_KIND_IOVEC) {
+		call->segments = now->segments;
+		segment_first(&first, msg, now->at);
+		call->vector = now->at;
 		call->first = first.base;
 		if (call->segments == 1) {
 			call->kind = ITER_KIND_UBUF;
 			call->at = first.base;
 		} else {
-			call->at = (__u64)segments;
+			call->at = now->at;
 #ifdef SONDE_DIRECT
 			if (!kernel_readable())
 				call->at = call_segments(&first, call->segments);
@@ -155,7 +192,12 @@ static __always_inline void call_save(struct call *call, const struct sock *sk, 
 static __always_inline void call_begin(struct call *call, const struct sock *sk, struct msghdr *msg,
 				       __u32 flags)
 {
-	call_save(call, sk, msg);
+	struct msg_now now;
+
+	call->sk = 0;
+	if (!msg_now_read(msg, &now))
+		return;
+	call_save(call, sk, msg, &now);
 #ifdef SONDE_DIRECT
 	if (!kernel_readable()) {
 		call->made_with = call_registers();
@@ -227,9 +269,13 @@ static __always_inline void source_of_call(struct source *source, const struct c
 						       SOURCE_NONE;
 }
 
-static __always_inline bool is_kernel_thread(struct sonde_kcounters *k)
+/* What a thread is it is all its life, as far as it does input and output. */
+static __always_inline bool is_kernel_thread(struct sonde_kcounters *k, struct thread *thread)
 {
-	if (!(task_flags() & (PF_KTHREAD | PF_IO_WORKER)))
+	if (thread->kind == THREAD_UNKNOWN)
+		thread->kind = task_flags() & (PF_KTHREAD | PF_IO_WORKER) ? THREAD_OF_KERNEL :
+									    THREAD_OF_PROGRAM;
+	if (thread->kind == THREAD_OF_PROGRAM)
 		return false;
 	count(k, unseen_kernel_thread, 1);
 	return true;
@@ -247,12 +293,21 @@ static __always_inline void hit_capture(struct hit *hit, __u64 bytes)
 	hit->dir->lost = hit->w->lost;
 }
 
-/* A send that will fail, or wait for its connection to fail, moves nothing. */
-static __always_inline bool send_fails(const struct sock *sk)
+/*
+ * A send that will fail, or wait for its connection to fail, moves nothing. Whoever shuts down his
+ * side of a connection leaves the state ESTABLISHED under the same lock.
+ */
+static __always_inline bool send_fails(const struct hit *hit)
 {
-	__u8 state = FIELD(sk, __sk_common.skc_state);
+	const struct sock *sk = hit->sk;
+	__u8 state;
 
-	return FIELD(sk, sk_err) || (FIELD(sk, sk_shutdown) & SEND_SHUTDOWN) ||
+	if (FIELD(sk, sk_err))
+		return true;
+	if (hit->w->goes_on)
+		return false;
+	state = FIELD(sk, __sk_common.skc_state);
+	return (FIELD(sk, sk_shutdown) & SEND_SHUTDOWN) ||
 	       (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT && state != TCP_SYN_SENT &&
 		state != TCP_SYN_RECV);
 }
@@ -266,24 +321,40 @@ static __always_inline void no_buffer_counted(struct hit *hit)
 		count(hit->k, unseen_no_user_buffer, 1);
 }
 
-/* Where the offered bytes lie, and whether all of them will surely be taken. */
-static __noinline int send_source(struct hit *hit, struct msghdr *msg)
+/* Where the offered bytes lie. True: less than all of them may be taken. */
+static __noinline bool send_source(struct hit *hit, struct msghdr *msg)
 {
-	const struct sock *sk = hit->sk;
-	struct call call;
-	int room;
+	struct source *source = &hit->w->source;
+	struct segment first;
+	struct msg_now now;
 
-	if (is_kernel_thread(hit->k))
-		return 0;
-	call_save(&call, sk, msg);
-	source_of_call(&hit->w->source, &call, 0);
-	if (hit->w->source.kind == SOURCE_NONE)
+	if (is_kernel_thread(hit->k, hit->thread))
+		return false;
+	if (!msg_now_read(msg, &now)) {
 		no_buffer_counted(hit);
+		return false;
+	}
+	source->at = now.at;
+	source->skip = now.skip;
+	source->segments = now.segments;
+	source->kind = now.kind == ITER_KIND_UBUF  ? SOURCE_USER :
+		       now.kind == ITER_KIND_IOVEC ? SOURCE_SEGMENTS :
+						     SOURCE_NONE;
+	if (source->kind == SOURCE_NONE)
+		no_buffer_counted(hit);
+	if (source->kind == SOURCE_SEGMENTS && (now.segments == 1 || !kernel_readable())) {
+		segment_first(&first, msg, now.at);
+		if (now.segments == 1) {
+			source->kind = SOURCE_USER;
+			source->at = first.base;
+		}
+#ifdef SONDE_DIRECT
+		else
+			source->at = call_segments(&first, now.segments);
+#endif
+	}
 	/* overhead is charged to the same account, so half of what is free is surely enough */
-	room = FIELD(sk, sk_sndbuf) - FIELD(sk, sk_wmem_queued);
-	if ((FIELD(msg, msg_flags) & KMSG_DONTWAIT) && (__s64)call.count * 2 > room)
-		hit->w->unsure = true;
-	return 0;
+	return (now.flags & KMSG_DONTWAIT) && (__s64)now.count * 2 > send_room(hit->sk);
 }
 
 static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u64 size)
@@ -293,9 +364,9 @@ static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u6
 	if (!size || !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
-	if (send_fails(sk))
+	if (send_fails(&hit))
 		return;
-	send_source(&hit, msg);
+	hit.w->unsure = send_source(&hit, msg);
 	hit_capture(&hit, size > 0x7fffffff ? 0x7fffffff : size);
 }
 
@@ -306,7 +377,7 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
 	if (!size || !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
-	if (send_fails(sk))
+	if (send_fails(&hit))
 		return;
 	no_buffer_counted(&hit);
 	hit.w->unsure = true;
@@ -341,7 +412,7 @@ static __noinline int recv_source(struct hit *hit, __u32 copied, __u32 bytes)
 	struct call *call = &hit->thread->recv;
 	enum call_state state;
 
-	if (is_kernel_thread(hit->k))
+	if (is_kernel_thread(hit->k, hit->thread))
 		return 0;
 	if (call->sk != (__u64)hit->sk) {
 		no_buffer_counted(hit);

@@ -56,6 +56,9 @@ static __noinline int segments_load(struct work *w, __u32 at)
 		return false;
 	if (segments_read(to, bytes, w->source.at))
 		return false;
+	w->segments_at = at;
+	if (!skip)
+		return true;
 #pragma unroll
 	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
 		__u64 cut = smaller(skip, to[i].len);
@@ -64,30 +67,39 @@ static __noinline int segments_load(struct work *w, __u32 at)
 		to[i].len -= cut;
 		skip -= cut;
 	}
-	w->segments_at = at;
 	return true;
 }
 
-/* The first segment that is not empty. */
-static __always_inline struct area area_of(const struct segment *segments)
+/* Where byte `at` of what the segments hold lies, and how much follows it there: 0, nothing does. */
+static __always_inline struct area area_at(const struct segment *segments, __u64 at)
 {
 	struct area area = { 0, 0 };
-	__u64 done = 0; /* all ones once one was found */
 
-#pragma unroll
-	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SONDE_SEGMENTS_MAX; i++) {
 		__u64 len = segments[i].len;
-		__u64 take = len | -len; /* the highest bit: not 0 */
 
-		barrier_var(take);
-		take = -(take >> 63);
-		barrier_var(take);
-		take &= ~done;
-		area.base |= segments[i].base & take;
-		area.len |= len & take;
-		done |= take;
+		if (at < len) {
+			area.base = segments[i].base + at;
+			area.len = len - at;
+			break;
+		}
+		at -= len;
 	}
 	return area;
+}
+
+/* Where byte `at` of a call of segments lies; they are loaded again where `want` bytes lie in several. */
+static __always_inline struct area segments_locate(struct work *w, __u32 at, __u64 want)
+{
+	struct area area = { 0, 0 };
+
+	if (at && w->segments_at == 0) {
+		area = area_at(w->segments, at);
+		if (area.len >= want)
+			return area;
+	}
+	return segments_load(w, at) ? area_at(w->segments, 0) : (struct area){ 0, 0 };
 }
 
 /* Puts n bytes, of which low and high are the first 16, behind the `have` bytes of to. How many. */
@@ -169,9 +181,9 @@ static __noinline int peek(struct hit *hit, __u32 at)
 					 (const void *)(w->source.at + w->source.skip + at)))
 			w->n_first = left;
 	} else if (w->source.kind == SOURCE_SEGMENTS) {
-		if (!segments_load(w, at))
+		area = segments_locate(w, at, left);
+		if (area.len == 0)
 			return 0;
-		area = area_of(w->segments);
 		if (area.len >= left) {
 			if (!bpf_probe_read_user(w->first, left, (const void *)area.base))
 				w->n_first = left;

@@ -37,10 +37,10 @@ struct direction {
 	__u16 head;	/* bytes of the open head that were captured */
 	__u16 body_kib; /* KiB of the open export's body that were captured */
 	__u8 first_bytes;
-	__u8 state;   /* enum dir_state */
-	__u16 flags;  /* DIR_* */
-	__u8 tail[3]; /* the last bytes captured, for an end of head that lies across records */
-	__u32 lost;   /* bytes of the last call that were in records that were lost */
+	__u8 state;  /* enum dir_state */
+	__u16 flags; /* DIR_* */
+	__u32 tail;  /* the last four bytes captured, for an end of head that lies across records */
+	__u32 lost;  /* bytes of the last call that were in records that were lost */
 	__u32 stood; /* where hooks hold no lock: how far it had got at the last call that was seen */
 };
 
@@ -72,6 +72,7 @@ struct conn {
 	__u32 tx_base, rx_base;
 	/* TCP: both ports and the peer's address, to know the socket again; Unix: when it was born */
 	__u64 pair;
+	__u64 prot; /* TCP: of the kernel's struct proto, while nothing was put between */
 	__u64 rx_start, tx_start; /* offsets where this agent began to look */
 	__u16 flags;		  /* CONN_* */
 	__u8 role, verdict, last;
@@ -140,6 +141,8 @@ struct piece {
 	__u32 end;    /* out: offset in the piece after the end of a head; 0: none in it */
 	__u32 lost;   /* out */
 	__u32 whole;  /* messages follow each other: the whole call is heads */
+	__u32 closes; /* in: with its area the head ends, and no other begins behind it */
+	__u32 pad;
 };
 
 /* The call that a program is looking at right now. */
@@ -155,13 +158,14 @@ struct work {
 	__u32 flags;  /* SONDE_F_* that every record of the call carries */
 	__u32 rx_seq; /* TCP: the next byte to be read, after this call */
 	__u32 tgid, tid;
-	__u32 unsure; /* less than `bytes` may have been taken */
-	__u32 rx_end; /* the peer's FIN was read */
-	__u32 turn;   /* whose bytes these are */
-	__u32 late;   /* a call in the other direction fired before this one and has noted it */
-	__u32 begins; /* the call is the first that was seen of its turn */
-	__u32 unseen; /* bytes passed in its direction since the last call that was seen */
-	__u32 head;   /* a head is to be captured */
+	__u32 unsure;  /* less than `bytes` may have been taken */
+	__u32 rx_end;  /* the peer's FIN was read */
+	__u32 turn;    /* whose bytes these are */
+	__u32 late;    /* a call in the other direction fired before this one and has noted it */
+	__u32 begins;  /* the call is the first that was seen of its turn */
+	__u32 unseen;  /* bytes passed in its direction since the last call that was seen */
+	__u32 head;    /* a head is to be captured */
+	__u32 goes_on; /* TCP: the connection stands where it stood, ESTABLISHED */
 	struct source source;
 	struct piece p;
 	__u32 segments_at; /* the byte of the call that segments[] begins at; ~0: none */
@@ -169,6 +173,9 @@ struct work {
 	struct segment segments[SONDE_SEGMENTS_MAX];
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 };
+
+/* Values of thread.kind. */
+enum { THREAD_UNKNOWN = 0, THREAD_OF_PROGRAM, THREAD_OF_KERNEL };
 
 struct thread {
 	__u64 process_start_ns;	    /* 0: not looked up yet; an exec does not change it */
@@ -179,6 +186,8 @@ struct thread {
 	/* sendmmsg, recvmmsg: which message of which call comes next */
 	__u64 vector;
 	__u32 call_number, index;
+	__u32 kind; /* THREAD_* */
+	__u32 pad;
 };
 
 /* Who opened a Unix connection, and when. */

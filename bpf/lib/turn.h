@@ -102,21 +102,14 @@ static __always_inline void head_open(struct hit *hit)
 	dir->flags &= ~(DIR_MAYBE | DIR_START_LOST | DIR_EXPORTS | DIR_IN_TURN);
 	if (!hit->w->begins)
 		dir->flags |= DIR_IN_TURN;
-	dir->tail[0] = dir->tail[1] = dir->tail[2] = 0;
+	dir->tail = 0;
 	hit->w->flags |= SONDE_F_START;
 }
 
-static __always_inline bool is_response(const struct direction *dir)
-{
-	return (dir->first[0] & 0x00ffffffffffffffull) ==
-	       WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
-}
-
-/* The first bytes as far as they are known now. False: they begin none of ours. */
-static __noinline int head_resolve(struct hit *hit)
+/* What the first bytes begin, as far as they are known now. False: none of ours. */
+static __always_inline bool head_resolve(struct hit *hit, enum kind kind)
 {
 	struct direction *dir = hit->dir;
-	__u32 kind = kind_of(dir->first[0], dir->first[1], dir->first_bytes);
 
 	hit->w->kind = kind;
 	if (kind == KIND_MAYBE) {
@@ -136,29 +129,6 @@ static __noinline int head_resolve(struct hit *hit)
 			dir->flags |= DIR_EXPORTS;
 	}
 	return true;
-}
-
-/*
- * After an end of head at byte `at` of the call: does another message begin right there? Behind
- * a request, that is pipelining; behind a response, one that has no body (1xx, 204, 304).
- */
-static __always_inline bool another_follows(struct hit *hit, __u32 at)
-{
-	struct work *w = hit->w;
-	enum kind kind;
-
-	if (at >= w->bytes || !peek(hit, at))
-		return false;
-	kind = kind_of(w->first[0], w->first[1], w->n_first);
-	if (is_response(hit->dir))
-		return kind == KIND_RESPONSE || (kind == KIND_MAYBE && (w->first[0] & 0xff) == 'H');
-	return kind == KIND_REQUEST || kind == KIND_MAYBE;
-}
-
-static __always_inline bool tail_is_end(const struct direction *dir)
-{
-	return dir->tail[2] == '\n' &&
-	       (dir->tail[1] == '\n' || (dir->tail[1] == '\r' && dir->tail[0] == '\n'));
 }
 
 static __always_inline void head_lost(struct hit *hit, __u32 at)
@@ -193,14 +163,15 @@ static __noinline int head_piece_done(struct hit *hit)
 	p->at += p->copied;
 	w->captured += p->copied;
 	if (p->end && !p->whole) {
-		if (!another_follows(hit, p->at - p->copied + p->end)) {
+		if ((p->closes && p->end == p->copied) ||
+		    !another_follows(hit, p->at - p->copied + p->end)) {
 			head_closed(dir);
 			return 0;
 		}
 		p->whole = 1;
 	}
 	if (p->at >= w->bytes) {
-		if (p->whole && tail_is_end(dir))
+		if (p->whole && tail_ends(dir->tail))
 			head_closed(dir);
 		return 0;
 	}
@@ -342,7 +313,7 @@ static __noinline int head_starts(struct hit *hit)
 	}
 	verdict_http1(hit);
 	head_open(hit);
-	head_resolve(hit);
+	head_resolve(hit, kind);
 	if (!hit->tx && w->kind != KIND_RESPONSE)
 		thread_take(hit);
 	if (!conn_announce(hit)) {
@@ -363,7 +334,7 @@ static __noinline int head_continues(struct hit *hit)
 	peek(hit, 0);
 	dir->first_bytes =
 		extend(dir->first, dir->first_bytes, w->first[0], w->first[1], w->n_first);
-	if (!head_resolve(hit))
+	if (!head_resolve(hit, kind_of(dir->first[0], dir->first[1], dir->first_bytes)))
 		return 0;
 	if (!(dir->flags & DIR_START_LOST))
 		return 1;

@@ -88,9 +88,10 @@ static __always_inline void unix_enter(const struct sock *sk, struct msghdr *msg
 				       __u32 flags, bool tx)
 {
 	struct unix_call *call = unix_begin(sk, bytes, flags, tx);
+	struct msg_now now;
 
-	if (call)
-		call_save(&call->call, sk, msg);
+	if (call && msg_now_read(msg, &now))
+		call_save(&call->call, sk, msg, &now);
 }
 
 /* The same for a page of the kernel's, which is no memory of the program. */
@@ -132,7 +133,7 @@ static __always_inline void unix_capture(struct sonde_kcounters *k, const struct
 	hit.w->unsure = hit.w->rx_end = 0;
 	hit.w->rx_seq = 0;
 	hit.w->flags = hit.dir->flags & DIR_ADRIFT ? SONDE_F_GAP_BEFORE : 0;
-	if (!is_kernel_thread(hit.k)) {
+	if (!is_kernel_thread(hit.k, thread)) {
 		source_of_call(&hit.w->source, &thread->unix_call.call, 0);
 		if (hit.w->source.kind == SOURCE_NONE)
 			count(hit.k, unseen_no_user_buffer, 1);
