@@ -98,10 +98,12 @@ static __always_inline void piece_scan(struct hit *hit, struct piece *piece, con
 	__u32 before = hit->dir->tail, tail = tail_of(at, room, piece->copied, before);
 
 	hit->dir->tail = tail;
-	if (tail == HEAD_ENDS && (piece->closes || piece->copied == hit->w->bytes - piece->at))
+	if (tail == HEAD_ENDS && (piece->closes || piece->copied == hit->w->bytes - piece->at)) {
 		piece->end = piece->copied;
-	else
+		hit->dir->flags &= ~DIR_CLOSER;
+	} else {
 		piece->end = head_end(at, room, piece->copied, before);
+	}
 }
 
 /*

@@ -18,11 +18,17 @@ static __always_inline void ring_refused(struct sonde_kcounters *k, __u64 bytes)
 }
 
 /* Payload gives way to records of life: true where this record still may be written. */
-static __always_inline bool ring_has_room(struct sonde_kcounters *k, __u64 bytes)
+static __always_inline bool ring_holds(__u64 bytes)
 {
 	__u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 
-	if (waiting + bytes + RING_HEADER_BYTES + SONDE_RING_LIFE_BYTES <= settings.ring_bytes)
+	return waiting + bytes + RING_HEADER_BYTES + SONDE_RING_LIFE_BYTES <= settings.ring_bytes;
+}
+
+/* The same for a record that is lost otherwise. */
+static __always_inline bool ring_has_room(struct sonde_kcounters *k, __u64 bytes)
+{
+	if (ring_holds(bytes))
 		return true;
 	count(k, lost_life_reserve, 1);
 	return false;

@@ -24,6 +24,7 @@ enum {
 	DIR_IN_TURN = 1 << 5, /* the head that is open began inside a turn */
 	DIR_ADRIFT = 1 << 6,  /* Unix: bytes passed unseen, so how many is not sure any more */
 	DIR_GAP = 1 << 7,     /* bytes passed unseen, and no record has told it yet */
+	DIR_CLOSER = 1 << 9,  /* the last head was not a usual one: see usual() */
 	DIR_UNSEEN = 1 << 8,  /* the same since the last call that was seen, in any direction */
 };
 
@@ -158,18 +159,20 @@ struct work {
 	__u32 flags;  /* SONDE_F_* that every record of the call carries */
 	__u32 rx_seq; /* TCP: the next byte to be read, after this call */
 	__u32 tgid, tid;
-	__u32 unsure;  /* less than `bytes` may have been taken */
-	__u32 rx_end;  /* the peer's FIN was read */
-	__u32 turn;    /* whose bytes these are */
-	__u32 late;    /* a call in the other direction fired before this one and has noted it */
-	__u32 begins;  /* the call is the first that was seen of its turn */
-	__u32 unseen;  /* bytes passed in its direction since the last call that was seen */
-	__u32 head;    /* a head is to be captured */
-	__u32 goes_on; /* TCP: the connection stands where it stood, ESTABLISHED */
+	__u32 unsure;	/* less than `bytes` may have been taken */
+	__u32 rx_end;	/* the peer's FIN was read */
+	__u32 turn;	/* whose bytes these are */
+	__u32 late;	/* a call in the other direction fired before this one and has noted it */
+	__u32 begins;	/* the call is the first that was seen of its turn */
+	__u32 unseen;	/* bytes passed in its direction since the last call that was seen */
+	__u32 head;	/* a head is to be captured */
+	__u32 no_chunk; /* the call is known not to end in a last chunk */
+	__u32 goes_on;	/* TCP: the connection stands where it stood, ESTABLISHED */
 	struct source source;
 	struct piece p;
 	__u32 segments_at; /* the byte of the call that segments[] begins at; ~0: none */
 	__u32 n_segments;
+	__u32 pad;
 	struct segment segments[SONDE_SEGMENTS_MAX];
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 };

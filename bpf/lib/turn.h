@@ -382,7 +382,8 @@ static __noinline int slot_advance(struct hit *hit)
 			end_emit(hit->k, conn, hit->tx, hit->w->ns, after, 0);
 		return 0;
 	}
-	if (dir->state == DIR_BODY && hit->w->captured < hit->w->bytes && is_last_chunk(hit))
+	if (dir->state == DIR_BODY && hit->w->captured < hit->w->bytes && !hit->w->no_chunk &&
+	    is_last_chunk(hit))
 		end_emit(hit->k, conn, hit->tx, hit->w->ns, after, SONDE_F_LAST_CHUNK);
 	return 0;
 }
@@ -482,6 +483,125 @@ static __always_inline void turn_advance(struct hit *hit)
 }
 
 /*
+ * Where the call's head lies if it is a usual one: in one area, behind which there is nothing, or a
+ * body in one other. False: elsewhere.
+ */
+static __always_inline bool usual_area(struct hit *hit, struct area *area)
+{
+	struct work *w = hit->w;
+	struct segment two[2];
+	__u8 begins, ends;
+	__u64 rest;
+
+	if (w->source.kind == SOURCE_USER) {
+		area->base = w->source.at + w->source.skip;
+		area->len = w->bytes;
+		return true;
+	}
+	if (w->source.skip || w->source.segments < 2 ||
+	    segments_read(two, sizeof(two), w->source.at))
+		return false;
+	area->base = two[0].base;
+	area->len = two[0].len;
+	rest = w->bytes - two[0].len;
+	if (rest == 0)
+		return true;
+	if (two[0].len > w->bytes || rest > two[1].len)
+		return false;
+	if (bpf_probe_read_user(&begins, 1, (const void *)two[1].base) ||
+	    bpf_probe_read_user(&ends, 1, (const void *)(two[1].base + rest - 1)) ||
+	    begins == '\r' || begins == '-' || (__u8)(begins - 'A') <= 'Z' - 'A')
+		return false;
+	w->no_chunk = ends != '\n';
+	return true;
+}
+
+/* Says what usual() has found, and is that record. */
+static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *rec, __u32 bytes,
+				       __u32 copied, bool response)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+
+	dir->first[0] = ((const __u64 *)rec->payload)[0];
+	dir->first[1] = ((const __u64 *)rec->payload)[1];
+	dir->first_bytes = 16;
+	dir->head = copied;
+	dir->flags &= ~(DIR_MAYBE | DIR_START_LOST | DIR_EXPORTS | DIR_IN_TURN | DIR_GAP);
+	w->flags |= SONDE_F_TURN_START | SONDE_F_START | SONDE_F_HEAD_END;
+	if (!response) {
+		request_begun(hit);
+		if (!hit->tx)
+			thread_take(hit);
+	}
+	w->p.at = 0;
+	data_fill(rec, hit, &w->p, bytes);
+	rec->copied = copied;
+	hit->conn->flags &= ~CONN_LOST;
+	w->captured = copied;
+}
+
+/* One record of one size class, taken back where its bytes are no usual head. */
+static __always_inline bool usual_one(struct hit *hit, const struct area *area, __u32 room)
+{
+	const __u64 bytes = sizeof(struct sonde_rec_data) + room;
+	struct sonde_rec_data *rec;
+	__u64 n = area->len, low, end;
+	bool response;
+
+	rec = ring_holds(bytes) ? bpf_ringbuf_reserve(&ring, bytes, 0) : NULL;
+	if (!rec)
+		return false;
+	barrier_var(n);
+	if (n < 16 || n > room || bpf_probe_read_user(rec->payload, n, (const void *)area->base))
+		goto closer;
+	low = ((const __u64 *)rec->payload)[0];
+	response = (low & 0x00ffffffffffffffull) == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
+	if (!response && (low & 0xffffffffffull) != WORD('G', 'E', 'T', ' ', '/', 0, 0, 0) &&
+	    ((low & 0xffffffffffffull) != WORD('P', 'O', 'S', 'T', ' ', '/', 0, 0) ||
+	     is_export(low, ((const __u64 *)rec->payload)[1])))
+		goto closer;
+	end = n - 4;
+	barrier_var(end);
+	if (end > room - 4 || rec->payload[end] != '\r' || rec->payload[end + 1] != '\n' ||
+	    rec->payload[end + 2] != '\r' || rec->payload[end + 3] != '\n')
+		goto closer;
+	usual_tell(hit, rec, bytes, n, response);
+	count(hit->k, records_attempted, 1);
+	ring_submit(hit->k, rec);
+	return true;
+closer:
+	bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+	hit->dir->flags |= DIR_CLOSER;
+	return false;
+}
+
+/*
+ * The usual call on a connection that is known to speak HTTP/1: it begins a turn with a head that is
+ * whole, in one area of memory. Its bytes are looked at once, in the record. False: it is none,
+ * nothing was done, and it is to be looked at closer.
+ */
+static __noinline int usual(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct conn *conn = hit->conn;
+	struct work *w = hit->w;
+	struct area area;
+
+	if (conn->verdict != SONDE_VERDICT_HTTP1 || !(conn->flags & CONN_SENT) || !w->begins ||
+	    w->unseen || dir->state != DIR_BODY || (dir->flags & DIR_CLOSER) ||
+	    conn->generation != consumer_generation() || !usual_area(hit, &area))
+		return false;
+	if (area.len <= SONDE_CLASS_0_BYTES)
+		return usual_one(hit, &area, SONDE_CLASS_0_BYTES);
+	if (area.len <= SONDE_CLASS_1_BYTES)
+		return usual_one(hit, &area, SONDE_CLASS_1_BYTES);
+	if (area.len <= SONDE_CLASS_2_BYTES)
+		return usual_one(hit, &area, SONDE_CLASS_2_BYTES);
+	return area.len <= SONDE_CLASS_3_BYTES && usual_one(hit, &area, SONDE_CLASS_3_BYTES);
+}
+
+/*
  * One call. Afterwards w->captured and w->lost say what became of its bytes; the rest is to be
  * counted. dir->offset has moved on by w->bytes.
  */
@@ -493,6 +613,7 @@ static __noinline int capture(struct hit *hit)
 	w->offset = dir->offset;
 	w->piece = w->head = 0;
 	w->captured = w->lost = 0;
+	w->no_chunk = 0;
 	if (hit->tx)
 		w->flags |= SONDE_F_TX;
 	if (w->unsure)
@@ -501,6 +622,8 @@ static __noinline int capture(struct hit *hit)
 	if (!worth_looking(hit) || w->source.kind == SOURCE_NONE) {
 		dir->state = DIR_BODY;
 		conn_unseen(hit);
+	} else if (usual(hit)) {
+		;
 	} else if (w->begins || dir->state == DIR_BODY)
 		w->head = head_starts(hit);
 	else if (dir->state == DIR_HEAD)

@@ -560,6 +560,114 @@ static void test_head_is_shed(void **state)
 			 sizeof(head) + SONDE_CLASS_3_BYTES);
 }
 
+/* ---- heads that are usual, and others ---- */
+
+#define HEAD "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+
+static void send_segments(struct iovec *segments, unsigned int n)
+{
+	unsigned long bytes = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		bytes += segments[i].iov_len;
+	msg.msg_iter = (struct iov_iter){
+		.at = (unsigned long)segments, .count = bytes, .nr_segs = n, .iter_type = ITER_IOVEC
+	};
+	entry_send(sk, &msg, bytes);
+	tp.write_seq += (uint32_t)bytes;
+}
+
+static void request_is_read(const char *text)
+{
+	arrive((uint32_t)strlen(text));
+	recv_enters(text);
+	recv_copies((uint32_t)strlen(text), true);
+}
+
+/* The record says the same of this head as of the one before it in its direction. */
+static void assert_same_head(unsigned int nth, const char *head, uint32_t call_bytes)
+{
+	const struct sonde_rec_data *data = (const void *)record(SONDE_REC_DATA, nth);
+	const struct sonde_rec_data *before = (const void *)record(SONDE_REC_DATA, nth - 2);
+
+	assert_non_null(data);
+	assert_int_equal(data->h.flags, before->h.flags);
+	assert_true(data->h.flags & SONDE_F_HEAD_END);
+	assert_int_equal(data->turn, before->turn + 2);
+	assert_int_equal(data->offset, before->offset + before->call_bytes);
+	assert_int_equal(data->call_bytes, call_bytes);
+	assert_int_equal(data->piece, 0);
+	assert_int_equal(data->copied, strlen(head));
+	assert_memory_equal(data->payload, head, strlen(head));
+	assert_memory_equal(&data->evidence.at[SONDE_EV_CONNECT],
+			    &before->evidence.at[SONDE_EV_CONNECT], sizeof(data->evidence.at[0]));
+}
+
+/* The first exchange of a connection is looked at closely, and the next ones once: all the same. */
+static void test_usual_heads(void **state)
+{
+	struct iovec v[2] = { { (void *)HEAD, strlen(HEAD) }, { (void *)"12345", 5 } };
+	const struct sonde_kcounters *k = counters();
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		request_is_read(REQUEST);
+		send_segments(v, 2);
+		if (!i)
+			continue;
+		assert_same_head(2 * i, REQUEST, strlen(REQUEST));
+		assert_same_head(2 * i + 1, HEAD, strlen(HEAD) + 5);
+	}
+	entry_recv_done(sk, 0);
+	assert_null(record(SONDE_REC_DATA, 6));
+	assert_int_equal(k->turns_begun, 3);
+	assert_int_equal(k->records_attempted, k->records_delivered);
+	assert_int_equal(k->bytes_sequence, 3 * (strlen(REQUEST) + strlen(HEAD) + 5));
+	assert_int_equal(k->bytes_counted, 3 * 5);
+	assert_int_equal(k->bytes_captured, 3 * (strlen(REQUEST) + strlen(HEAD)));
+}
+
+/* What is begun as a usual head and is none leaves nothing behind; and the next one may be one again. */
+static void test_unusual_heads(void **state)
+{
+	static const char two[] = HEAD "12345";
+	struct iovec v[2] = { { (void *)HEAD, strlen(HEAD) }, { (void *)RESPONSE, 0 } };
+	struct iovec pieces[3] = { { (void *)HEAD, 20 },
+				   { (char *)HEAD + 20, strlen(HEAD) - 20 },
+				   { (void *)"12345", 5 } };
+	const struct sonde_kcounters *k = counters();
+	const struct sonde_rec_data *data;
+
+	(void)state;
+	v[1].iov_len = strlen(RESPONSE);
+	for (unsigned int i = 0; i < 2; i++) {
+		request_is_read(REQUEST);
+		send_all(two);
+	}
+	data = (const void *)record(SONDE_REC_DATA, 3);
+	assert_int_equal(data->copied, strlen(two));
+	assert_memory_equal(data->payload, two, strlen(two));
+	/* another head behind the first one: both are told */
+	request_is_read(REQUEST);
+	send_segments(v, 2);
+	data = (const void *)record(SONDE_REC_DATA, 5);
+	assert_int_equal(data->copied, strlen(HEAD) + strlen(RESPONSE));
+	assert_memory_equal(data->payload + strlen(HEAD), RESPONSE, strlen(RESPONSE));
+	/* a head in two pieces */
+	request_is_read(REQUEST);
+	send_segments(pieces, 3);
+	data = (const void *)record(SONDE_REC_DATA, 7);
+	assert_int_equal(data->copied, strlen(two));
+	assert_memory_equal(data->payload, two, strlen(two));
+	assert_true(data->h.flags & SONDE_F_HEAD_END);
+	entry_recv_done(sk, 0);
+	assert_null(record(SONDE_REC_DATA, 8));
+	assert_int_equal(k->records_attempted, k->records_delivered);
+	assert_int_equal(k->bytes_sequence, k->bytes_captured + k->bytes_counted);
+	assert_int_equal(k->turns_begun, 4);
+	assert_int_equal(k->conns_http1, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +685,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_head_is_shed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_member, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_redirects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_usual_heads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unusual_heads, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
