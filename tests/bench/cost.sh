@@ -139,7 +139,7 @@ for tier in $TIERS; do
 	measure sonde-$tier 2 $SONDE $entries $SINK:sink
 	echo "COST $line"
 	echo "MEMORY arm=sonde-$tier idle=$idle_bytes load=$(memory $entries)"
-	kill -INT $SONDE
+	kill -TERM $SONDE
 	wait $SONDE || fail "sonde: exit $?"
 	kill -TERM $SINK
 	wait $SINK
@@ -152,7 +152,7 @@ sonde record -v -o run.sonde --tier $1 -p $NGINX 2>sonde.err &
 SONDE=$!
 wait_for sonde.err "hooks are attached" $SONDE
 wrk -t1 -c1 -d1s http://127.0.0.1:8080/ >wrk.txt
-kill -INT $SONDE
+kill -TERM $SONDE
 wait $SONDE || fail "sonde record: exit $?"
 echo "RING requests=$(awk '/ requests in / { print $1 }' wrk.txt) $(replay_cost run.sonde records)"
 kill -QUIT $NGINX
