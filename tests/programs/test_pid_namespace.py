@@ -34,8 +34,10 @@ echo $server >server.pid
 
 
 def inside(tmp_path, script, *options):
-    return subprocess.run(["unshare", "-pf", "--kill-child", *options, "sh", "-c", script], cwd=tmp_path, timeout=120,
-                          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SONDE": SONDE}, capture_output=True, text=True)
+    # A root that is no mount, as after chroot, has no propagation to be changed; that of /proc is.
+    return subprocess.run(["unshare", "-pf", "--kill-child", "--propagation", "unchanged", *options, "sh", "-c", script],
+                          cwd=tmp_path, timeout=120, capture_output=True, text=True,
+                          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SONDE": SONDE})
 
 
 def test_numbers_are_translated(tmp_path):
