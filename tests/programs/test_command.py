@@ -250,7 +250,9 @@ def test_roles_hold_nothing_of_the_user(tmp_path):
                 continue
             wait_for(lambda p=pid: "Seccomp:\t2" in open(f"/proc/{p}/status").read(), "in its sandbox")
             assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null", name
-            assert os.getsid(pid) == pid, name
+            assert os.getpgid(pid) == pid, name  # what the terminal says does not reach it, nor stop it
+            ignored = int(re.search(r"^SigIgn:\s*(\w+)", open(f"/proc/{pid}/status").read(), re.M).group(1), 16)
+            assert ignored >> (signal.SIGTTOU - 1) & 1, name
             if name == "ship":
                 continue
             assert os.readlink(f"/proc/{pid}/fd/1") == "/dev/null", name

@@ -92,6 +92,19 @@ static char **environment_of(const struct role_process *role)
 	return libraries;
 }
 
+/*
+ * What the terminal says (Ctrl-C, its end) is for the traced command and for probe, which tells
+ * the roles in its own time; and a terminal must not stop who logs to it from the background.
+ * No session of its own for that: where the kernel groups tasks by session (sched_autogroup), one
+ * that mostly sleeps may wait 10 ms and more for a processor that another one keeps busy.
+ */
+static void leave_terminal(void)
+{
+	setpgid(0, 0);
+	signal(SIGTTOU, SIG_IGN);
+	signal(SIGTTIN, SIG_IGN);
+}
+
 static void __attribute__((noreturn))
 child(const struct role_process *role, const struct spawn_fd *fds, unsigned int n, int control)
 {
@@ -100,11 +113,7 @@ child(const struct role_process *role, const struct spawn_fd *fds, unsigned int 
 	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
-	/*
-	 * What the terminal says (Ctrl-C, its end) is for the traced command and for probe, which tells
-	 * the roles in its own time; and a terminal must not stop who logs to it from the background.
-	 */
-	setsid();
+	leave_terminal();
 	forget_input_and_output(role);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
