@@ -112,7 +112,7 @@ int BPF_PROG(on_unix_page, struct socket *socket, void *page, int offset, unsign
 
 SEC("fexit/unix_stream_sendpage")
 int BPF_PROG(on_unix_paged, struct socket *socket, void *page, int offset, unsigned long size,
-	     int flags, int ret)
+	     int flags, long ret)
 {
 	unix_leave_on(socket->sk, ret, true);
 	return 0;

@@ -186,12 +186,14 @@ static __always_inline bool msg_now_read(const struct msghdr *msg, struct msg_no
 	now->skip = MSG_FIELD(__u64, struct msghdr, msg_iter.iov_offset);
 	now->segments = MSG_FIELD(__u64, struct msghdr, msg_iter.nr_segs);
 	now->flags = MSG_FIELD(__u32, struct msghdr, msg_flags);
-	/* 5.10: bit 0 is the direction */
+	/* 5.10: bit 0 is the direction, and there is no single area */
 	if (bpf_core_field_exists(struct iov_iter, iter_type))
 		now->kind = iter_kind_of(MSG_FIELD(__u8, struct msghdr, msg_iter.iter_type));
 	else
-		now->kind =
-			iter_kind_of(MSG_FIELD(__u32, struct msghdr___type, msg_iter.type) & ~1u);
+		now->kind = (MSG_FIELD(__u32, struct msghdr___type, msg_iter.type) & ~1u) ==
+					    bpf_core_enum_value(enum iter_type, ITER_IOVEC) ?
+				    ITER_KIND_IOVEC :
+				    ITER_KIND_OTHER;
 	/* from 6.0 on one area, too; and then it lies where the segments else are */
 	if (now->kind == ITER_KIND_UBUF)
 		now->at = bpf_core_field_exists(struct iov_iter___ubuf, ubuf) ?
