@@ -162,7 +162,8 @@ static void read_btf(struct kernel_features *f)
 	f->task_storage = has_member(btf, "task_struct", "bpf_storage");
 	f->sk_storage = f->task_storage && has_member(btf, "sock", "sk_bpf_storage");
 	f->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
-	f->sendpage = func_proto(btf, "do_tcp_sendpages") && func_proto(btf, "unix_stream_sendpage");
+	f->sendpage =
+		func_proto(btf, "do_tcp_sendpages") && func_proto(btf, "unix_stream_sendpage");
 	f->unix_copy = func_proto(btf, "unix_stream_read_actor") != NULL;
 	f->mptcp = func_proto(btf, "mptcp_sendmsg") != NULL;
 	f->redirect = func_proto(btf, "tcp_bpf_sendmsg_redir") != NULL;
