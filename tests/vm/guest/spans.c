@@ -381,15 +381,19 @@ static int expect(enum mode mode, const char *list, const char *out, const char 
 			}
 		}
 	}
+	counted = reasons(ledger, "blind", NULL, why, sizeof(why));
+	/* A tier is looked at once a second: a short run has missed hits and ended before it is left. */
+	if (counted > 0 && mode != MODE_INCLUDES &&
+	    strcmp(json_string_value(json_object_get(ledger, "tier")) ?: "", "kprobe"))
+		mode = MODE_MISSED;
+	/* On Unix sockets, which have no sequence numbers: spans + what is counted. */
+	counted += reasons(ledger, "bytes", "gap", why, sizeof(why)) +
+		   reasons(ledger, "exchanges", "dropped", why, sizeof(why)) +
+		   reasons(ledger, "unseen", NULL, why, sizeof(why));
 	if (mode == MODE_INCLUDES || (mode == MODE_MISSED && all.extra <= missing + missing_unix))
 		all.extra = 0;
 	if (all.extra)
 		printf("%u extra, first: %s; ", all.extra, all.first_extra);
-	/* On Unix sockets, which have no sequence numbers: spans + what is counted. */
-	counted = reasons(ledger, "blind", NULL, why, sizeof(why)) +
-		  reasons(ledger, "bytes", "gap", why, sizeof(why)) +
-		  reasons(ledger, "exchanges", "dropped", why, sizeof(why)) +
-		  reasons(ledger, "unseen", NULL, why, sizeof(why));
 	late = met_late(ledger, why, sizeof(why));
 	printf("%u exchanges, %u sides missing on TCP, %u on Unix sockets, %u doubled, %u "
 	       "in two traces, %u unseen%s\n",
