@@ -134,7 +134,7 @@ static void on_trace(struct run *run)
 static void on_ship(struct run *run)
 {
 	enum control_type type;
-	char text[512];
+	char text[sizeof(struct err)];
 	long n = 0;
 
 	for (unsigned int i = 0; i < MESSAGES_MAX && n >= 0; i++) {

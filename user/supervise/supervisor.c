@@ -125,7 +125,7 @@ static int wait_ready(struct supervisor *s, unsigned int at, struct err *err)
 {
 	struct pollfd p = { .fd = s->roles[at].control, .events = POLLIN };
 	enum control_type type = 0;
-	char text[512];
+	char text[sizeof(struct err)];
 	long n = -EAGAIN;
 
 	if (poll(&p, 1, READY_MS) == 1)
