@@ -4,7 +4,7 @@
 #define SONDE_BPF_LIFE_H
 
 #include "scope.h"
-#include "turn.h"
+#include "settle.h"
 
 #define __VMLINUX_H__ /* the kernel's names of registers, as in kernel.h */
 #include <bpf/bpf_tracing.h>
