@@ -31,9 +31,11 @@ static struct exchange tcp(enum exchange_side side)
 static uint64_t id_of(const struct engine_config *with, const struct exchange *ex, char tag)
 {
 	struct span_key key;
+	struct span_ids ids;
 
 	ids__key(with, ex, &key);
-	return ids__hash(with->fleet_key, tag, &key);
+	ids__of(with->fleet_key, tag, &key, &ids);
+	return ids.span;
 }
 
 static void layout_is_what_the_design_says(void **state)
@@ -121,18 +123,18 @@ static void without_an_edge_the_place_on_the_machine_counts(void **state)
 static void trace_ids_are_uniform_and_stable(void **state)
 {
 	struct exchange ex = tcp(SIDE_CLIENT);
-	uint8_t id[16], again[16];
+	struct span_ids ids, again;
 	struct span_key key;
 	unsigned int ones[56] = { 0 };
 
 	for (int i = 0; i < 4096; i++) {
 		ex.edge.offset = (uint64_t)i;
 		ids__key(&config, &ex, &key);
-		ids__trace(config.fleet_key, &key, id);
-		ids__trace(config.fleet_key, &key, again);
-		assert_memory_equal(id, again, 16);
+		ids__of(config.fleet_key, 's', &key, &ids);
+		ids__of(config.fleet_key, 'c', &key, &again);
+		assert_memory_equal(ids.trace, again.trace, 16);
 		for (int b = 0; b < 56; b++)
-			ones[b] += ids__get64(id + 8) >> b & 1;
+			ones[b] += ids__get64(ids.trace + 8) >> b & 1;
 	}
 	/* 4096 fair coins: 2048 +- 6 standard deviations (of 32). */
 	for (int b = 0; b < 56; b++)

@@ -428,6 +428,7 @@ static void span_id_of(const struct rig_call *call, enum exchange_side side, uin
 {
 	struct exchange ex = { .side = side };
 	struct span_key key;
+	struct span_ids ids;
 
 	ex.edge = (struct edge){ .known = true,
 				 .unix_pair = call->unix_pair,
@@ -435,7 +436,8 @@ static void span_id_of(const struct rig_call *call, enum exchange_side side, uin
 				 .server_base = (uint32_t)call->client_conn * 131,
 				 .pair = { call->client_conn, 5 } };
 	ids__key(&rig.config, &ex, &key);
-	ids__put64(to, ids__hash(rig.config.fleet_key, side == SIDE_SERVER ? 's' : 'c', &key));
+	ids__of(rig.config.fleet_key, side == SIDE_SERVER ? 's' : 'c', &key, &ids);
+	ids__put64(to, ids.span);
 }
 
 static void random_trees_come_out_as_they_are(void **state)

@@ -103,11 +103,22 @@ void ids__key(const struct engine_config *config, const struct exchange *ex, str
 	}
 }
 
-uint64_t ids__hash(const uint8_t fleet_key[16], char tag, const struct span_key *key)
+static uint64_t not_zero(uint64_t hash)
 {
-	uint64_t hash = siphash24_tagged(fleet_key, (uint8_t)tag, key->bytes, key->len);
-
 	return hash ? hash : 1;
+}
+
+void ids__of(const uint8_t fleet_key[16], char tag, const struct span_key *key,
+	     struct span_ids *ret)
+{
+	const uint8_t tags[SIPHASH_LANES] = { (uint8_t)tag, 'e', 'T', 't' };
+	uint64_t hashes[SIPHASH_LANES];
+
+	siphash24_lanes(fleet_key, tags, key->bytes, key->len, hashes);
+	ret->span = not_zero(hashes[0]);
+	ret->edge = not_zero(hashes[1]);
+	ids__put64(ret->trace, not_zero(hashes[2]));
+	ids__put64(ret->trace + 8, not_zero(hashes[3]));
 }
 
 uint64_t ids__place(const uint8_t fleet_key[16], const struct span_key *key)
@@ -127,10 +138,4 @@ uint64_t ids__place(const uint8_t fleet_key[16], const struct span_key *key)
 		hash = (uint64_t)product ^ (uint64_t)(product >> 64);
 	}
 	return hash;
-}
-
-void ids__trace(const uint8_t fleet_key[16], const struct span_key *root, uint8_t ret[16])
-{
-	ids__put64(ret, ids__hash(fleet_key, 'T', root));
-	ids__put64(ret + 8, ids__hash(fleet_key, 't', root));
 }

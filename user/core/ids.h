@@ -29,17 +29,20 @@ void ids__key(const struct engine_config *config, const struct exchange *ex, str
 /* The first of the three forms. */
 bool ids__is_tcp(const struct span_key *key);
 
-/* H(K, tag, key); never 0. Tags: 'c' client span, 's' server span, 't' and 'T' trace, 'e' edge. */
-uint64_t ids__hash(const uint8_t fleet_key[16], char tag, const struct span_key *key);
+/* What the key of an exchange gives: H(K, tag, key), never 0, of several tags. */
+struct span_ids {
+	uint64_t span;	   /* of its own tag: 'c' client span, 's' server span */
+	uint64_t edge;	   /* 'e' */
+	uint8_t trace[16]; /* of a root: 'T' then 't', big-endian: the low 56 bits are uniform */
+};
+void ids__of(const uint8_t fleet_key[16], char tag, const struct span_key *key,
+	     struct span_ids *ret);
 
 /*
  * Where a key stands in a table of this agent. Cheaper than an id, and good for nothing else: whoever
  * does not know K cannot choose keys that meet, but those that met must be compared.
  */
 uint64_t ids__place(const uint8_t fleet_key[16], const struct span_key *key);
-
-/* The trace id of a root: H("T") then H("t"), big-endian: the low 56 bits are uniform. */
-void ids__trace(const uint8_t fleet_key[16], const struct span_key *root, uint8_t ret[16]);
 
 /* Big-endian, as ids are written. */
 void ids__put64(uint8_t to[8], uint64_t value);

@@ -247,6 +247,7 @@ struct node *links__request(struct links *links, struct process *process, struct
 			    struct node **ret_other)
 {
 	struct node *node = node__new(links);
+	struct span_ids ids;
 
 	*ret_other = NULL;
 	if (!node)
@@ -261,8 +262,10 @@ struct node *links__request(struct links *links, struct process *process, struct
 	node->start_ns = ex->start_ns;
 	node->seen_ns = links->now_ns;
 	ids__key(links->config, ex, &node->key);
-	node->id = ids__hash(links->config->fleet_key, ex->side == SIDE_SERVER ? 's' : 'c',
-			     &node->key);
+	ids__of(links->config->fleet_key, ex->side == SIDE_SERVER ? 's' : 'c', &node->key, &ids);
+	node->id = ids.span;
+	node->edge_id = ids.edge;
+	memcpy(node->root_trace, ids.trace, sizeof(node->root_trace));
 	node->peer_port = ex->endpoints.remote_port;
 	node->edge_known = ex->edge.known;
 	if (node->edge_known)

@@ -96,7 +96,8 @@ struct node {
 	uint32_t tid, response_tid;
 	struct sonde_turn_ref turn;
 	struct span_key key;
-	uint64_t id, place; /* place: of the key, in by_edge */
+	uint64_t id, edge_id, place; /* place: of the key, in by_edge */
+	uint8_t root_trace[16];	     /* of a trace that begins here */
 	uint8_t header_trace[16];
 	uint64_t header_parent;
 	struct trace *trace;
@@ -195,11 +196,11 @@ void node__cover(struct links *links, struct node *node, const uint8_t trace_id[
 struct trace *node__trace(struct node *node, struct node **ret_top);
 
 /*
- * The trace of a header (not NULL), or a new one of a root of this key; sampled or not is decided.
+ * The trace of a header, or, where that is NULL, a new one of this id; sampled or not is decided.
  * NULL: no memory.
  */
 struct trace *trace__new(struct links *links, const struct propagated *header,
-			 const struct span_key *root);
+			 const uint8_t root[16]);
 /* NULL is accepted. */
 void trace__put(struct links *links, struct trace *trace);
 /* Frees the nodes and traces that are kept for later. */

@@ -100,17 +100,14 @@ static struct trace *get_trace(struct links *links, size_t tracestate_len)
 }
 
 struct trace *trace__new(struct links *links, const struct propagated *header,
-			 const struct span_key *root)
+			 const uint8_t root[16])
 {
 	const struct engine_config *config = links->config;
 	struct sampled sampled;
 	struct trace *trace;
 	uint8_t id[16];
 
-	if (header)
-		memcpy(id, header->trace_id, sizeof(id));
-	else
-		ids__trace(config->fleet_key, root, id);
+	memcpy(id, header ? header->trace_id : root, sizeof(id));
 	sampler__decide(config, id, header, &sampled);
 	trace = get_trace(links, sampled.tracestate_len);
 	if (!trace)

@@ -104,7 +104,7 @@ static void encode_edge(struct tracer *tracer, const struct node *node)
 
 	if (!node->edge_known || node->edge_matched || !ids__is_tcp(&node->key))
 		return;
-	ids__put64(id, ids__hash(tracer->config.fleet_key, 'e', &node->key));
+	ids__put64(id, node->edge_id);
 	ids__hex(hex, id, sizeof(id));
 	otlp__span_string(&tracer->frame, ATTR_SONDE_EDGE_ID, (struct view){ hex, sizeof(hex) });
 }

@@ -74,7 +74,7 @@ static bool find_trace(struct tracer *tracer, struct node *node, bool force)
 		top = top->parent;
 	}
 	if (!top->trace)
-		top->trace = trace__new(&tracer->links, NULL, &top->key);
+		top->trace = trace__new(&tracer->links, NULL, top->root_trace);
 	if (!node->trace && top->trace) {
 		node->trace = top->trace;
 		node->trace->refs++;
