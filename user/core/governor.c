@@ -3,6 +3,8 @@
 
 /* Room enough for a step less: what it gives back must not go over the budget again. */
 #define CALM_PRESSURE 0.75
+/* Over the budget by so much on two measurements is no noise. */
+#define FAR_PRESSURE 1.25
 /* How long the room has to be there, at first and at the longest. */
 #define HOLD_FIRST_NS 1000000000ull
 #define HOLD_MAX_NS 64000000000ull
@@ -40,12 +42,16 @@ bool governor__in_share(uint64_t conn, uint32_t share)
 
 void governor__init(struct governor *governor)
 {
-	*governor = (struct governor){ .hold_ns = HOLD_FIRST_NS, .before = -1 };
+	*governor = (struct governor){ .hold_ns = HOLD_FIRST_NS };
 }
 
+/*
+ * Too far is made good in a few seconds, not far enough is paid for until then. Twice what is allowed needs
+ * all of the sampling, and some.
+ */
 static unsigned int steps_up(double pressure)
 {
-	return pressure > 8 ? 7 : pressure > 4 ? 5 : pressure > 2 ? 3 : pressure > 1.3 ? 2 : 1;
+	return pressure > 4 ? 9 : pressure > 1.8 ? 7 : pressure > 1.4 ? 4 : pressure > 1.2 ? 2 : 1;
 }
 
 static bool go_up(struct governor *g, uint64_t now_ns, double pressure)
@@ -65,7 +71,7 @@ static bool go_up(struct governor *g, uint64_t now_ns, double pressure)
 	}
 	g->down_ns = 0;
 	g->step = step < GOVERNOR_STEPS ? step : GOVERNOR_STEPS;
-	g->before = -1;
+	g->recents = 0;
 	return true;
 }
 
@@ -88,37 +94,72 @@ static bool go_down(struct governor *g, uint64_t now_ns, double pressure)
 	g->step--;
 	g->calm_ns = g->down_ns = now_ns;
 	g->down_pressure = pressure;
-	g->before = -1;
+	g->recents = 0;
 	return true;
+}
+
+static void remember(struct governor *g, double cpu)
+{
+	for (unsigned int i = GOVERNOR_RECENT - 1; i > 0; i--)
+		g->recent[i] = g->recent[i - 1];
+	g->recent[0] = cpu;
+	g->recents += g->recents < GOVERNOR_RECENT;
+}
+
+/* Of the newest measurements at this step, n at the most. */
+static double mean_of(const struct governor *g, unsigned int n)
+{
+	double sum = 0;
+
+	if (n > g->recents)
+		n = g->recents;
+	for (unsigned int i = 0; i < n; i++)
+		sum += g->recent[i];
+	return sum / n;
+}
+
+/* A little over for a moment is noise; much over is not, nor a little that stays. 0: not over. */
+static double over(const struct governor *g)
+{
+	double now = mean_of(g, 2), lately = mean_of(g, GOVERNOR_RECENT);
+
+	if (g->recents >= 2 && now > FAR_PRESSURE)
+		return now;
+	return g->recents == GOVERNOR_RECENT && lately > 1 ? lately : 0;
 }
 
 bool governor__tick(struct governor *g, const struct governor_usage *usage)
 {
-	double pressure, mean;
+	double pressure;
 
 	if (usage->memory > 0)
 		g->memory = usage->memory;
-	pressure = g->memory > usage->cpu ? g->memory : usage->cpu;
 	/* It has rested: a first request after that is dear, and no load. */
-	if (!g->step && usage->now_ns - g->last_ns > 2 * GOVERNOR_TICK_NS)
-		g->before = 0;
-	g->last_ns = usage->now_ns;
-	/* A little over for a moment is noise; much over is not. */
-	mean = g->before < 0 ? pressure : (g->before + pressure) / 2;
-	g->before = pressure;
-	if (mean > 1) {
-		/* Memory is given back slowly: a step at a time, and only on a new measurement. */
-		bool of_memory = usage->cpu <= 1;
-
-		if (of_memory && usage->memory <= 1) {
-			g->calm_ns = 0;
-			return false;
-		}
-		g->why = of_memory ? GOVERNED_MEMORY : GOVERNED_CPU;
-		g->streak = of_memory ? 0 : g->streak;
-		return go_up(g, usage->now_ns, of_memory ? 1 : mean);
+	if (!g->step && usage->now_ns - g->last_ns > 3 * GOVERNOR_TICK_NS) {
+		g->recents = 0;
+		remember(g, 0);
 	}
-	g->streak = 0;
+	g->last_ns = usage->now_ns;
+	remember(g, usage->cpu);
+	pressure = over(g);
+	if (pressure > 0) {
+		g->why = GOVERNED_CPU;
+		return go_up(g, usage->now_ns, pressure);
+	}
+	if (g->memory > 1) {
+		g->calm_ns = 0;
+		/* Memory is given back slowly: a step at a time, and only on a new measurement. */
+		if (usage->memory <= 1)
+			return false;
+		g->why = GOVERNED_MEMORY;
+		g->streak = 0;
+		return go_up(g, usage->now_ns, 1);
+	}
+	pressure = mean_of(g, 2);
+	if (pressure <= 1 && g->recents >= 2)
+		g->streak = 0;
+	if (g->memory > pressure)
+		pressure = g->memory;
 	if (pressure < CALM_PRESSURE)
 		return go_down(g, usage->now_ns, pressure);
 	g->calm_ns = 0;

@@ -24,7 +24,9 @@ enum shed_level {
 /* The last step: everything is shed that can be. */
 #define GOVERNOR_STEPS 13
 /* How often measurements are wanted, while there is traffic or something is shed. */
-#define GOVERNOR_TICK_NS 250000000ull
+#define GOVERNOR_TICK_NS 100000000ull
+/* Measurements that a decision looks at, at the most. */
+#define GOVERNOR_RECENT 5
 /* Of connections, those with more exchanges a second than this are busy. */
 #define GOVERNOR_BUSY_HZ 10
 
@@ -50,10 +52,11 @@ struct governor_usage {
 struct governor {
 	unsigned int step;
 	enum { GOVERNED_CPU, GOVERNED_MEMORY } why; /* what went over its budget last */
-	unsigned int streak;  /* measurements over the budget, one after the other */
-	double before;	      /* pressure of the measurement before; <0: none at this step */
-	double memory;	      /* as last measured */
-	uint64_t last_ns;     /* of the measurement before */
+	unsigned int streak;			    /* steps up, one after the other */
+	unsigned int recents;			    /* of recent, how many there are at this step */
+	double recent[GOVERNOR_RECENT]; /* processor time of its budget, the newest first */
+	double memory;			/* as last measured */
+	uint64_t last_ns;		/* of the measurement before */
 	uint64_t calm_ns;     /* since when there is room for one step less; 0: there is none */
 	uint64_t hold_ns;     /* how long there has to be */
 	uint64_t down_ns;     /* when it last came down a step; 0: not since it went up */
@@ -63,8 +66,8 @@ struct governor {
 void governor__init(struct governor *governor);
 
 /*
- * One measurement. True: governor->step has changed. Over the budget it goes up at once, the further
- * the more is missing; well below it comes down one step at a time. Where a step down had to be
+ * One measurement. True: governor->step has changed. Far over the budget it goes up after two of them, a
+ * little over after GOVERNOR_RECENT, the further the more is missing; well below it comes down one step at a time. Where a step down had to be
  * taken back, the next attempt waits twice as long, unless the load has changed since.
  */
 bool governor__tick(struct governor *governor, const struct governor_usage *usage);

@@ -8,7 +8,7 @@
 /* Heard of traffic so long ago, there is none: trace says it once a second while there is. */
 #define TRAFFIC_NS 1500000000ull
 /* Memory is looked at every so many measurements: it changes slowly, and the look is dear. */
-#define MEMORY_TICKS 8
+#define MEMORY_TICKS 20
 
 void govern__begin(struct govern *g, const struct capture *capture,
 		   const struct supervisor *supervisor, const struct identify *identify,

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines under load: nginx' throughput with and without sonde, what a hook hit costs, a ping-pong of no protocol,
+what lies in the ring, what the user side takes."""
+
+import os
+import subprocess
+import tempfile
+
+from arms import FREE, SONDE, TOOLS, Collector, Empty, Load, Nginx, Nothing, Sonde, wrk
+from measure import Statistics, median, residuals
+from rows import Row
+
+WARM_S = 1  # of each arm's load, before it is measured: the governor has a second to react
+
+
+class Outside(Sonde):
+    name = "outside"
+
+
+ARMS = {
+    "nothing": lambda args, nginx, idler: Nothing(),
+    "empty": lambda args, nginx, idler: Empty(args.tier),
+    "sonde": lambda args, nginx, idler: Sonde(args, [nginx.process.pid]),
+    "governed": lambda args, nginx, idler: Sonde(args, [nginx.process.pid], options=()),
+    "collector": lambda args, nginx, idler: Sonde(args, [nginx.process.pid], FREE, Collector),
+    "outside": lambda args, nginx, idler: Sonde(args, idler.ready),
+}
+
+
+def measure_arm(name, args, nginx, idler):
+    """One arm of one round: {"rate", "requests", "cpu": {role: ns}, "sink_ns", "ledger"}."""
+    with ARMS[name](args, nginx, idler) as arm:
+        warm, _ = wrk(nginx.port, 2 * WARM_S if name == "governed" else WARM_S)
+        traced = isinstance(arm, Sonde)
+        cpu, sink = (arm.cpu(), arm.sink.cpu_ns()) if traced else (None, 0)
+        out = {}
+        out["requests"], out["rate"] = wrk(nginx.port, args.seconds)
+        if traced:
+            out["cpu"] = arm.cpu_since(cpu)
+            out["sink_ns"] = arm.sink.cpu_ns() - sink
+    if traced:
+        out["ledger"], out["asked"] = arm.ledger, warm + out["requests"]
+    return out
+
+
+def share_shed(ledger, what):
+    """Of all exchanges: those that were not looked at, or whose trace was not sampled."""
+    shed, begun = ledger["shed"], ledger["exchanges"]["begun"]
+    return shed[what] / max(begun + shed["exchanges"], 1)
+
+
+def full(args):
+    """nginx under full load: with nothing, empty programs, sonde, the default governor, a real Collector, out of scope."""
+    arms, rounds = list(ARMS), []
+    with Nginx() as nginx, Load("pair", "pingpong") as idler:
+        wrk(nginx.port, 1)
+        for i in range(args.rounds):
+            # Whoever comes first is another one each time.
+            turn = arms[i % len(arms):] + arms[:i % len(arms)]
+            rounds.append({name: measure_arm(name, args, nginx, idler) for name in turn})
+    plain = [r["nothing"]["rate"] for r in rounds]
+    lost = {name: [1 - r[name]["rate"] / r["nothing"]["rate"] for r in rounds] for name in arms}
+    sonde = [r["sonde"] for r in rounds]
+    ledgers = [r[n]["ledger"] for r in rounds for n in ("sonde", "governed", "collector")]
+    shed = [r["governed"]["ledger"] for r in rounds]
+    rows = [
+        Row("nginx, full load, nothing attached", plain, "/s"),
+        Row("  loses with empty programs (the floor)", lost["empty"], "%"),
+        Row("  loses with sonde, governor off, every span acknowledged", lost["sonde"], "%", 0.08),
+        Row("  loses with the default governor", lost["governed"], "%", 0.05),
+        Row("    of the traces not sampled there", [share_shed(s, "sampling") for s in shed], "%"),
+        Row("    of the requests not looked at there", [share_shed(s, "exchanges") for s in shed], "%"),
+        Row("  loses with a real Collector on the same processors", lost["collector"], "%"),
+        Row("    the Collector's own time a request",
+            [r["collector"]["sink_ns"] / r["collector"]["requests"] for r in rounds], "us"),
+        Row("  loses while sonde looks at others only", lost["outside"], "%", 0.01),
+        Row("  user space a request, all roles",
+            [sum(s["cpu"].values()) / s["requests"] for s in sonde], "us"),
+        Row("    of it trace", [s["cpu"]["trace"] / s["requests"] for s in sonde], "us"),
+        Row("  ship a span, frames to acknowledged request",
+            [s["cpu"]["ship"] / s["requests"] for s in sonde], "us", 500),
+        Row("  records lost", [sum(r["sonde"]["ledger"]["records"]["lost"].values()) for r in rounds]),
+        Row("  residuals of all accounts", [residuals(ledger) for ledger in ledgers], "", 0, judge="most"),
+    ]
+    return rows, rounds
+
+
+def pair_stats(pair, arm, rounds):
+    hits, ns = arm.programs.read()
+    took = pair.do(rounds)
+    now = arm.programs.read()
+    return {"rounds": rounds, "hits": now[0] - hits, "hit_ns": now[1] - ns, "ns": took["ns"]}
+
+
+HTTP_ROUNDS = 10000
+STREAM_CALLS = 100000
+
+
+def hooks(args):
+    """ns of a hook hit above an empty program on the same hook: a head that is recorded, body bytes that are counted."""
+    raw = []
+    with Load("pair", "http") as http, Load("pair", "stream") as stream, Statistics():
+        for i in range(args.rounds):
+            arms = {"empty": lambda: Empty(args.tier), "sonde": lambda: Sonde(args, http.ready + stream.ready)}
+            raw.append({})
+            for name in sorted(arms, reverse=i % 2):
+                with arms[name]() as arm:
+                    http.do(HTTP_ROUNDS // 10)
+                    stream.do(STREAM_CALLS // 10)
+                    raw[-1][name] = {"http": pair_stats(http, arm, HTTP_ROUNDS),
+                                     "stream": pair_stats(stream, arm, STREAM_CALLS)}
+
+    def more(r, kind, per):
+        return (r["sonde"][kind]["hit_ns"] - r["empty"][kind]["hit_ns"]) / per(r)
+
+    rows = [
+        Row("hook, an empty program's own time a hit as counted",
+            [r["empty"]["http"]["hit_ns"] / r["empty"]["http"]["hits"] for r in raw], "ns"),
+        # Both ends are in scope: a request is seen twice, and its response.
+        Row("hook, a head recorded: more than empty programs",
+            [more(r, "http", lambda r: 4 * HTTP_ROUNDS) for r in raw], "ns", 250),
+        Row("hook, body bytes counted: more than empty programs",
+            [more(r, "stream", lambda r: r["empty"]["stream"]["hits"]) for r in raw], "ns", 60),
+    ]
+    return rows, raw
+
+
+PING_NS = 400_000_000
+
+
+def pingpong(args):
+    """A ping-pong of 64 bytes between two processes in scope, of no protocol."""
+    cpus, raw = sorted(os.sched_getaffinity(0)), []
+    places = {"both on one processor": {cpus[0]}, "wherever the scheduler puts them": None}
+    pairs = {place: Load("pair", "pingpong", cpus=where) for place, where in places.items()}
+    try:
+        counts = {place: max(1000, int(3000 * PING_NS / p.do(3000)["ns"])) for place, p in pairs.items()}
+        arms = {"nothing": Nothing, "empty": lambda: Empty(args.tier),
+                "sonde": lambda: Sonde(args, [pid for p in pairs.values() for pid in p.ready])}
+        for i in range(args.rounds):
+            raw.append({})
+            turn = list(arms)[i % 3:] + list(arms)[:i % 3]
+            for name in turn:
+                with arms[name]():
+                    raw[-1][name] = {}
+                    for place, p in pairs.items():
+                        p.do(500)
+                        # The best of three short ones: what disturbs makes it slower, never faster.
+                        raw[-1][name][place] = min(p.do(counts[place])["ns"] / counts[place] for _ in range(3))
+    finally:
+        for p in pairs.values():
+            p.stop()
+    rows = []
+    for place in places:
+        lost = {name: [1 - r["nothing"][place] / r[name][place] for r in raw] for name in ("empty", "sonde")}
+        rows += [Row(f"ping-pong of no protocol, {place}: a round with nothing", [r["nothing"][place] for r in raw], "us"),
+                 Row("  loses with empty programs (the floor)", lost["empty"], "%"),
+                 Row("  loses with sonde", lost["sonde"], "%", 0.02)]
+    return rows, raw
+
+
+def ring(args):
+    """What lies in the ring for a keep-alive exchange, both heads in one call each."""
+    raw = []
+    with Nginx() as nginx, tempfile.TemporaryDirectory(prefix="sonde-bench-") as folder:
+        heads = nginx.head_bytes() + len(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{nginx.port}\r\n\r\n")
+        command = [SONDE, "record", "-v", "-o", f"{folder}/run", "--tier", args.tier, "-p", str(nginx.process.pid),
+                   "--ring-size", "16m"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as recorder:
+            for line in recorder.stderr:
+                if "hooks are attached" in line:
+                    break
+            requests, _ = wrk(nginx.port, 1, 1)
+            recorder.terminate()
+            recorder.stderr.read()
+        said = subprocess.run([TOOLS / "replay_cost", f"{folder}/run", "records"], text=True, check=True,
+                              capture_output=True).stdout.split()
+        found = dict(zip(said[::2], map(int, said[1::2])))
+        raw = {"heads": heads, "requests": requests, **found}
+        if recorder.returncode or not found["records"]:
+            raise RuntimeError("ring: nothing was recorded")
+    return [Row("ring, records a keep-alive exchange", [found["records"] / requests], "", 3, note="aim 2"),
+            Row("ring, bytes a keep-alive exchange", [found["bytes"] / requests], "bytes", heads + 200,
+                note=f"heads of {heads} bytes")], raw
+
+
+def replay(args):
+    """The user side by itself: records to frames, frames to requests, from a record file."""
+    raw = {"trace": [], "ship": []}
+    with tempfile.TemporaryDirectory(prefix="sonde-bench-") as folder:
+        subprocess.run([TOOLS / "nginx_record", "100000", f"{folder}/nginx.sonde"], check=True)
+        for _ in range(args.rounds):
+            for part, all_of_it in raw.items():
+                words = subprocess.run([TOOLS / "replay_cost", f"{folder}/nginx.sonde", part], text=True, check=True,
+                                       capture_output=True).stdout.split()
+                all_of_it.append(dict(zip(words[::2], map(int, words[1::2]))))
+    ns = {part: [f["ns"] / f["exchanges"] for f in found] for part, found in raw.items()}
+    return [Row("user side, an exchange, replay to frames", ns["trace"], "us", 1000),
+            Row("user side, allocations there", [f["allocations"] for f in raw["trace"]], "", 0, judge="most"),
+            Row("ship, a span, frames to the bytes of a request, replay", ns["ship"], "us", 500),
+            Row("ship, allocations there", [f["allocations"] for f in raw["ship"]], "", 0, judge="most")], raw
