@@ -126,7 +126,7 @@ static void everything(void **state)
 		    o->protocol == SHIP_GRPC && !o->delay_ms);
 	o = &r.config.sinks[2].otlp;
 	assert_true(!strncmp(o->endpoint, "http://localhost:4317/opentelemetry", 35) &&
-		    o->delay_ms == 1000);
+		    o->delay_ms == 800);
 	assert_true(r.config.sinks[3].type == SHIP_CONSOLE && r.config.sinks[3].console.fd == 9);
 	assert_true(r.config.sinks[4].type == SHIP_FILE && r.config.sinks[4].file.fd == 9);
 	done(&r);

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DELAY_MS 1000
+/* With what a span waits for before it: within a second of its end it has left. */
+#define DELAY_MS 800
 #define TIMEOUT_MS 10000
 #define RETRY_MS 300000
 #define BATCH_SPANS 8192
