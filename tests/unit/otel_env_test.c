@@ -337,8 +337,7 @@ static void defaults(void **state)
 	o = &config.sinks[0].otlp;
 	assert_true(o->protocol == SHIP_HTTP_PROTOBUF && o->compression == SHIP_PLAIN &&
 		    !o->n_headers);
-	assert_true(o->timeout_ms == 10000 && o->delay_ms == 800 &&
-		    o->queue_bytes_max == 16 << 20);
+	assert_true(o->timeout_ms == 10000 && o->delay_ms == 800 && o->queue_bytes_max == 16 << 20);
 	assert_int_equal(w.n, 3);
 	ship_config__free(&config);
 }
