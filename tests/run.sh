@@ -4,7 +4,7 @@
 # run.sh - the driver behind `make check` and `make test`.
 #
 #   run.sh [PHASE...]       build unit golden coverage includes format fuzz programs backends btf vm
-#                           (default: all of these)  bench-check (by name only)
+#                           bench-check  (default: all of these)
 #
 # Every phase leaves "passed failed skipped" in $OUTPUT/test/PHASE.counts and its output in
 # $OUTPUT/test/PHASE.log; a phase that leaves none counts as one failure. The last line printed
@@ -13,7 +13,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib/phases.sh
 
-[ $# -gt 0 ] || set -- build unit golden coverage includes format fuzz programs backends btf vm
+[ $# -gt 0 ] || set -- build unit golden coverage includes format fuzz programs backends btf bench-check vm
 mkdir -p "$OUT"
 # The kernels' boots are long and mostly wait for one processor: see phase_vm.
 trap 'stop_background' EXIT

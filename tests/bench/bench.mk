@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make bench          what it costs on this machine, in ratios of one run (root; about eight minutes)
+#   make bench          what it costs on this machine, in ratios of one run (root; about eleven minutes);
+#                       LINES="idle start" takes some lines alone, build/bench/result.json keeps the others
 #   make bench-check    what it costs in instructions, allocations and bytes, against tests/bench/budget.json
 #   make bench-accept   today's figures become the budgets: say in the commit why
 #   make bench-busy     a million checked exchanges under the newest kernel in QEMU (BUSY=1000000)
@@ -13,15 +14,21 @@ $(OUTPUT)/bench/empty.skel.h: $(OUTPUT)/bench/empty.bpf.o
 $(OUTPUT)/bench/empty: tests/bench/empty.c $(OUTPUT)/bench/empty.skel.h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -I$(OUTPUT)/bench -o $@ $< -lbpf
+$(OUTPUT)/bench/load: tests/bench/load.c $(OUTPUT)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
 
-BENCH_TOOLS := $(OUTPUT)/bench/empty $(patsubst %,$(OUTPUT)/tools/%,otlp_sink bpf_info nginx_record replay_cost)
+BENCH_TOOLS := $(OUTPUT)/bench/empty $(OUTPUT)/bench/load $(patsubst %,$(OUTPUT)/tools/%,otlp_sink bpf_info nginx_record replay_cost)
 bench-build: all $(BENCH_TOOLS)
 
+LINES ?=
 BENCH_ARGS ?=
 bench: bench-build
 	$(Q)tests/deps.sh test
-	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/bench.py --sonde $(OUTPUT)/sonde --empty $(OUTPUT)/bench/empty \
-		--sink $(OUTPUT)/tools/otlp_sink --json $(OUTPUT)/bench/result.json $(BENCH_ARGS)
+	$(Q)tests/vm/kernels.sh k612
+	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/bench.py --json $(OUTPUT)/bench/result.json \
+		--markdown $(OUTPUT)/bench/result.md $(BENCH_ARGS) $(LINES)
 
 bench-check: bench-build
 	$(Q)tests/deps.sh test

@@ -5,8 +5,10 @@
  *   bpf_info PID
  *
  * One line each:
- *   PROG name verified xlated jited     instructions that the verifier went through (0: the kernel,
- *                                       before 5.16, does not say), instructions, bytes of machine code
+ *   PROG name verified xlated jited hits ns
+ *                                       instructions that the verifier went through (0: the kernel,
+ *                                       before 5.16, does not say), instructions, bytes of machine code;
+ *                                       what the kernel's statistics, where they were on, have counted
  *   MAPS count bytes                    of kernel memory charged to its maps
  */
 #include <bpf/bpf.h>
@@ -47,8 +49,9 @@ static void print_program(uint32_t id)
 		exit(1);
 	}
 	close(fd);
-	printf("PROG %s %u %zu %u\n", info.name, info.verified_insns,
-	       info.xlated_prog_len / sizeof(struct bpf_insn), info.jited_prog_len);
+	printf("PROG %s %u %zu %u %" PRIu64 " %" PRIu64 "\n", info.name, info.verified_insns,
+	       info.xlated_prog_len / sizeof(struct bpf_insn), info.jited_prog_len,
+	       (uint64_t)info.run_cnt, (uint64_t)info.run_time_ns);
 }
 
 int main(int argc, char **argv)

@@ -17,9 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "core/engine.h"
 #include "core/frame.h"
 #include "ship/export/batch.h"
@@ -94,6 +94,15 @@ static void on_want_slot(void *arg, uint32_t slot, uint64_t conn)
 
 static void on_want_process(void *arg, uint32_t tgid, uint64_t start_ns)
 {
+}
+
+/* Of this process alone: whoever else runs here does not count. */
+static uint64_t processor_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static void send_batch(void)
@@ -247,9 +256,9 @@ int main(int argc, char **argv)
 	}
 	feed(engine, &at, end / 2);
 	spans = bytes = allocations = 0;
-	begin_ns = clock__boot_ns();
+	begin_ns = processor_ns();
 	steady(engine, &at, end / 10 * 9);
-	ns = clock__boot_ns() - begin_ns;
+	ns = processor_ns() - begin_ns;
 	printf("exchanges %lu allocations %lu ns %lu bytes %lu\n", spans, allocations, ns, bytes);
 	stream__free(stream);
 	queue__free(&queue);
