@@ -22,7 +22,7 @@ char LICENSE[] SEC("license") = "GPL";
 /* The file at this descriptor of the current process, NULL where there is none. */
 static __always_inline struct file *fd_file(struct task_struct *task, __u32 fd)
 {
-	struct fdtable *table = task->files->fdt;
+	struct fdtable *table = PLAIN(struct task_struct, task)->files->fdt;
 	__u64 place;
 
 	if (fd >= table->max_fds)
@@ -47,7 +47,7 @@ static __always_inline __u64 fd_sock(struct task_struct *task, __u32 fd)
 /* Is the file at this descriptor of the current process this very socket? */
 static __always_inline bool fd_is(struct task_struct *task, __u32 fd, const struct sock *sk)
 {
-	struct file *file = sk->sk_socket->file;
+	struct file *file = PLAIN(struct sock, sk)->sk_socket->file;
 
 	return file && fd_file(task, fd) == file;
 }

@@ -16,6 +16,22 @@
 #define LOAD_OF(_1, _2, _3, n, ...) n
 #define LOAD(pointer, ...) LOAD_OF(__VA_ARGS__, LOAD3, LOAD2, LOAD1)(pointer, __VA_ARGS__)
 
+#ifdef SONDE_CAST
+/* 6.2: makes any address a typed pointer; a load that faults gives 0. */
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
+#define CAST(type, address)                                                                        \
+	((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
+
+/*
+ * The same pointer, which a verifier does not trust: for each pointer that is loaded from a trusted
+ * one, some search the names of all types of the kernel, which takes as long as a thousand
+ * instructions of the program.
+ */
+#define PLAIN(type, pointer) CAST(type, pointer)
+#else
+#define PLAIN(type, pointer) (pointer)
+#endif
+
 /* FIELD(pointer, a, b) is pointer->a->b. */
 #ifdef SONDE_DIRECT
 #define FIELD(pointer, ...) LOAD(pointer, __VA_ARGS__)
@@ -68,7 +84,7 @@ static __always_inline __u32 task_flags(void)
 /* Start of the thread group, CLOCK_BOOTTIME ns. */
 static __always_inline __u64 process_start_ns(struct task_struct *task)
 {
-	return TASK_FIELD(task, group_leader, start_boottime);
+	return TASK_FIELD(PLAIN(struct task_struct, task), group_leader, start_boottime);
 }
 
 /* Whether bpf_probe_read_kernel may be called: typed pointers lead to most places without. */
@@ -76,13 +92,6 @@ static __always_inline bool kernel_readable(void)
 {
 	return !settings.lockdown;
 }
-
-#ifdef SONDE_CAST
-/* 6.2: makes any address a typed pointer; a load that faults gives 0. */
-extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
-#define CAST(type, address)                                                                        \
-	((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
-#endif
 
 /* The tgid as the process itself sees it: in its innermost pid namespace. 0: not to be found out. */
 static __always_inline __u32 process_ns_tgid(struct task_struct *task)
@@ -115,7 +124,7 @@ static __always_inline bool task_compat(struct task_struct *task)
  */
 static __always_inline bool sock_is_mapped(const struct sock *sk)
 {
-	const struct proto *proto = FIELD(sk, __sk_common.skc_prot);
+	const struct proto *proto = FIELD(PLAIN(struct sock, sk), __sk_common.skc_prot);
 
 	if (bpf_core_field_exists(struct proto, sock_is_readable))
 		return FIELD(proto, sock_is_readable) != NULL;
@@ -129,7 +138,8 @@ static __always_inline bool sock_is_mapped(const struct sock *sk)
 static __always_inline bool sock_is_diverted(const struct sock *sk)
 {
 	const struct sk_psock *psock =
-		CAST(struct sk_psock, (__u64)sk->sk_user_data & ~(__u64)SK_USER_DATA_FLAGS);
+		CAST(struct sk_psock,
+		     (__u64)PLAIN(struct sock, sk)->sk_user_data & ~(__u64)SK_USER_DATA_FLAGS);
 
 	return psock->progs.stream_verdict || psock->progs.skb_verdict;
 }

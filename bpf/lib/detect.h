@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
+#include "walk.h"
+
 enum kind { KIND_NO = 0, KIND_MAYBE, KIND_REQUEST, KIND_RESPONSE };
 
 #define EVERY(byte) ((__u64)(byte)*0x0101010101010101ull)
@@ -50,7 +52,7 @@ static __always_inline __u32 bits_of_two(__u64 low, __u64 high)
  * What the first n (at most 16) bytes of w begin; bytes past n are zero. An unknown method counts
  * where a path, an asterisk or an absolute URI follows it.
  */
-static __always_inline enum kind kind_of(__u64 low, __u64 high, __u32 n)
+WALKED_ONCE int kind_of(__u64 low, __u64 high, __u32 n)
 {
 	const __u64 status = WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
 	__u32 space, before, method, target;
@@ -131,15 +133,18 @@ static __always_inline bool is_export(__u64 low, __u64 high)
 	return false;
 }
 
-/* Bit i: byte i of these 64 is a line feed. */
+/* Bit i: byte i of these 32 is a line feed. Inlined, it was three fifths of all that was walked. */
+WALKED_ONCE __u64 line_feeds_32(__u64 a, __u64 b, __u64 c, __u64 d)
+{
+	return bits_of_two(bytes_equal(a, '\n'), bytes_equal(b, '\n')) |
+	       (__u64)bits_of_two(bytes_equal(c, '\n'), bytes_equal(d, '\n')) << 16;
+}
+
+/* The same of 64 bytes. */
 static __always_inline __u64 line_feeds(const __u64 *at)
 {
-	__u64 feeds = 0;
-
-#pragma unroll
-	for (int i = 0; i < 8; i++)
-		feeds |= (__u64)bits_of(bytes_equal(at[i], '\n')) << (i * 8);
-	return feeds;
+	return line_feeds_32(at[0], at[1], at[2], at[3]) | line_feeds_32(at[4], at[5], at[6], at[7])
+								   << 32;
 }
 
 /* The index of the lowest set bit: how many ones lie below it. No branches. */

@@ -25,7 +25,7 @@ static __always_inline bool scope_port(const struct sock *sk)
 
 static __always_inline __u32 sock_netns(const struct sock *sk)
 {
-	return FIELD(sk, __sk_common.skc_net.net, ns.inum);
+	return FIELD(PLAIN(struct sock, sk), __sk_common.skc_net.net, ns.inum);
 }
 
 /* Whether what the current thread does on this socket is traced. */

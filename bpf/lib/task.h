@@ -4,6 +4,7 @@
 #define SONDE_BPF_TASK_H
 
 #include "ring.h"
+#include "walk.h"
 
 static __always_inline void thread_key_of(struct thread_key *key)
 {
@@ -51,10 +52,16 @@ static __always_inline struct thread *thread_get(struct sonde_kcounters *k, bool
 	return thread;
 }
 
+/* Each step along a task's pointers costs a verifier much. */
+WALKED_ONCE __u64 own_process_start_ns(void)
+{
+	return process_start_ns(this_task());
+}
+
 static __always_inline __u64 thread_process_start_ns(struct thread *thread)
 {
 	if (!thread->process_start_ns)
-		thread->process_start_ns = process_start_ns(this_task());
+		thread->process_start_ns = own_process_start_ns();
 	return thread->process_start_ns;
 }
 
