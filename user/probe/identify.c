@@ -198,7 +198,11 @@ void identify__remember(struct identify *identify, const struct identity_query *
 
 bool identify__busy(const struct identify *identify)
 {
-	return identify->asked != 0;
+	/* also one that met a dead inspect, and is asked again once that is reaped */
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
+		if (identify->waiting[i].request)
+			return true;
+	return false;
 }
 
 int identify__fd(const struct identify *identify)
