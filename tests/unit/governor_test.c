@@ -49,7 +49,7 @@ static void tick(struct world *w)
 	unsigned int before = w->governor.step;
 	bool changed;
 
-	w->now_ns += GOVERNOR_TICK_NS;
+	w->now_ns += governor__interval_ns(&w->governor);
 	usage = (struct governor_usage){ w->now_ns, pressure_of(w) * jitter(w), w->memory };
 	changed = governor__tick(&w->governor, &usage);
 	assert_int_equal(changed, w->governor.step != before);
@@ -60,10 +60,15 @@ static void tick(struct world *w)
 	w->downs += w->governor.step < before;
 }
 
+static void milliseconds(struct world *w, uint64_t n)
+{
+	for (uint64_t end = w->now_ns + n * 1000000; w->now_ns < end;)
+		tick(w);
+}
+
 static void seconds(struct world *w, unsigned int n)
 {
-	for (uint64_t i = 0; i < n * TICKS_A_SECOND; i++)
-		tick(w);
+	milliseconds(w, 1000ull * n);
 }
 
 static struct world begin(double load)
@@ -138,16 +143,16 @@ static void sudden(void **state)
 
 		seconds(&w, 5);
 		w.load = loads[i];
-		for (uint64_t half = 0; half < TICKS_A_SECOND / 2; half++)
-			tick(&w);
+		/* A little over may be noise for longer. */
+		milliseconds(&w, loads[i] > 1.25 ? 500 : 700);
 		assert_true(w.governor.step > 0);
-		for (uint64_t half = 0; half < TICKS_A_SECOND / 2; half++)
-			tick(&w);
+		milliseconds(&w, loads[i] > 1.25 ? 500 : 300);
 		assert_true(pressure_of(&w) <= 1);
 	}
 }
 
-#define WINDOW (2 * TICKS_A_SECOND)
+#define WINDOW_NS 2000000000ull
+#define GRAIN_NS 10000000ull
 
 /*
  * Twice what fits, from one moment to the next, where what is shed shows a tenth of a second later in the
@@ -156,26 +161,32 @@ static void sudden(void **state)
 static void twice(void **state)
 {
 	for (uint32_t noise = 0; noise < 50; noise++) {
+		double window[WINDOW_NS / GRAIN_NS], sum = 0;
 		struct world w = begin(0.2);
-		double window[WINDOW], sum = 0;
-		unsigned int lagging = 0;
+		unsigned int at = 0;
 
 		w.noise = noise;
 		seconds(&w, 5);
-		for (uint64_t i = 0; i < WINDOW; i++)
+		for (size_t i = 0; i < WINDOW_NS / GRAIN_NS; i++)
 			sum += window[i] = 0.2;
-		for (uint64_t i = 0; i < 60 * TICKS_A_SECOND; i++) {
-			/* Of the step that was decided a tick before the last one. */
-			double cost = 2 * left_of(lagging);
-			struct governor_usage usage;
+		for (unsigned int ticks = 0, last = 0; ticks < 600; ticks++) {
+			uint64_t ns = governor__interval_ns(&w.governor), grains = ns / GRAIN_NS;
+			unsigned int step = w.governor.step;
+			double all = 0;
 
-			w.now_ns += GOVERNOR_TICK_NS;
-			usage = (struct governor_usage){ w.now_ns, cost * jitter(&w), 0 };
-			lagging = w.governor.step;
-			governor__tick(&w.governor, &usage);
-			sum += cost - window[i % WINDOW];
-			window[i % WINDOW] = cost;
-			assert_true(sum / WINDOW <= 3.5 / 3);
+			for (uint64_t i = 0; i < grains; i++) {
+				double cost = 2 * left_of(i < 10 ? last : step);
+				double *old = &window[at++ % (WINDOW_NS / GRAIN_NS)];
+
+				sum += cost - *old;
+				all += *old = cost;
+				assert_true(sum * GRAIN_NS / WINDOW_NS <= 3.5 / 3);
+			}
+			w.now_ns += ns;
+			governor__tick(&w.governor,
+				       &(struct governor_usage){
+					       w.now_ns, all / (double)grains * jitter(&w), 0 });
+			last = step;
 		}
 	}
 }
@@ -203,7 +214,7 @@ static void steady(void **state)
 			w.noise = noise;
 			seconds(&w, 60);
 			w.ups = w.downs = 0;
-			for (uint64_t i = 0; i < 3600 * TICKS_A_SECOND; i++) {
+			for (uint64_t end = w.now_ns + 3600000000000; w.now_ns < end;) {
 				tick(&w);
 				over += pressure_of(&w) > 1.15;
 			}

@@ -5,6 +5,8 @@
 #define CALM_PRESSURE 0.75
 /* Over the budget by so much on two measurements is no noise. */
 #define FAR_PRESSURE 1.25
+/* So far from it that measurements may come less often. */
+#define IDLE_PRESSURE 0.25
 /* How long the room has to be there, at first and at the longest. */
 #define HOLD_FIRST_NS 1000000000ull
 #define HOLD_MAX_NS 64000000000ull
@@ -51,7 +53,7 @@ void governor__init(struct governor *governor)
  */
 static unsigned int steps_up(double pressure)
 {
-	return pressure > 4 ? 9 : pressure > 1.8 ? 7 : pressure > 1.4 ? 4 : pressure > 1.2 ? 2 : 1;
+	return pressure > 4 ? 9 : pressure > 1.8 ? 7 : pressure > 1.4 ? 4 : pressure > 1.1 ? 2 : 1;
 }
 
 static bool go_up(struct governor *g, uint64_t now_ns, double pressure)
@@ -135,7 +137,7 @@ bool governor__tick(struct governor *g, const struct governor_usage *usage)
 	if (usage->memory > 0)
 		g->memory = usage->memory;
 	/* It has rested: a first request after that is dear, and no load. */
-	if (!g->step && usage->now_ns - g->last_ns > 3 * GOVERNOR_TICK_NS) {
+	if (!g->step && usage->now_ns - g->last_ns > 2 * GOVERNOR_CALM_NS) {
 		g->recents = 0;
 		remember(g, 0);
 	}
@@ -164,4 +166,11 @@ bool governor__tick(struct governor *g, const struct governor_usage *usage)
 		return go_down(g, usage->now_ns, pressure);
 	g->calm_ns = 0;
 	return false;
+}
+
+uint64_t governor__interval_ns(const struct governor *g)
+{
+	bool far = !g->step && g->recents && g->recent[0] < IDLE_PRESSURE && g->memory < 1;
+
+	return far ? GOVERNOR_CALM_NS : GOVERNOR_TICK_NS;
 }

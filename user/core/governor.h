@@ -23,8 +23,9 @@ enum shed_level {
 
 /* The last step: everything is shed that can be. */
 #define GOVERNOR_STEPS 13
-/* How often measurements are wanted, while there is traffic or something is shed. */
+/* How often measurements are wanted, while there is traffic or something is shed; and far from the budget. */
 #define GOVERNOR_TICK_NS 100000000ull
+#define GOVERNOR_CALM_NS 250000000ull
 /* Measurements that a decision looks at, at the most. */
 #define GOVERNOR_RECENT 5
 /* Of connections, those with more exchanges a second than this are busy. */
@@ -71,5 +72,7 @@ void governor__init(struct governor *governor);
  * taken back, the next attempt waits twice as long, unless the load has changed since.
  */
 bool governor__tick(struct governor *governor, const struct governor_usage *usage);
+/* How long to wait for the next one: measuring costs, too, where there is next to nothing to measure. */
+uint64_t governor__interval_ns(const struct governor *governor);
 
 #endif

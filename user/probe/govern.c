@@ -7,8 +7,8 @@
 
 /* Heard of traffic so long ago, there is none: trace says it once a second while there is. */
 #define TRAFFIC_NS 1500000000ull
-/* Memory is looked at every so many measurements: it changes slowly, and the look is dear. */
-#define MEMORY_TICKS 20
+/* Memory is looked at this often: it changes slowly, and the look is dear. */
+#define MEMORY_NS 2000000000ull
 
 void govern__begin(struct govern *g, const struct capture *capture,
 		   const struct supervisor *supervisor, const struct identify *identify,
@@ -38,8 +38,10 @@ static void measure(struct govern *g, uint64_t now_ns, struct governor_usage *re
 
 	*ret = (struct governor_usage){ .now_ns = now_ns };
 	ret->cpu = usage__cpu(&g->usage, now_ns, pids) / g->cpu_budget;
-	if (g->ticks++ % MEMORY_TICKS == 0)
-		ret->memory = (double)usage__memory(&g->usage, pids) / (double)g->memory_budget;
+	if (g->memory_ns && now_ns - g->memory_ns < MEMORY_NS)
+		return;
+	g->memory_ns = now_ns;
+	ret->memory = (double)usage__memory(&g->usage, pids) / (double)g->memory_budget;
 }
 
 void govern__traffic(struct govern *g, uint64_t now_ns)
@@ -119,7 +121,7 @@ uint64_t govern__tick(struct govern *g, uint64_t now_ns)
 		say(g, &usage, before);
 	}
 	if (g->governor.step || now_ns - g->traffic_ns < TRAFFIC_NS)
-		g->next_ns = now_ns + GOVERNOR_TICK_NS;
+		g->next_ns = now_ns + governor__interval_ns(&g->governor);
 	else
 		g->next_ns = 0;
 	return g->next_ns;

@@ -24,7 +24,7 @@ struct govern {
 	uint64_t traffic_ns; /* when traffic was last heard of */
 	uint64_t last_ns;    /* of the last measurement */
 	uint64_t begun_ns;   /* when it began to shed */
-	unsigned int ticks;
+	uint64_t memory_ns;  /* when memory was last looked at */
 };
 
 /*
