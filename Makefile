@@ -99,7 +99,7 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SAN_OBJ := $(CORE_SRC:%.c=$(OUTPUT)/san/%.o)
 TEXT_SRC := $(filter-out user/inspect/role.c,$(wildcard user/inspect/*.c user/probe/identity*.c \
 	user/probe/procfs*.c user/probe/container*.c user/probe/service_name*.c user/probe/sdk_detect*.c \
-	user/ship/export/*.c user/ship/console/*.c user/ship/stream.c user/ship/config*.c user/ship/yaml.c))
+	user/supervise/frames.c user/ship/export/*.c user/ship/console/*.c user/ship/stream.c user/ship/config*.c user/ship/yaml.c))
 SAN_TEXT := $(OUTPUT)/san/libtext.a
 $(SAN_TEXT): $(TEXT_SRC:%.c=$(OUTPUT)/san/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

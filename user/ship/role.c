@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "ship/ship.h"
 #include "supervise/control.h"
+#include "supervise/frames.h"
 #include "supervise/sandbox.h"
 
 /* What libc and OpenSSL read to resolve a name and to check a certificate; absent ones are passed over. */
@@ -110,13 +111,15 @@ int ship__main(uid_t uid)
 	static struct sandbox_path paths[PATHS_MAX];
 	struct sandbox sandbox = { .role = ROLE_SHIP, .uid = uid, .paths = paths };
 	struct err err = { "" };
+	struct frames frames;
 	void *account;
 	int ret;
 
 	account = mmap(NULL, sizeof(struct account), PROT_READ | PROT_WRITE, MAP_SHARED, FD_ACCOUNT,
 		       0);
-	if (account == MAP_FAILED) {
-		log_error("the ship role cannot map the account: %s", strerror(errno));
+	if (account == MAP_FAILED || frames__map(&frames, FD_FRAMES_MEMORY, false)) {
+		log_error("the ship role cannot map the account and the frames: %s",
+			  strerror(errno));
 		return 1;
 	}
 	ret = read_config(&config, &err);
@@ -128,7 +131,7 @@ int ship__main(uid_t uid)
 	}
 	if (!ret) {
 		control__send(FD_CONTROL, CONTROL_READY, NULL, 0);
-		ret = ship__run(&config, FD_FRAMES, FD_CONTROL, account, &err);
+		ret = ship__run(&config, FD_FRAMES, &frames, FD_CONTROL, account, &err);
 	}
 	if (ret) {
 		control__send(FD_CONTROL, CONTROL_FAILED, err.text, strlen(err.text));

@@ -16,13 +16,18 @@
 #include "ship/sink/transfer.h"
 #include "ship/stream.h"
 #include "supervise/control.h"
+#include "supervise/frames.h"
 
-/* Frames are read in so many pieces before sinks, sockets and timers get their turn. */
+/* Frames are taken in so many pieces, or so many alone, before sinks, sockets and timers get their turn. */
 #define READS_A_TURN 8
-/* At the end: more packets than a socket holds, but no more, as trace may still be writing. */
+#define FRAMES_A_TURN 1024
+/* At the end: more than there is room for, but no more, as trace may still be writing. */
 #define READS_AT_THE_END 8192
 /* A file: all of it. */
 #define READS_OF_A_FILE UINT32_MAX
+
+/* A time that is over, for loop__run_once(). */
+#define AT_ONCE 1
 
 static volatile sig_atomic_t terminated;
 
@@ -37,7 +42,10 @@ struct ship {
 	struct stream *stream;
 	struct sink *sinks[SHIP_SINKS_MAX];
 	uint32_t n_sinks;
+	struct frames *frames; /* NULL: they come through frames_fd itself */
 	int frames_fd, control_fd;
+	bool more;	/* there may be frames to take */
+	bool closed;	/* trace writes no more */
 	bool ended;	/* no more frames will come */
 	bool stop_told; /* CONTROL_LIMIT was sent */
 	uint64_t now;
@@ -58,7 +66,29 @@ static void end_frames(struct ship *s)
 	s->ended = true;
 }
 
-static void read_frames(struct ship *s, unsigned int reads)
+/* From the memory that trace writes. False: there may be more. */
+static bool take_frames(struct ship *s, unsigned int frames)
+{
+	size_t room, n;
+
+	s->now = loop__now();
+	for (unsigned int i = 0; i < frames; i++) {
+		uint8_t *to = stream__room(s->stream, &room);
+
+		if (!to) {
+			log_error("ship: out of memory: no more frames are read");
+			end_frames(s);
+			return true;
+		}
+		n = frames__take(s->frames, to, room);
+		if (!n)
+			return true;
+		stream__feed(s->stream, n);
+	}
+	return false;
+}
+
+static void read_pieces(struct ship *s, unsigned int reads)
 {
 	size_t room;
 
@@ -76,7 +106,7 @@ static void read_frames(struct ship *s, unsigned int reads)
 			end_frames(s);
 			break;
 		}
-		/* A packet is shorter than the room for it: only EAGAIN says that there is no more. */
+		/* A piece is shorter than the room for it: only EAGAIN says that there is no more. */
 		s->now = loop__now();
 		stream__feed(s->stream, (size_t)n);
 	}
@@ -84,7 +114,35 @@ static void read_frames(struct ship *s, unsigned int reads)
 
 static void on_frames(void *arg, int fd, uint32_t events)
 {
-	read_frames(arg, READS_A_TURN);
+	struct ship *s = arg;
+	uint8_t byte;
+
+	if (s->frames) {
+		s->closed = !read(fd, &byte, sizeof(byte));
+		s->more = true;
+	} else {
+		read_pieces(s, READS_A_TURN);
+	}
+}
+
+/* Woken for frames: until there are none, with a turn for the others in between. */
+static void frames_turn(struct ship *s)
+{
+	if (!s->more || s->ended)
+		return;
+	s->more = !take_frames(s, FRAMES_A_TURN) || !frames__sleep(s->frames);
+	if (!s->more && s->closed)
+		end_frames(s);
+}
+
+/* What trace had written by now is still on its way, and no more is waited for. */
+static void take_the_rest(struct ship *s)
+{
+	if (s->frames)
+		take_frames(s, READS_AT_THE_END);
+	else
+		read_pieces(s, READS_AT_THE_END);
+	end_frames(s);
 }
 
 static void on_control(void *arg, int fd, uint32_t events)
@@ -95,11 +153,8 @@ static void on_control(void *arg, int fd, uint32_t events)
 	long n;
 
 	while ((n = control__receive(fd, &type, body, sizeof(body))) >= 0 || n == -EPROTO) {
-		if (n >= 0 && type == CONTROL_FINISH) {
-			/* What trace had written by then is still in the pipe. */
-			read_frames(s, READS_AT_THE_END);
-			end_frames(s);
-		}
+		if (n >= 0 && type == CONTROL_FINISH)
+			take_the_rest(s);
 	}
 	/* The parent has gone: frames will end by themselves. */
 	if (n != -EAGAIN)
@@ -179,10 +234,11 @@ static int set_up(struct ship *s, const struct ship_config *config, struct accou
 			return -EINVAL;
 		s->sinks[s->n_sinks++] = sink;
 	}
+	s->more = s->frames; /* from before us */
 	fcntl(s->frames_fd, F_SETFL, fcntl(s->frames_fd, F_GETFL) | O_NONBLOCK);
 	ret = loop__watch(s->loop, s->frames_fd, EPOLLIN, on_frames, s);
 	if (ret == -EPERM) /* a regular file: always ready */
-		read_frames(s, READS_OF_A_FILE);
+		read_pieces(s, READS_OF_A_FILE);
 	else if (ret)
 		return err__set(err, ret, "ship: the frames' pipe cannot be watched: %s",
 				strerror(-ret));
@@ -232,11 +288,13 @@ static int run(struct ship *s, const sigset_t *mask)
 
 	while (!s->ended) {
 		if (terminated) {
-			read_frames(s, READS_AT_THE_END);
-			end_frames(s);
+			take_the_rest(s);
 			break;
 		}
-		ret = loop__run_once(s->loop, next_timer(s), mask);
+		frames_turn(s);
+		if (s->ended)
+			break;
+		ret = loop__run_once(s->loop, s->more ? AT_ONCE : next_timer(s), mask);
 		if (ret && ret != -EINTR)
 			return ret;
 		work(s);
@@ -290,10 +348,10 @@ static void set_signals(sigset_t *ret_waiting, sigset_t *ret_before)
 	signal(SIGINT, SIG_IGN);
 }
 
-int ship__run(const struct ship_config *config, int frames_fd, int control_fd,
-	      struct account *account, struct err *err)
+int ship__run(const struct ship_config *config, int frames_fd, struct frames *frames,
+	      int control_fd, struct account *account, struct err *err)
 {
-	struct ship s = { .frames_fd = frames_fd, .control_fd = control_fd };
+	struct ship s = { .frames_fd = frames_fd, .control_fd = control_fd, .frames = frames };
 	sigset_t waiting, before;
 	uint64_t skipped;
 	int ret;

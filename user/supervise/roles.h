@@ -17,8 +17,9 @@ enum {
 	/* both */
 	FD_ACCOUNT = 3, /* memfd: struct account, read-write */
 	FD_CONTROL = 4, /* SOCK_SEQPACKET to probe: enum control_type messages */
-	FD_FRAMES = 5,	/* SOCK_SEQPACKET from trace to ship: whole frames in each packet */
+	FD_FRAMES = 5,	/* SOCK_SEQPACKET from trace to ship: wakes it (supervise/frames.h) */
 	FD_CONFIG = 11, /* memfd: the role's configuration, read to its end */
+	FD_FRAMES_MEMORY = 12, /* memfd: struct frames_shared and the frames */
 	/* trace */
 	FD_RING = 6,	 /* ring buffer map, or -1 when probe drains into FD_DRAIN */
 	FD_SLOTS = 7,	 /* BPF_F_MMAPABLE array of struct sonde_slot */

@@ -13,9 +13,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "supervise/frames.h"
 #include "supervise/uid.h"
 
-#define FRAMES_BUFFER_BYTES (4 << 20)
 #define READY_MS 10000
 /* The first restart comes soon; a role that keeps dying is started less and less often. */
 #define RESTART_FIRST_NS 100000000ull
@@ -59,9 +59,10 @@ static int choose_uids(struct supervisor *s)
 int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 		    const struct buf *ship_config, struct err *err)
 {
-	int ret, bytes = FRAMES_BUFFER_BYTES;
+	void *frames;
+	int ret;
 
-	*s = (struct supervisor){ .account_fd = -1, .frames = { -1, -1 } };
+	*s = (struct supervisor){ .account_fd = -1, .frames = { -1, -1 }, .frames_memory = -1 };
 	for (unsigned int i = 0; i < SUPERVISED; i++)
 		s->roles[i] =
 			(struct role_process){ .role = role_of[i], .pidfd = -1, .control = -1 };
@@ -70,7 +71,10 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 		return err__set(err, -errno, "cannot make shared memory: %s", strerror(errno));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->frames))
 		return err__set(err, -errno, "cannot make a socket pair: %s", strerror(errno));
-	setsockopt(s->frames[1], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	frames = spawn__shared("sonde-frames", FRAMES_MEMORY_BYTES, &s->frames_memory);
+	if (!frames)
+		return err__set(err, -errno, "cannot make shared memory: %s", strerror(errno));
+	munmap(frames, FRAMES_MEMORY_BYTES); /* it is between the two */
 	ret = choose_uids(s);
 	if (ret)
 		return err__set(
@@ -79,6 +83,7 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 	for (unsigned int i = 0; i < SUPERVISED; i++) {
 		supervisor__pass(s, i, s->account_fd, FD_ACCOUNT);
 		supervisor__pass(s, i, s->frames[i == AT_TRACE], FD_FRAMES);
+		supervisor__pass(s, i, s->frames_memory, FD_FRAMES_MEMORY);
 	}
 	ret = pass_document(s, AT_TRACE, trace_config);
 	if (!ret)
@@ -310,6 +315,8 @@ void supervisor__free(struct supervisor *s)
 	for (int i = 0; i < 2; i++)
 		if (s->frames[i] >= 0)
 			close(s->frames[i]);
+	if (s->frames_memory >= 0)
+		close(s->frames_memory);
 	if (s->account)
 		munmap(s->account, sizeof(*s->account));
 	if (s->account_fd >= 0)

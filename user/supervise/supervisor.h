@@ -22,15 +22,15 @@ struct supervisor {
 	unsigned int n_fds[SUPERVISED];
 	struct account *account;
 	int account_fd;
-	int frames
-		[2]; /* [0] ship reads, [1] trace writes; kept, so that what is in between survives */
+	/* [0] ship reads, [1] trace writes; kept, so that what is in between survives */
+	int frames[2], frames_memory;
 	bool finishing; /* a role that ends now is not started again */
 	bool ready[SUPERVISED];
 	bool replacing[SUPERVISED]; /* asked to end, so that one with a new configuration begins */
 };
 
 /*
- * Makes the shared account and the frames' socket. trace_config and ship_config: what each role
+ * Makes the shared account, and the frames' memory and socket. trace_config and ship_config: what each role
  * reads from FD_CONFIG. Further descriptors of a role are added with supervisor__pass().
  */
 int supervisor__new(struct supervisor *s, const struct buf *trace_config,
@@ -51,7 +51,7 @@ uint64_t supervisor__tick(struct supervisor *s, unsigned int *ret_restarted);
 
 /*
  * Gives a role a new configuration: it is asked to end in order, and one that reads the new document
- * begins at once. What is in between waits in the socket. The old one stands where memory is short.
+ * begins at once. What is in between waits in the frames' memory. The old one stands where memory is short.
  */
 int supervisor__reconfigure(struct supervisor *s, unsigned int at, const struct buf *config);
 

@@ -15,14 +15,15 @@
 #include "core/engine.h"
 #include "core/frame.h"
 #include "supervise/control.h"
+#include "supervise/frames.h"
 #include "supervise/sandbox.h"
 #include "trace/record_file.h"
 #include "trace/ring.h"
 
-/* Frames leave in packets of about this size: whole frames, so that a new reader is never out of step. */
-#define PACKET_BYTES 60000
+/* The reader is told of so much at once, or of what there is when nothing else is to be done. */
+#define PUBLISH_BYTES (FRAMES_BYTES / 4)
 /* What waits for a reader that does not read; beyond it frames are refused and counted. */
-#define BACKLOG_BYTES (1 << 20)
+#define BACKLOG_BYTES (5 << 20)
 /* Records taken between two looks at the clock. */
 #define BATCH_RECORDS 256
 /* With traffic we look by ourselves this often and are woken only by this many bytes. */
@@ -48,10 +49,11 @@ struct trace {
 	struct sonde_slot *slots;
 	volatile struct sonde_switches *switches;
 	int epoll;
-	struct buf packet; /* frames that have not left */
-	unsigned int packet_spans;
-	struct buf message; /* the message being made */
-	struct buf record;  /* messages not yet written to FD_RECORD */
+	struct frames frames;
+	unsigned int put_spans; /* put and not published */
+	struct buf backlog;	/* frames for which there was no room */
+	struct buf message;	/* the message being made */
+	struct buf record;	/* messages not yet written to FD_RECORD */
 	struct slot_want wants[SLOT_WANTS_MAX];
 	unsigned int n_wants;
 	unsigned int shed_step; /* what of account.governor.step is in force */
@@ -62,56 +64,32 @@ struct trace {
 		__attribute__((aligned(8)));
 };
 
-/* As many whole frames at the front as go into a packet, and how many of them are spans. */
-static size_t next_packet(const struct trace *trace, unsigned int *ret_spans)
+/* What the reader has not taken in time goes before what is new. */
+static void put_backlog(struct trace *trace)
 {
-	const struct buf *p = &trace->packet;
+	struct buf *b = &trace->backlog;
 	struct frame_header header;
 	const uint8_t *body;
-	unsigned int spans = 0;
-	size_t n = 0;
-	long frame;
+	size_t done = 0;
+	long n;
 
-	/* While the socket takes what it is given, no more than that ever waits. */
-	if (p->len <= PACKET_BYTES) {
-		*ret_spans = trace->packet_spans;
-		return p->len;
+	while ((n = frame__next(b->at + done, b->len - done, &header, &body)) > 0 &&
+	       frames__put(&trace->frames, b->at + done, (size_t)n)) {
+		trace->put_spans += header.type == FRAME_SPAN;
+		done += (size_t)n;
 	}
-	while (n < p->len) {
-		frame = frame__next(p->at + n, p->len - n, &header, &body);
-		if (frame <= 0 || (n && n + (size_t)frame > PACKET_BYTES))
-			break;
-		n += (size_t)frame;
-		spans += header.type == FRAME_SPAN;
-	}
-	*ret_spans = spans;
-	return n;
+	buf__consume(b, done);
 }
 
-/* Sends whole frames while the socket takes them. */
-static void send_packets(struct trace *trace)
+static void send_frames(struct trace *trace)
 {
-	struct buf *p = &trace->packet;
-
-	while (p->len) {
-		unsigned int spans;
-		size_t n = next_packet(trace, &spans);
-
-		if (!n) { /* cannot be: we wrote them ourselves */
-			buf__clear(p);
-			trace->packet_spans = 0;
-			return;
-		}
-		if (send(FD_FRAMES, p->at, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-			if (errno != EMSGSIZE)
-				return;
-			/* One frame that no packet can hold: it must not stop those behind it. */
-			trace->account->trace.frames_refused += spans;
-		}
-		buf__consume(p, n);
-		trace->packet_spans -= spans;
-		trace->account->trace.frames_waiting -= spans;
-	}
+	if (trace->backlog.len)
+		put_backlog(trace);
+	/* Full: then there is something to wake it already. */
+	if (frames__publish(&trace->frames))
+		send(FD_FRAMES, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	trace->account->trace.frames_waiting -= trace->put_spans;
+	trace->put_spans = 0;
 }
 
 static int on_frame(void *arg, const void *bytes, size_t len)
@@ -120,17 +98,20 @@ static int on_frame(void *arg, const void *bytes, size_t len)
 	const struct frame_header *header = bytes;
 	bool span = header->type == FRAME_SPAN;
 
-	if (trace->packet.len + len > PACKET_BYTES)
-		send_packets(trace);
-	/* Definitions are few and everything that follows needs them: they may pass the bound. */
-	if (trace->packet.len + len > BACKLOG_BYTES && span)
-		return -EAGAIN;
-	buf__add(&trace->packet, bytes, len);
-	if (!trace->packet.err && span) {
-		trace->account->trace.frames_waiting++;
-		trace->packet_spans++;
+	if (frames__unpublished(&trace->frames) > PUBLISH_BYTES || trace->backlog.len)
+		send_frames(trace);
+	if (!trace->backlog.len && frames__put(&trace->frames, bytes, len)) {
+		trace->put_spans += span;
+	} else {
+		/* Definitions are few and everything that follows needs them: they may pass the bound. */
+		if (len > FRAMES_BYTES || (trace->backlog.len + len > BACKLOG_BYTES && span))
+			return -EAGAIN;
+		buf__add(&trace->backlog, bytes, len);
+		if (trace->backlog.err)
+			return trace->backlog.err;
 	}
-	return trace->packet.err;
+	trace->account->trace.frames_waiting += span;
+	return 0;
 }
 
 static struct sonde_slot *slot_at(struct trace *trace, uint32_t index)
@@ -312,7 +293,7 @@ static int sleep_ms(struct trace *trace, uint64_t now)
 		wait = timer > now ? timer - now : 0;
 	if (now - trace->last_record_ns < TRAFFIC_NS && wait > BUSY_NS)
 		wait = BUSY_NS;
-	if (trace->packet.len && wait > BUSY_NS)
+	if (trace->backlog.len && wait > BUSY_NS)
 		wait = BUSY_NS;
 	return wait == UINT64_MAX ? -1 : (int)((wait + 999999) / 1000000);
 }
@@ -384,7 +365,7 @@ static void run_ring(struct trace *trace)
 		if (trace->now_ns - trace->control_ns >= BUSY_NS)
 			on_control(trace);
 		feed_slots(trace);
-		send_packets(trace);
+		send_frames(trace);
 		if (!n)
 			sleep_until_something(trace);
 	}
@@ -411,9 +392,9 @@ static void run_file(struct trace *trace)
 				     header.length);
 			used += (size_t)n;
 			/* Nothing may be lost here: wait for ship. */
-			while (trace->packet.len > PACKET_BYTES) {
-				send_packets(trace);
-				if (trace->packet.len > PACKET_BYTES)
+			while (trace->backlog.len) {
+				send_frames(trace);
+				if (trace->backlog.len)
 					clock__sleep_ms(1);
 			}
 		}
@@ -438,17 +419,17 @@ static void run_file(struct trace *trace)
 	buf__free(&in);
 }
 
-/* What is still in the packet waits up to a few seconds for ship to take it. */
+/* What is still there waits up to a few seconds for ship to take it. */
 static void flush(struct trace *trace)
 {
 	uint64_t until = clock__boot_ns() + 5000000000u;
 
 	if (trace->recording)
 		write_record(trace);
-	while (trace->packet.len && clock__boot_ns() < until) {
-		send_packets(trace);
-		if (trace->packet.len)
-			clock__sleep_ms(1);
+	send_frames(trace);
+	while (trace->backlog.len && clock__boot_ns() < until) {
+		clock__sleep_ms(1);
+		send_frames(trace);
 	}
 	shutdown(FD_FRAMES, SHUT_WR);
 }
@@ -501,6 +482,9 @@ static int prepare(struct trace *trace)
 	if (at == MAP_FAILED)
 		return -errno;
 	trace->account = at;
+	ret = frames__map(&trace->frames, FD_FRAMES_MEMORY, true);
+	if (ret)
+		return ret;
 	trace->recording = trace->settings.recording;
 	if (trace->settings.source == SOURCE_FILE)
 		return 0;
