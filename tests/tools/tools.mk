@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Programs of the tests that link the real objects.
 SHIP_OBJ := $(patsubst %.c,$(OUTPUT)/obj/%.o,$(filter-out user/ship/role.c,$(wildcard user/ship/*.c user/ship/*/*.c)) \
-	user/supervise/control.c user/trace/record_file.c)
+	user/supervise/control.c user/supervise/frames.c user/trace/record_file.c)
 $(OUTPUT)/tools/%: tests/tools/%.c $(SHIP_OBJ) $(CORE_OBJ) $(OUTPUT)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)

@@ -238,6 +238,49 @@ static void protobuf_requests(void **state)
 	buf__free(&out);
 }
 
+/* However it is cut, and begun once more: the same bytes, as many as were said. */
+static void protobuf_in_pieces(void **state)
+{
+	static const size_t rooms[] = { 1, 2, 3, 7, 64, 1000, 1 << 20 };
+	struct queue q = { .bytes_max = 1 << 20 };
+	struct blob *resources[RESOURCES], *scope = blob__new(VIEW("\x0a\x05sonde"));
+	struct batch batch = { 0 };
+	struct buf whole = { 0 };
+	size_t bytes, n, done;
+	uint8_t *to;
+	uint64_t bad;
+
+	fill(&q, resources, scope);
+	assert_int_equal(batch__encode(&batch, &q, SPANS, BATCH_PROTOBUF, &whole, &bad), 0);
+	assert_int_equal(batch__begin(&batch, &q, SPANS, &bytes), 0);
+	assert_int_equal(bytes, whole.len);
+	to = malloc(bytes);
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		batch__read(&batch, to, bytes / 3);
+		batch__rewind(&batch);
+		for (done = 0;; done += n) {
+			size_t room = rooms[i] < bytes - done ? rooms[i] : bytes - done;
+
+			n = batch__read(&batch, to + done, room);
+			assert_int_equal(n, room);
+			if (!n)
+				break;
+		}
+		assert_int_equal(done, bytes);
+		assert_memory_equal(to, whole.at, bytes);
+	}
+	assert_int_equal(batch__begin(&batch, &q, 0, &bytes), 0);
+	assert_int_equal(bytes, 0);
+	assert_int_equal(batch__read(&batch, to, 1), 0);
+	free(to);
+	for (int i = 0; i < RESOURCES; i++)
+		blob__put(resources[i]);
+	blob__put(scope);
+	queue__free(&q);
+	batch__free(&batch);
+	buf__free(&whole);
+}
+
 static void json_requests(void **state)
 {
 	struct queue q = { .bytes_max = 1 << 20 };
@@ -342,6 +385,7 @@ int main(void)
 		cmocka_unit_test(resources_live_as_long_as_their_spans),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(protobuf_requests),
+		cmocka_unit_test(protobuf_in_pieces),
 		cmocka_unit_test(json_requests),
 		cmocka_unit_test(no_empty_request),
 		cmocka_unit_test(spans_without_a_resource),

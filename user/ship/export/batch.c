@@ -110,16 +110,22 @@ static int group_spans(struct batch *b, const struct queue *q, uint64_t n)
 	return 0;
 }
 
-static void add_tag(struct buf *out, unsigned int field, size_t len)
+static size_t put_tag(uint8_t to[BATCH_TAG_BYTES], unsigned int field, size_t len)
 {
-	uint8_t head[11];
 	size_t n = 0;
 
-	head[n++] = (uint8_t)(field << 3 | 2);
+	to[n++] = (uint8_t)(field << 3 | 2);
 	for (; len >= 0x80; len >>= 7)
-		head[n++] = (uint8_t)(len | 0x80);
-	head[n++] = (uint8_t)len;
-	buf__add(out, head, n);
+		to[n++] = (uint8_t)(len | 0x80);
+	to[n++] = (uint8_t)len;
+	return n;
+}
+
+static void add_tag(struct buf *out, unsigned int field, size_t len)
+{
+	uint8_t tag[BATCH_TAG_BYTES];
+
+	buf__add(out, tag, put_tag(tag, field, len));
 }
 
 static void add_field(struct buf *out, unsigned int field, struct view bytes)
@@ -129,24 +135,125 @@ static void add_field(struct buf *out, unsigned int field, struct view bytes)
 }
 
 /* trace.proto: ResourceSpans {resource 1, scope_spans 2, schema_url 3}, ScopeSpans {scope 1, spans 2, schema_url 3}. */
-static void protobuf_group(struct buf *out, const struct batch *b, const struct batch_group *g)
+#define SCHEMA VIEW(SEMCONV_SCHEMA_URL)
+
+static size_t scope_spans_bytes(const struct batch_group *g)
 {
-	struct view schema = VIEW(SEMCONV_SCHEMA_URL);
-	struct view resource = blob__view(g->resource), scope = blob__view(g->scope);
-	size_t scope_spans = field_bytes(scope.len) + g->spans_bytes + field_bytes(schema.len);
-	size_t all = field_bytes(resource.len) + field_bytes(scope_spans) + field_bytes(schema.len);
+	return field_bytes(blob__view(g->scope).len) + g->spans_bytes + field_bytes(SCHEMA.len);
+}
 
-	add_tag(out, 1, all);
-	add_field(out, 1, resource);
-	add_tag(out, 2, scope_spans);
-	add_field(out, 1, scope);
-	for (uint32_t i = g->first; i != NONE; i = b->items[i].next) {
-		const struct queue_entry *e = b->items[i].entry;
+static size_t resource_spans_bytes(const struct batch_group *g)
+{
+	return field_bytes(blob__view(g->resource).len) + field_bytes(scope_spans_bytes(g)) +
+	       field_bytes(SCHEMA.len);
+}
 
-		add_field(out, 2, (struct view){ (const char *)e->bytes, e->len });
+/* All that stands before the group's first span: behind the last one of the group before. */
+static void write_head(struct batch *b)
+{
+	const struct batch_group *g = &b->groups[b->place.group];
+	struct buf *out = &b->head;
+
+	buf__clear(out);
+	if (b->place.group) {
+		add_field(out, 3, SCHEMA);
+		add_field(out, 3, SCHEMA);
 	}
-	add_field(out, 3, schema);
-	add_field(out, 3, schema);
+	if (b->place.group == b->n_groups)
+		return;
+	add_tag(out, 1, resource_spans_bytes(g));
+	add_field(out, 1, blob__view(g->resource));
+	add_tag(out, 2, scope_spans_bytes(g));
+	add_field(out, 1, blob__view(g->scope));
+}
+
+/* False: there is none. */
+static bool next_piece(struct batch *b)
+{
+	struct batch_place *at = &b->place;
+	const struct batch_item *item;
+
+	if (at->next == BATCH_TAG && at->item == NONE) {
+		at->group++;
+		at->next = BATCH_HEAD;
+	}
+	switch (at->next) {
+	case BATCH_HEAD:
+		if (!b->n_groups || at->group > b->n_groups)
+			return false;
+		write_head(b);
+		at->left = (struct view){ (const char *)b->head.at, b->head.len };
+		at->item = at->group < b->n_groups ? b->groups[at->group].first : NONE;
+		at->next = BATCH_TAG;
+		break;
+	case BATCH_TAG:
+		at->left = (struct view){ (const char *)b->tag,
+					  put_tag(b->tag, 2, b->items[at->item].entry->len) };
+		at->next = BATCH_SPAN;
+		break;
+	case BATCH_SPAN:
+		item = &b->items[at->item];
+		at->left = (struct view){ (const char *)item->entry->bytes, item->entry->len };
+		at->item = item->next;
+		at->next = BATCH_TAG;
+		break;
+	}
+	return true;
+}
+
+int batch__begin(struct batch *batch, const struct queue *q, uint64_t n, size_t *ret_bytes)
+{
+	size_t bytes = 0, longest = 0;
+	int err = group_spans(batch, q, n);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < batch->n_groups; i++) {
+		const struct batch_group *g = &batch->groups[i];
+		size_t blobs = blob__view(g->resource).len + blob__view(g->scope).len;
+
+		bytes += field_bytes(resource_spans_bytes(g));
+		longest = blobs > longest ? blobs : longest;
+	}
+	buf__clear(&batch->head);
+	if (!buf__reserve(&batch->head, longest + 2 * SCHEMA.len + 6 * BATCH_TAG_BYTES))
+		return batch->head.err;
+	batch__rewind(batch);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+size_t batch__read(struct batch *batch, void *to, size_t room)
+{
+	struct view *left = &batch->place.left;
+	uint8_t *at = to;
+	size_t done = 0;
+
+	while (done < room && (left->len || next_piece(batch))) {
+		size_t n = left->len < room - done ? left->len : room - done;
+
+		memcpy(at + done, left->at, n);
+		*left = (struct view){ left->at + n, left->len - n };
+		done += n;
+	}
+	return done;
+}
+
+void batch__rewind(struct batch *batch)
+{
+	batch->place = (struct batch_place){ .next = BATCH_HEAD };
+}
+
+static int protobuf_request(struct buf *out, struct batch *batch, const struct queue *q, uint64_t n)
+{
+	size_t bytes;
+	int err = batch__begin(batch, q, n, &bytes);
+
+	if (err)
+		return err;
+	if (buf__reserve(out, bytes))
+		out->len += batch__read(batch, out->at + out->len, bytes);
+	return out->err;
 }
 
 /* How many spans of the group were written; nothing is appended when it is none. */
@@ -206,16 +313,15 @@ static uint64_t json_request(struct buf *out, const struct batch *b)
 int batch__encode(struct batch *batch, const struct queue *q, uint64_t n, enum batch_format format,
 		  struct buf *out, uint64_t *ret_bad)
 {
-	int err = group_spans(batch, q, n);
+	int err;
 
 	*ret_bad = 0;
+	if (format == BATCH_PROTOBUF)
+		return protobuf_request(out, batch, q, n);
+	err = group_spans(batch, q, n);
 	if (err)
 		return err;
-	if (format == BATCH_JSON)
-		*ret_bad = batch->n_items - json_request(out, batch);
-	else
-		for (size_t i = 0; i < batch->n_groups; i++)
-			protobuf_group(out, batch, &batch->groups[i]);
+	*ret_bad = batch->n_items - json_request(out, batch);
 	return out->err;
 }
 
@@ -224,5 +330,6 @@ void batch__free(struct batch *batch)
 	free(batch->items);
 	free(batch->groups);
 	free(batch->table);
+	buf__free(&batch->head);
 	*batch = (struct batch){ 0 };
 }

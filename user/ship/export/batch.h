@@ -11,6 +11,8 @@
 
 enum batch_format { BATCH_PROTOBUF, BATCH_JSON };
 
+#define BATCH_TAG_BYTES 11 /* a tag of one byte and a length */
+
 /* Working memory that is kept from one batch to the next. Zero-initialised is empty. */
 struct batch {
 	struct batch_item *items;
@@ -18,6 +20,15 @@ struct batch {
 	uint32_t *table;
 	size_t items_cap, groups_cap, table_cap; /* elements */
 	size_t n_items, n_groups;
+	/* How far batch__read() has got. */
+	struct batch_place {
+		size_t group;
+		uint32_t item;
+		enum { BATCH_HEAD, BATCH_TAG, BATCH_SPAN } next;
+		struct view left; /* of the piece that is being read */
+	} place;
+	struct buf head; /* of a group; has room for the longest */
+	uint8_t tag[BATCH_TAG_BYTES];
 };
 
 /*
@@ -28,6 +39,17 @@ struct batch {
  */
 int batch__encode(struct batch *batch, const struct queue *q, uint64_t n, enum batch_format format,
 		  struct buf *out, uint64_t *ret_bad);
+
+/*
+ * The same request in protobuf, of *ret_bytes, as it is wanted piece by piece: it need not lie in memory as a
+ * whole. The n spans stay at the front of q for as long as it is read. 0 or -ENOMEM.
+ */
+int batch__begin(struct batch *batch, const struct queue *q, uint64_t n, size_t *ret_bytes);
+/* The next bytes, as many as fit into room; 0: that was all. */
+size_t batch__read(struct batch *batch, void *to, size_t room);
+/* From the front once more. */
+void batch__rewind(struct batch *batch);
+
 void batch__free(struct batch *batch);
 
 #endif

@@ -30,8 +30,9 @@ struct sink_otlp {
 	struct compressor *compressor;
 	struct queue queue;
 	struct batch batch;
-	struct buf body, packed;
-	char shown[160]; /* the endpoint, without user information and query */
+	size_t batch_bytes;	 /* of a request that is read as it goes */
+	struct buf body, packed; /* of any other */
+	char shown[160];	 /* the endpoint, without user information and query */
 
 	/* The batch, i.e. the first n_batch spans of the queue; 0: there is none. */
 	uint64_t n_batch, n_bad;
@@ -93,6 +94,12 @@ static void batch_lost(struct sink_otlp *s, uint64_t *reason)
 	batch_over(s);
 }
 
+/* Nothing is done with the bytes of the spans but concatenating them: libcurl can do that as it sends. */
+static bool as_it_goes(const struct sink_otlp *s)
+{
+	return s->config->protocol == SHIP_HTTP_PROTOBUF && !s->compressor;
+}
+
 static int encode(struct sink_otlp *s)
 {
 	bool grpc = s->config->protocol == SHIP_GRPC, json = s->config->protocol == SHIP_HTTP_JSON;
@@ -102,6 +109,10 @@ static int encode(struct sink_otlp *s)
 	uint32_t len;
 	int err;
 
+	if (as_it_goes(s)) {
+		err = batch__begin(&s->batch, &s->queue, s->n_batch, &s->batch_bytes);
+		return err ?: s->batch_bytes > SHIP_REQUEST_MAX_BYTES ? -EMSGSIZE : 0;
+	}
 	buf__clear(&s->body);
 	buf__add(&s->body, head, at);
 	err = batch__encode(&s->batch, &s->queue, s->n_batch, json ? BATCH_JSON : BATCH_PROTOBUF,
@@ -126,12 +137,31 @@ static int encode(struct sink_otlp *s)
 	return 0;
 }
 
+static size_t read_batch(void *arg, void *to, size_t room)
+{
+	return batch__read(arg, to, room);
+}
+
+static void rewind_batch(void *arg)
+{
+	batch__rewind(arg);
+}
+
 static void send_batch(struct sink_otlp *s, uint64_t now)
 {
 	const struct buf *out = s->compressor ? &s->packed : &s->body;
-	int err = transfer__send(s->transfer, (struct view){ (char *)out->at, out->len },
-				 s->compressor ? compressor__name(s->compressor) : NULL);
+	struct transfer_body body = { .at = out->at, .len = out->len };
+	int err;
 
+	if (as_it_goes(s)) {
+		body = (struct transfer_body){ .len = s->batch_bytes,
+					       .read = read_batch,
+					       .rewind = rewind_batch,
+					       .arg = &s->batch };
+		batch__rewind(&s->batch); /* for another try, too */
+	}
+	err = transfer__send(s->transfer, &body,
+			     s->compressor ? compressor__name(s->compressor) : NULL);
 	s->flying = !err;
 	if (err)
 		s->retry_at = now + retry__wait_ms(++s->attempts, random32(), -1) * NS_A_MS;
@@ -184,7 +214,7 @@ static void on_taken(struct sink_otlp *s, const struct answer *answer)
 	batch_over(s);
 }
 
-static size_t batch_bytes(const struct sink_otlp *s)
+static size_t spans_bytes(const struct sink_otlp *s)
 {
 	struct queue_cursor cursor = queue__begin(&s->queue);
 	const struct queue_entry *entry;
@@ -208,7 +238,7 @@ static void on_too_large(struct sink_otlp *s)
 		return;
 	}
 	/* The next ones need not run into the same wall. */
-	bytes = batch_bytes(s) / 2;
+	bytes = spans_bytes(s) / 2;
 	if (bytes < s->batch_bytes_max)
 		s->batch_bytes_max = bytes < BATCH_LEAST_BYTES ? BATCH_LEAST_BYTES : bytes;
 	s->halves_left = s->n_batch;

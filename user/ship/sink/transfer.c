@@ -31,7 +31,7 @@ struct transfer {
 	struct curl_slist *headers;
 	char error[CURL_ERROR_SIZE];
 	bool flying;
-	size_t body_bytes;
+	struct transfer_body body;
 	/* of the answer that is being received */
 	struct buf response;
 	struct answer answer;
@@ -138,7 +138,7 @@ static bool all_sent(const struct transfer *t)
 	curl_off_t sent = 0;
 
 	curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	return t->body_bytes && sent >= (curl_off_t)t->body_bytes;
+	return t->body.len && sent >= (curl_off_t)t->body.len;
 }
 
 static void finish(struct transfer *t, CURLcode code)
@@ -193,6 +193,25 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 		return size * n;
 	t->too_long = true;
 	return 0;
+}
+
+/* Straight into libcurl's own buffer. */
+static size_t on_read(char *to, size_t size, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+
+	return t->body.read(t->body.arg, to, size * n);
+}
+
+/* A kept connection that turns out to be closed: the request goes out once more over another. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct transfer *t = arg;
+
+	if (offset || origin != SEEK_SET || t->body.at)
+		return CURL_SEEKFUNC_CANTSEEK;
+	t->body.rewind(t->body.arg);
+	return CURL_SEEKFUNC_OK;
 }
 
 static bool header_is(struct view line, const char *name, struct view *ret_value)
@@ -418,6 +437,10 @@ static int set_up(struct transfer *t)
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(easy, CURLOPT_READDATA, t);
+	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(easy, CURLOPT_SEEKDATA, t);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -461,7 +484,7 @@ void transfer__free(struct transfer *t)
 	free(t);
 }
 
-int transfer__send(struct transfer *t, struct view body, const char *encoding)
+int transfer__send(struct transfer *t, const struct transfer_body *body, const char *encoding)
 {
 	int err = set_headers(t, encoding);
 
@@ -474,11 +497,11 @@ int transfer__send(struct transfer *t, struct view body, const char *encoding)
 	t->too_long = false;
 	t->heads_bytes = 0;
 	*t->error = 0;
-	t->body_bytes = body.len;
+	t->body = *body;
 	use_certificates(t->easy, t->config);
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
-	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
-	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, body.at);
+	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
+	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, body->at);
 	if (curl_multi_add_handle(t->transfers->multi, t->easy))
 		return -ENOMEM;
 	t->flying = true;

@@ -31,10 +31,18 @@ struct transfer *transfer__new(struct transfers *transfers, const struct ship_ot
 			       void (*done)(void *arg, const struct transfer_result *result),
 			       void *arg, struct err *err);
 void transfer__free(struct transfer *transfer);
-/*
- * Sends body (borrowed until done), in content-encoding `encoding` (NULL: plain). 0 or -ENOMEM.
- */
-int transfer__send(struct transfer *transfer, struct view body, const char *encoding);
+/* What is sent: bytes that lie in memory, or, where at is NULL, that are read as they go. */
+struct transfer_body {
+	const void *at;
+	size_t len;
+	size_t (*read)(void *arg, void *to,
+		       size_t room); /* the next ones; never none before the end */
+	void (*rewind)(void *arg);   /* from the front once more */
+	void *arg;
+};
+/* Sends body (borrowed until done), in content-encoding `encoding` (NULL: plain). 0 or -ENOMEM. */
+int transfer__send(struct transfer *transfer, const struct transfer_body *body,
+		   const char *encoding);
 /* Breaks a request off. True when all of it had been sent. */
 bool transfer__cancel(struct transfer *transfer);
 
