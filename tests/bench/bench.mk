@@ -2,6 +2,7 @@
 #
 #   make bench          what it costs on this machine, in ratios of one run (root; about eleven minutes);
 #                       LINES="idle start" takes some lines alone, build/bench/result.json keeps the others
+#   make bench-docs     puts what was measured last into README.md and docs/scale.md
 #   make bench-check    what it costs in instructions, allocations and bytes, against tests/bench/budget.json
 #   make bench-accept   today's figures become the budgets: say in the commit why
 #   make bench-busy     a million checked exchanges under the newest kernel in QEMU (BUSY=1000000)
@@ -30,6 +31,10 @@ bench: bench-build
 	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/bench.py --json $(OUTPUT)/bench/result.json \
 		--markdown $(OUTPUT)/bench/result.md $(BENCH_ARGS) $(LINES)
 
+# What the last run has measured, in the tables of the pages.
+bench-docs:
+	$(Q)$(PYTHON) tests/bench/docs.py $(OUTPUT)/bench/result.json README.md docs/scale.md
+
 bench-check: bench-build
 	$(Q)tests/deps.sh test
 	$(Q)tests/vm/kernels.sh k612
@@ -44,4 +49,4 @@ bench-busy: bench-build
 	$(Q)tests/deps.sh test
 	$(Q)tests/vm/kernels.sh knew
 	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/busy_vm.py --exchanges $(BUSY) --json $(OUTPUT)/bench/busy.json
-.PHONY: bench bench-build bench-check bench-accept bench-busy
+.PHONY: bench bench-docs bench-build bench-check bench-accept bench-busy

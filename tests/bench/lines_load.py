@@ -40,6 +40,7 @@ def measure_arm(name, args, nginx, idler):
             out["sink_ns"] = arm.sink.cpu_ns() - sink
     if traced:
         out["ledger"], out["asked"] = arm.ledger, warm + out["requests"]
+        out["sink"] = getattr(arm.sink, "said", None)
     return out
 
 
