@@ -53,7 +53,7 @@ def growth_rows(what, raw):
     rows = [Row(f"an exchange over {k:,} {what}", [v], "us",
                 note=f"programs {raw[k]['programs'] / 1000:.2f}, user {raw[k]['user'] / 1000:.2f} us at {raw[k]['rate']:,.0f}/s")
             for k, v in total.items()]
-    return rows + [Row(f"  growth from {first:,} to {last:,} {what}", [total[last] / total[first]], "ratio", FLAT)]
+    return rows + [Row(f"growth from {first:,} to {last:,} {what}", [total[last] / total[first]], "ratio", FLAT)]
 
 
 def connections(args):
@@ -102,7 +102,7 @@ def bodies(args):
                      f"empty ones {r['empty'] / 1000:,.1f} us") for size, r in raw.items()]
     first, last = raw[BODIES[0]], raw[BODIES[-1]]
     per_hit = (last["programs"] - last["empty"]) / max(last["hits"], 1)
-    return rows + [Row("  growth from 1 B to 1 GB, trace and ship", [last["user"] / first["user"]], "ratio", FLAT),
-                   Row("  records of an exchange, at the most", [r["records"] for r in raw.values()], "", 3.5, judge="most",
+    return rows + [Row("growth from 1 B to 1 GB, trace and ship", [last["user"] / first["user"]], "ratio", FLAT),
+                   Row("records of an exchange with any body, at the most", [r["records"] for r in raw.values()], "", 3.5, judge="most",
                        note="the connection's own is among them"),
-                   Row("  a call of the 1 GB: more than empty programs", [per_hit], "ns", 60)], raw
+                   Row("a call of the 1 GB: more than empty programs", [per_hit], "ns", 60)], raw

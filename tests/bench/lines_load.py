@@ -66,22 +66,22 @@ def full(args):
     shed = [r["governed"]["ledger"] for r in rounds]
     rows = [
         Row("nginx, full load, nothing attached", plain, "/s"),
-        Row("  loses with empty programs (the floor)", lost["empty"], "%"),
-        Row("  loses with sonde, governor off, every span acknowledged", lost["sonde"], "%", 0.08),
-        Row("  loses with the default governor", lost["governed"], "%", 0.05),
-        Row("    of the traces not sampled there", [share_shed(s, "sampling") for s in shed], "%"),
-        Row("    of the requests not looked at there", [share_shed(s, "exchanges") for s in shed], "%"),
-        Row("  loses with a real Collector on the same processors", lost["collector"], "%"),
-        Row("    the Collector's own time a request",
+        Row("nginx loses with empty programs (the floor)", lost["empty"], "%"),
+        Row("nginx loses with sonde, governor off, every span acknowledged", lost["sonde"], "%", 0.08),
+        Row("nginx loses with the default governor", lost["governed"], "%", 0.05),
+        Row("  of the traces not sampled there", [share_shed(s, "sampling") for s in shed], "%"),
+        Row("  of the requests not looked at there", [share_shed(s, "exchanges") for s in shed], "%"),
+        Row("nginx loses with a real Collector on the same processors", lost["collector"], "%"),
+        Row("  the Collector's own time a request",
             [r["collector"]["sink_ns"] / r["collector"]["requests"] for r in rounds], "us"),
-        Row("  loses while sonde looks at others only", lost["outside"], "%", 0.01),
-        Row("  user space a request, all roles",
+        Row("nginx loses while sonde looks at others only", lost["outside"], "%", 0.01),
+        Row("user space a request, all roles",
             [sum(s["cpu"].values()) / s["requests"] for s in sonde], "us"),
-        Row("    of it trace", [s["cpu"]["trace"] / s["requests"] for s in sonde], "us"),
-        Row("  ship a span, frames to acknowledged request",
+        Row("  of it trace", [s["cpu"]["trace"] / s["requests"] for s in sonde], "us"),
+        Row("ship a span, frames to acknowledged request",
             [s["cpu"]["ship"] / s["requests"] for s in sonde], "us", 500),
-        Row("  records lost", [sum(r["sonde"]["ledger"]["records"]["lost"].values()) for r in rounds]),
-        Row("  residuals of all accounts", [residuals(ledger) for ledger in ledgers], "", 0, judge="most"),
+        Row("records lost under full load", [sum(r["sonde"]["ledger"]["records"]["lost"].values()) for r in rounds]),
+        Row("residuals of all accounts there", [residuals(ledger) for ledger in ledgers], "", 0, judge="most"),
     ]
     return rows, rounds
 
@@ -139,7 +139,7 @@ def ping_ns(pair, rounds, alone):
 def pingpong(args):
     """A ping-pong of 64 bytes between two processes in scope, of no protocol."""
     cpus, raw = sorted(os.sched_getaffinity(0)), []
-    places = {"both on one processor": {cpus[0]}, "wherever the scheduler puts them": None}
+    places = {"on one processor": {cpus[0]}, "on any processor": None}
     pairs = {place: Load("pair", "pingpong", cpus=where) for place, where in places.items()}
     try:
         counts = {place: max(1000, int(3000 * PING_NS / p.do(3000)["ns"])) for place, p in pairs.items()}
@@ -161,9 +161,9 @@ def pingpong(args):
     rows = []
     for place in places:
         lost = {name: [1 - r["nothing"][place] / r[name][place] for r in raw] for name in ("empty", "sonde")}
-        rows += [Row(f"ping-pong of no protocol, {place}: a round with nothing", [r["nothing"][place] for r in raw], "us"),
-                 Row("  loses with empty programs (the floor)", lost["empty"], "%"),
-                 Row("  loses with sonde", lost["sonde"], "%", 0.02)]
+        rows += [Row(f"ping-pong, {place}: a round with nothing", [r["nothing"][place] for r in raw], "us"),
+                 Row(f"ping-pong, {place}: loses with empty programs (the floor)", lost["empty"], "%"),
+                 Row(f"ping-pong, {place}: loses with sonde", lost["sonde"], "%", 0.02)]
     return rows, raw
 
 

@@ -131,8 +131,8 @@ def overload(args):
     turns = sum(a != b for a, b in zip(words, words[1:]))
     note = f"{reached:,.0f} requests/s, {factor:.2f} times what fits 3 %"
     return [Row("overload: sonde ungoverned would take", [factor * BUDGET], "%", note=note),
-            Row("overload, governor at 3 %: the most over any 2 s", [most_over(parts, WINDOW_S)], "%", 0.035),
-            Row("  from over the budget to within it", [within_after(parts, began)], "s", 1.0),
-            Row("  mean from the fifth second on", [mean(settled)], "%"),
-            Row("  turns between more and less to shed from the fifth second on", [turns], "", 2),
-            Row("  residuals", [residuals(sonde.ledger)], "", 0)], raw
+            Row("overload: the most over any 2 s, governor at 3 %", [most_over(parts, WINDOW_S)], "%", 0.035),
+            Row("overload: from over the budget to within it", [within_after(parts, began)], "s", 1.0),
+            Row("overload: mean from the fifth second on", [mean(settled)], "%"),
+            Row("overload: turns between more and less to shed from the fifth second on", [turns], "", 2),
+            Row("overload: residuals", [residuals(sonde.ledger)], "", 0)], raw
