@@ -224,15 +224,20 @@ service:
 """
 
 
+def collector_program():
+    """Where the Collector of tests/backends is; built first where it is not there yet."""
+    build = ROOT / "tests/backends/build.sh"
+    program = subprocess.run([build, "--path", "collector"], check=True, text=True, capture_output=True).stdout.strip()
+    if not os.path.exists(program):
+        subprocess.run([build], check=True, capture_output=True)
+    return program
+
+
 class Collector(Running):
     """The real one: takes spans apart, batches them, writes them to where nothing is kept."""
 
     def __init__(self, folder):
-        build = ROOT / "tests/backends/build.sh"
-        program = subprocess.run([build, "--path", "collector"], check=True, text=True, capture_output=True).stdout.strip()
-        if not os.path.exists(program):
-            subprocess.run([build], check=True, capture_output=True)
-        port = free_port()
+        program, port = collector_program(), free_port()
         config = pathlib.Path(folder) / "collector.yaml"
         config.write_text(COLLECTOR.format(port=port))
         self.process = subprocess.Popen([program, "--config", config], stdout=subprocess.DEVNULL,
