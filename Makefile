@@ -34,11 +34,14 @@ BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
 WARN := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter
 CFLAGS ?= -O2 -g
 # The way of a record to its frame goes through many small functions of many files, and the calls between
-# them are an eighth of what it costs: the pure part is optimised as a whole. LTO= leaves that out.
+# them are an eighth of what it costs: the pure part is optimised as a whole, and inlined further than the
+# compiler would by itself (4 % fewer instructions, 80 KB more of them). LTO= leaves that out.
 LTO ?= -flto=auto
-CORE_CFLAGS := $(if $(LTO),$(LTO) -O3)
+INLINE := --param max-inline-insns-auto=120 --param large-function-growth=1000 --param inline-unit-growth=200 \
+	--param large-unit-insns=100000
+CORE_CFLAGS := $(if $(LTO),$(LTO) -O3 $(INLINE))
 # What shows only when more than a file is seen at a time is no reason to stop at the end.
-LINK_CFLAGS := $(if $(LTO),$(LTO) -Wno-error)
+LINK_CFLAGS := $(if $(LTO),$(LTO) -O3 $(INLINE) -Wno-error)
 ALL_CFLAGS := -std=gnu17 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -D_GNU_SOURCE \
 	-DSONDE_VERSION='"$(VERSION)"' -Iuser -I$(OUTPUT)/gen
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function \

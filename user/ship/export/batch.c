@@ -80,10 +80,17 @@ static uint32_t group_of(struct batch *b, const struct queue_entry *entry)
 	return (uint32_t)b->n_groups++;
 }
 
+/* Spans of one process come in runs. */
+static bool same_group(const struct batch_item *last, const struct queue_entry *entry)
+{
+	return last->entry->resource == entry->resource && last->entry->scope == entry->scope;
+}
+
 static int group_spans(struct batch *b, const struct queue *q, uint64_t n)
 {
 	struct queue_cursor cursor = queue__begin(q);
 	const struct queue_entry *entry;
+	struct batch_group *g = NULL;
 
 	b->n_items = b->n_groups = 0;
 	if (n > q->spans)
@@ -96,9 +103,10 @@ static int group_spans(struct batch *b, const struct queue *q, uint64_t n)
 		return -ENOMEM;
 	memset(b->table, 0xff, b->table_cap * sizeof(*b->table));
 	while (b->n_items < n && (entry = queue__next(&cursor))) {
-		struct batch_group *g = &b->groups[group_of(b, entry)];
 		uint32_t i = (uint32_t)b->n_items++;
 
+		if (!g || !same_group(&b->items[i - 1], entry))
+			g = &b->groups[group_of(b, entry)];
 		b->items[i] = (struct batch_item){ entry, NONE };
 		if (g->first == NONE)
 			g->first = i;
