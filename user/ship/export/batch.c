@@ -259,7 +259,7 @@ static int protobuf_request(struct buf *out, struct batch *batch, const struct q
 
 	if (err)
 		return err;
-	if (buf__reserve(out, bytes))
+	if (bytes && buf__reserve(out, bytes))
 		out->len += batch__read(batch, out->at + out->len, bytes);
 	return out->err;
 }
