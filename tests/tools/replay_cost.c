@@ -26,9 +26,9 @@
 #include "ship/stream.h"
 #include "trace/record_file.h"
 
-/* As ship takes them: what a packet of trace holds, what a request holds at most. */
-#define PACKET_BYTES 60000
+/* As ship has them: what a request holds at most, and what libcurl sends at once. */
 #define BATCH_BYTES (1 << 20)
+#define UPLOAD_BYTES 65536
 
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
@@ -61,7 +61,7 @@ static bool keep, to_ship;
 static struct stream *stream;
 static struct queue queue = { .bytes_max = 16 << 20 };
 static struct batch batch;
-static struct buf request;
+static uint8_t upload[UPLOAD_BYTES];
 
 static void die(const char *what)
 {
@@ -107,12 +107,13 @@ static uint64_t processor_ns(void)
 
 static void send_batch(void)
 {
-	uint64_t n = queue__prefix(&queue, UINT64_MAX, BATCH_BYTES), bad;
+	uint64_t n = queue__prefix(&queue, UINT64_MAX, BATCH_BYTES);
+	size_t len, part;
 
-	buf__clear(&request);
-	if (batch__encode(&batch, &queue, n, BATCH_PROTOBUF, &request, &bad))
+	if (batch__begin(&batch, &queue, n, &len))
 		die("no batch could be made");
-	bytes += request.len;
+	while ((part = batch__read(&batch, upload, sizeof(upload))))
+		bytes += part;
 	queue__drop(&queue, n);
 }
 
@@ -141,19 +142,21 @@ static void feed_engine(struct engine *engine, size_t *at, size_t end)
 	}
 }
 
+/* One by one, as frames__take() copies them out. */
 static void feed_ship(size_t *at, size_t end)
 {
 	while (*at < end) {
-		size_t room, n = end - *at < PACKET_BYTES ? end - *at : PACKET_BYTES;
+		struct frame_header header;
+		const uint8_t *body;
+		long n = frame__next(frames.at + *at, frames.len - *at, &header, &body);
+		size_t room;
 		uint8_t *to = stream__room(stream, &room);
 
-		if (!to)
-			die("out of memory");
-		if (n > room)
-			n = room;
-		memcpy(to, frames.at + *at, n);
-		stream__feed(stream, n);
-		*at += n;
+		if (n <= 0 || !to || (size_t)n > room)
+			die("a frame does not fit");
+		memcpy(to, frames.at + *at, (size_t)n);
+		stream__feed(stream, (size_t)n);
+		*at += (size_t)n;
 	}
 	while (queue.spans)
 		send_batch();
@@ -263,7 +266,6 @@ int main(int argc, char **argv)
 	stream__free(stream);
 	queue__free(&queue);
 	batch__free(&batch);
-	buf__free(&request);
 	buf__free(&frames);
 	buf__free(&file);
 	engine__free(engine);
