@@ -140,7 +140,7 @@ def hooks(args):
     return rows, raw
 
 
-PING_NS = 400_000_000
+PING_NS = 300_000_000
 
 
 def ping_ns(pair, rounds, alone):
