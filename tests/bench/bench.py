@@ -24,9 +24,9 @@ from rows import markdown, print_row
 
 # In this order; all but the last ones are in the default run, and take the seconds that are said.
 LINES = {
-    "full": (lines_load.full, 170),
+    "full": (lines_load.full, 130),
     "hooks": (lines_load.hooks, 15),
-    "pingpong": (lines_load.pingpong, 60),
+    "pingpong": (lines_load.pingpong, 45),
     "ring": (lines_load.ring, 5),
     "replay": (lines_load.replay, 10),
     "memory": (lines_quiet.memory, 30),
@@ -34,10 +34,10 @@ LINES = {
     "start": (lines_quiet.start, 10),
     "latency": (lines_quiet.latency, 12),
     "overload": (lines_overload.overload, 25),
-    "connections": (lines_growth.connections, 25),
-    "processes": (lines_growth.processes, 25),
-    "bodies": (lines_growth.bodies, 30),
-    "guest": (lines_guest.guest_lines, 200),
+    "connections": (lines_growth.connections, 30),
+    "processes": (lines_growth.processes, 35),
+    "bodies": (lines_growth.bodies, 40),
+    "guest": (lines_guest.guest_lines, 270),
 }
 LONG = {"tiny": (lines_long.tiny, 60), "busy": (lines_long.busy, 180)}
 
@@ -61,7 +61,7 @@ def arguments():
     p.add_argument("--json", type=pathlib.Path, help="raw values; lines that are not measured now keep those that stand there")
     p.add_argument("--markdown", type=pathlib.Path, help="the table, for a page")
     p.add_argument("--tier", choices=("kprobe", "fentry", "socktp"), help="default: what sonde doctor would take")
-    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--rounds", type=int, default=4)
     p.add_argument("--seconds", type=int, default=3, help="of a full load, each arm of each round")
     p.add_argument("--count", type=int, default=1000000, help="requests of tiny, exchanges of busy")
     args = p.parse_args()
