@@ -56,22 +56,24 @@ static inline struct view proxy_says(const struct exchange *ex, struct view para
 	return v.len ? v : first_of(http1__header(ex, header, 0));
 }
 
+/* list: separated by commas, with or without spaces around them. */
 static bool is_known_method(struct view method, const char *list)
 {
-	struct view rest = view_of(list);
+	const char *at = list, *end;
 
-	while (rest.len) {
-		const char *comma = memchr(rest.at, ',', rest.len);
-		struct view one = { rest.at, comma ? (size_t)(comma - rest.at) : rest.len };
+	while (*at) {
+		size_t n = 0;
 
-		rest.at += one.len + (comma ? 1 : 0);
-		rest.len -= one.len + (comma ? 1 : 0);
-		while (one.len && one.at[0] == ' ')
-			one.at++, one.len--;
-		while (one.len && one.at[one.len - 1] == ' ')
-			one.len--;
-		if (view_eq(method, one))
+		while (*at == ' ')
+			at++;
+		while (n < method.len && at[n] == method.at[n] && at[n])
+			n++;
+		for (end = at + n; *end == ' ';)
+			end++;
+		if (n == method.len && (!*end || *end == ','))
 			return true;
+		at = strchrnul(end, ',');
+		at += *at == ',';
 	}
 	return false;
 }

@@ -12,6 +12,7 @@
 /* Longer is no method that anybody has registered (RFC 9110 16.1). */
 #define METHOD_MAX_BYTES 32
 #define VERSION_BYTES 8
+#define VERSION_START "HTTP/1."
 /*
  * Beyond EXCHANGE_FIELDS_ORDINARY_MAX fields, so many of one wanted name are kept: then none of
  * them can crowd out another, as all together fit (checked below).
@@ -351,6 +352,12 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* CR LF, as nearly all write it. */
+static LINE_INLINE bool at_line_end(const struct cursor *c)
+{
+	return left(c) >= 2 && !memcmp(c->at, "\r\n", 2);
+}
+
 /*
  * A field as nearly all are: a short name of letters and dashes, no space but one after the colon,
  * CR LF, and not folded. False: this is none, and nothing was taken.
@@ -384,7 +391,7 @@ static LINE_INLINE bool take_plain_field(struct cursor *c, struct header_field *
 		return false;
 	at += __builtin_ctz(bits);
 	/* Neither empty nor with space around it: every space is below '!', and so is what ends a line. */
-	if (end - at < 3 || at[0] != '\r' || at[1] != '\n' || is_space(at[2]) ||
+	if (end - at < 3 || memcmp(at, "\r\n", 2) || is_space(at[2]) ||
 	    (unsigned char)*value < '!' || (unsigned char)at[-1] < '!')
 		return false;
 	ret->value = (struct view){ value, (size_t)(at - value) };
@@ -427,6 +434,10 @@ static void parse_fields(struct exchange *ex, struct header_fields *to, struct v
 		if (take_plain_field(c, &field)) {
 			keep_field(ex, to, field, head);
 			continue;
+		}
+		if (at_line_end(c)) { /* of the empty line */
+			c->at += 2;
+			break;
 		}
 		if (!take_line(c, &line, &head->ambiguous))
 			return;
@@ -509,7 +520,7 @@ enum http1_framing http1__response_framing(const struct http1_head *head, struct
 
 int http1__detect(struct view first, bool *ret_sure)
 {
-	static const struct view response = VIEW("HTTP/1.");
+	static const struct view response = VIEW(VERSION_START);
 	static const struct view h2 = VIEW("PRI * HTTP/2.0");
 	size_t n;
 	char c;
@@ -521,7 +532,10 @@ int http1__detect(struct view first, bool *ret_sure)
 		return 0;
 	if (*first.at == 'H') {
 		n = first.len < response.len ? first.len : response.len;
-		if (!memcmp(first.at, response.at, n)) {
+		/* A length that is known needs no call. */
+		if (n == response.len ?
+			    !memcmp(first.at, VERSION_START, sizeof(VERSION_START) - 1) :
+			    !memcmp(first.at, response.at, n)) {
 			*ret_sure = n > 1; /* "H" also begins HEAD */
 			return 2;
 		}
