@@ -13,11 +13,21 @@ enum {
 	SONDE_SCOPE_PORT = 1 << 3,   /* map scope_ports: local or remote port */
 };
 
-/* Values of map scope_pids (key: tgid). One lookup answers both questions. */
+/* Values of map scope_pids (key: tgid). One lookup answers both questions. At most 3. */
 enum {
 	SONDE_PID_IN = 1,  /* in scope, and what it forks */
 	SONDE_PID_OWN = 2, /* sonde itself: never traced, whatever the scope */
 };
+
+/*
+ * Map scope_cells, BPF_F_MMAPABLE: what scope_pids holds, added up by the low bits of the tgid, so that
+ * most questions are answered by one load. Whoever inserts into scope_pids, or deletes from it, and
+ * succeeds, adds the process to its cell, or takes it away, in one atomic addition: a cell of one
+ * process is that process, one of 0 is nobody, and in any other the map has the answer.
+ */
+#define SONDE_SCOPE_CELLS 8192
+#define SONDE_SCOPE_ONE (1ull << 48)
+#define SONDE_SCOPE_CELL(tgid, how) (SONDE_SCOPE_ONE | (__u64)(tgid) << 2 | (how))
 
 #define SONDE_SCOPE_CGROUPS_MAX 4
 

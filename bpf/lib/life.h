@@ -190,15 +190,13 @@ int BPF_PROG(on_destroy_sock, const struct sock *sk)
 static __always_inline void life_fork(struct task_struct *parent, struct task_struct *child)
 {
 	__u32 from = FIELD(parent, tgid), to = FIELD(child, tgid);
-	__u32 in = SONDE_PID_IN, *value;
 	struct sonde_kcounters *k;
 
 	if (from == to || !(settings.scope & SONDE_SCOPE_PIDS))
 		return;
-	value = bpf_map_lookup_elem(&scope_pids, &from);
-	if (!value || *value != SONDE_PID_IN)
+	if (scope_pid(from) != SONDE_PID_IN)
 		return;
-	if (bpf_map_update_elem(&scope_pids, &to, &in, BPF_ANY)) {
+	if (!scope_put(to)) {
 		k = counters();
 		if (k)
 			count(k, state_proc_full, 1);
@@ -227,7 +225,7 @@ static __always_inline void life_exit(struct task_struct *task)
 	thread_forget();
 	if (FIELD(task, signal, live.counter) > 0)
 		return; /* other threads of the process go on */
-	bpf_map_delete_elem(&scope_pids, &tgid);
+	scope_drop(tgid);
 	if (bpf_map_delete_elem(&seen_procs, &tgid))
 		return;
 	k = counters();
@@ -246,11 +244,10 @@ static __always_inline void life_exec(struct task_struct *task)
 {
 	__u32 tgid = FIELD(task, tgid);
 	__u64 *seen = bpf_map_lookup_elem(&seen_procs, &tgid);
-	__u32 *in = bpf_map_lookup_elem(&scope_pids, &tgid);
 	struct sonde_kcounters *k;
 
 	/* Of a traced tree probe learns at once: a short-lived process is gone when it is asked for. */
-	if (!seen && !settings.exec_events && !(in && *in == SONDE_PID_IN))
+	if (!seen && !settings.exec_events && scope_pid(tgid) != SONDE_PID_IN)
 		return;
 	k = counters();
 	if (!k)

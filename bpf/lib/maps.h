@@ -125,6 +125,14 @@ struct {
 } scope_pids SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SONDE_SCOPE_CELLS);
+	__type(key, __u32);
+	__type(value, __u64);
+} scope_cells SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
 	__uint(max_entries, SONDE_SCOPE_CGROUPS_MAX);
 	__type(key, __u32);

@@ -5,6 +5,56 @@
 
 #include "account.h"
 
+static __always_inline __u64 *scope_cell(__u32 tgid)
+{
+	__u32 index = tgid & (SONDE_SCOPE_CELLS - 1);
+
+	return bpf_map_lookup_elem(&scope_cells, &index);
+}
+
+/* SONDE_PID_*: what scope_pids says of a process; 0: nothing. */
+static __always_inline __u32 scope_pid(__u32 tgid)
+{
+	__u64 *cell = scope_cell(tgid), is;
+	__u32 *how;
+
+	if (!cell)
+		return 0;
+	is = *(volatile __u64 *)cell;
+	if (!is)
+		return 0;
+	if (is - SONDE_SCOPE_ONE < SONDE_SCOPE_ONE)
+		return (__u32)is >> 2 == tgid ? is & 3 : 0;
+	how = bpf_map_lookup_elem(&scope_pids, &tgid);
+	return how ? *how : 0;
+}
+
+static __always_inline void scope_drop(__u32 tgid)
+{
+	__u32 *found = bpf_map_lookup_elem(&scope_pids, &tgid), how;
+	__u64 *cell = scope_cell(tgid);
+
+	if (!found || !cell)
+		return;
+	how = *found;
+	if (!bpf_map_delete_elem(&scope_pids, &tgid))
+		__sync_fetch_and_add(cell, -SONDE_SCOPE_CELL(tgid, how));
+}
+
+/* A new process is in scope. False: there is no room for it. */
+static __always_inline bool scope_put(__u32 tgid)
+{
+	__u64 *cell = scope_cell(tgid);
+	__u32 in = SONDE_PID_IN;
+
+	/* whoever had the number before: his end was missed */
+	scope_drop(tgid);
+	if (!cell || bpf_map_update_elem(&scope_pids, &tgid, &in, BPF_NOEXIST))
+		return false;
+	__sync_fetch_and_add(cell, SONDE_SCOPE_CELL(tgid, SONDE_PID_IN));
+	return true;
+}
+
 static __always_inline bool scope_cgroup(void)
 {
 #pragma unroll
@@ -31,10 +81,10 @@ static __always_inline __u32 sock_netns(const struct sock *sk)
 /* Whether what the current thread does on this socket is traced. */
 static __always_inline bool scope_has(const struct sock *sk, __u32 tgid)
 {
-	__u32 *in = bpf_map_lookup_elem(&scope_pids, &tgid);
+	__u32 how = scope_pid(tgid);
 
-	if (in)
-		return *in != SONDE_PID_OWN;
+	if (how)
+		return how != SONDE_PID_OWN;
 	if (!settings.scope)
 		return true;
 	if ((settings.scope & SONDE_SCOPE_CGROUP) && scope_cgroup())

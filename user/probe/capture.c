@@ -59,10 +59,10 @@ static void settings_fill(struct capture *c, enum tier_id tier, struct sonde_set
 static int maps_prepare(struct capture *c, struct bpf_object *object, const struct bpf_object *from,
 			const struct sonde_settings *s)
 {
-	static const char *const kept[] = { "ring",	     "proc_ring",   "kcounters",
-					    "slots",	     "switches",    "scope_pids",
-					    "scope_cgroups", "scope_netns", "scope_ports",
-					    "seen_procs",    "unix_births" };
+	static const char *const kept[] = { "ring",	   "proc_ring",	    "kcounters",
+					    "slots",	   "switches",	    "scope_pids",
+					    "scope_cells", "scope_cgroups", "scope_netns",
+					    "scope_ports", "seen_procs",    "unix_births" };
 	struct bpf_map *map;
 	int err = 0;
 
@@ -280,7 +280,7 @@ static int attach_all(struct capture *c)
 				return err;
 		}
 		if (pass == 0 && (c->scope & SONDE_SCOPE_PIDS))
-			err = scope__seed_trees(capture__map_fd(c, "scope_pids"), c->processes);
+			err = scope__seed_trees(&c->pids, c->processes);
 		if (err)
 			return err;
 	}
@@ -305,6 +305,8 @@ static int maps_fill(struct capture *c, const struct capture_options *o, struct 
 
 	if (ret)
 		return ret;
+	c->pids.fd = capture__map_fd(c, "scope_pids");
+	ret = ret ?: scope__map_cells(&c->pids, capture__map_fd(c, "scope_cells"));
 	for (unsigned int i = 0; !ret && i < o->n_pids; i++)
 		ret = capture__add_pid(c, o->pids[i], SONDE_PID_IN);
 	ret = ret ?: capture__add_pid(c, getpid(), SONDE_PID_OWN);
@@ -403,6 +405,7 @@ void capture__drop(struct capture *c)
 	if (c->counters)
 		munmap(c->counters, c->cpus * sizeof(struct sonde_kcounters));
 	c->counters = NULL;
+	scope__unmap_cells(&c->pids);
 	bpf_object__close(c->object);
 	c->object = NULL;
 }
@@ -420,6 +423,7 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 	/* the new one first: a call seen twice is told by its sequence numbers, one missed is not */
 	c->object = object;
 	c->tier = tier;
+	c->pids.fd = capture__map_fd(c, "scope_pids");
 	c->n_links = 0;
 	c->sweep = NULL;
 	ret = attach_all(c);
@@ -612,14 +616,14 @@ int capture__add_pid(struct capture *c, pid_t pid, uint32_t how)
 {
 	uint32_t tgid = processes__kernel_id(c->processes, pid);
 
-	return tgid ? scope__add_pid(capture__map_fd(c, "scope_pids"), tgid, how) : -ESRCH;
+	return tgid ? scope__add_pid(&c->pids, tgid, how) : -ESRCH;
 }
 
 int capture__add_tree(struct capture *c, pid_t pid)
 {
 	int err = capture__add_pid(c, pid, SONDE_PID_IN);
 
-	return err ?: scope__seed_trees(capture__map_fd(c, "scope_pids"), c->processes);
+	return err ?: scope__seed_trees(&c->pids, c->processes);
 }
 
 pid_t capture__own_id(const struct capture *c, uint32_t tgid)

@@ -7,6 +7,7 @@
 
 #include "probe/capture.h"
 #include "probe/processes.h"
+#include "probe/scope.h"
 
 #define CAPTURE_LINKS_MAX 32
 #define CAPTURE_PASSES 3
@@ -19,6 +20,7 @@ struct capture {
 	struct bpf_link *links[CAPTURE_LINKS_MAX];
 	unsigned int n_links;
 	struct sonde_kcounters *counters; /* mapped, one a processor */
+	struct scope_pids pids;
 	struct ring_buffer *procs;
 	capture_proc_fn proc_fn;
 	void *proc_arg;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,16 +31,58 @@ uint32_t scope__bits(const struct capture_options *o)
 	return bits;
 }
 
-int scope__add_pid(int map_fd, uint32_t tgid, uint32_t how)
+#define CELLS_BYTES (SONDE_SCOPE_CELLS * sizeof(uint64_t))
+
+int scope__map_cells(struct scope_pids *pids, int fd)
 {
-	return bpf_map_update_elem(map_fd, &tgid, &how, BPF_ANY) ? -errno : 0;
+	void *at = mmap(NULL, CELLS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	pids->cells = at;
+	return 0;
 }
 
-static bool is_in(int map_fd, uint32_t tgid)
+void scope__unmap_cells(struct scope_pids *pids)
+{
+	if (pids->cells)
+		munmap(pids->cells, CELLS_BYTES);
+	pids->cells = NULL;
+}
+
+static void cell_add(const struct scope_pids *pids, uint32_t tgid, uint64_t what)
+{
+	__atomic_fetch_add(&pids->cells[tgid & (SONDE_SCOPE_CELLS - 1)], what, __ATOMIC_RELAXED);
+}
+
+static void remove_pid(const struct scope_pids *pids, uint32_t tgid)
+{
+	uint32_t how;
+
+	if (!bpf_map_lookup_elem(pids->fd, &tgid, &how) && !bpf_map_delete_elem(pids->fd, &tgid))
+		cell_add(pids, tgid, -SONDE_SCOPE_CELL(tgid, how));
+}
+
+int scope__add_pid(const struct scope_pids *pids, uint32_t tgid, uint32_t how)
+{
+	uint32_t is;
+
+	if (!bpf_map_lookup_elem(pids->fd, &tgid, &is)) {
+		if (is == how)
+			return 0;
+		remove_pid(pids, tgid);
+	}
+	if (bpf_map_update_elem(pids->fd, &tgid, &how, BPF_NOEXIST))
+		return errno == EEXIST ? 0 : -errno; /* its parent's fork was quicker */
+	cell_add(pids, tgid, SONDE_SCOPE_CELL(tgid, how));
+	return 0;
+}
+
+static bool is_in(const struct scope_pids *pids, uint32_t tgid)
 {
 	uint32_t value;
 
-	return !bpf_map_lookup_elem(map_fd, &tgid, &value) && value == SONDE_PID_IN;
+	return !bpf_map_lookup_elem(pids->fd, &tgid, &value) && value == SONDE_PID_IN;
 }
 
 static const struct sonde_process *find(const struct process_list *list, uint32_t tgid)
@@ -51,7 +94,8 @@ static const struct sonde_process *find(const struct process_list *list, uint32_
 }
 
 /* Those whose parent is in and who are not: added, and noted in *added. How many, or -errno. */
-static int add_children(int map_fd, const struct process_list *list, struct process_list *added)
+static int add_children(const struct scope_pids *pids, const struct process_list *list,
+			struct process_list *added)
 {
 	int n = 0;
 
@@ -60,13 +104,13 @@ static int add_children(int map_fd, const struct process_list *list, struct proc
 		uint32_t value;
 		int err;
 
-		if (!bpf_map_lookup_elem(map_fd, &p->tgid, &value) || !is_in(map_fd, p->parent))
+		if (!bpf_map_lookup_elem(pids->fd, &p->tgid, &value) || !is_in(pids, p->parent))
 			continue;
 		more = reallocarray(added->at, added->n + 1, sizeof(*more));
 		if (!more)
 			return -ENOMEM;
 		added->at = more;
-		err = scope__add_pid(map_fd, p->tgid, SONDE_PID_IN);
+		err = scope__add_pid(pids, p->tgid, SONDE_PID_IN);
 		if (err)
 			return err;
 		added->at[added->n++] = *p;
@@ -76,18 +120,18 @@ static int add_children(int map_fd, const struct process_list *list, struct proc
 }
 
 /* Ended between the listing and being added: the hook did not see them, and their numbers are free again. */
-static void remove_ended(int map_fd, const struct process_list *added,
+static void remove_ended(const struct scope_pids *pids, const struct process_list *added,
 			 const struct process_list *now)
 {
 	for (unsigned int i = 0; i < added->n; i++) {
 		const struct sonde_process *p = find(now, added->at[i].tgid);
 
 		if (!p || p->start_ns != added->at[i].start_ns)
-			bpf_map_delete_elem(map_fd, &added->at[i].tgid);
+			remove_pid(pids, added->at[i].tgid);
 	}
 }
 
-int scope__seed_trees(int map_fd, const struct processes *processes)
+int scope__seed_trees(const struct scope_pids *pids, const struct processes *processes)
 {
 	struct process_list added = { 0 };
 	int n = 1;
@@ -98,8 +142,8 @@ int scope__seed_trees(int map_fd, const struct processes *processes)
 		n = processes__list(processes, &list);
 		if (n)
 			break;
-		n = add_children(map_fd, &list, &added);
-		remove_ended(map_fd, &added, &list);
+		n = add_children(pids, &list, &added);
+		remove_ended(pids, &added, &list);
 		free(list.at);
 	}
 	free(added.at);
