@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * All drift between kernels, by CO-RE existence checks. An object is compiled with SONDE_DIRECT
- * where its programs receive typed pointers (tp_btf, fentry) and load fields directly; without, it
- * reads them by bpf_probe_read_kernel (kprobe), which lockdown "confidentiality" forbids.
+ * where its programs load fields directly: they receive typed pointers (SONDE_TRACING: tp_btf, fentry),
+ * or make some (SONDE_CAST). Without, fields are read by bpf_probe_read_kernel, which lockdown
+ * "confidentiality" forbids.
  */
 #ifndef SONDE_BPF_COMPAT_H
 #define SONDE_BPF_COMPAT_H
+
+#if defined(SONDE_DIRECT) && !defined(SONDE_KPROBE)
+#define SONDE_TRACING 1
+#endif
 
 #include "maps.h"
 #include "pid.h"
@@ -92,6 +97,13 @@ static __always_inline bool kernel_readable(void)
 {
 	return !settings.lockdown;
 }
+
+/* A kprobe's arguments, and a raw tracepoint's, come without a type. */
+#if defined(SONDE_CAST) && defined(SONDE_KPROBE)
+#define TYPED(type, pointer) CAST(type, pointer)
+#else
+#define TYPED(type, pointer) ((type *)(pointer))
+#endif
 
 /* The tgid as the process itself sees it: in its innermost pid namespace. 0: not to be found out. */
 static __always_inline __u32 process_ns_tgid(struct task_struct *task)

@@ -13,17 +13,25 @@ struct tcp_now {
 	bool layered; /* another protocol sits on top: kernel TLS, multipath TCP */
 };
 
+/* NULL: it is none. */
+static __always_inline const struct tcp_sock *tcp_of(const struct sock *sk)
+{
+#if defined(SONDE_TRACING)
+	return bpf_skc_to_tcp_sock((void *)sk);
+#elif defined(SONDE_CAST)
+	return CAST(struct tcp_sock, sk);
+#else
+	return (const void *)sk;
+#endif
+}
+
 /* All but `layered`: for a verifier that is the dearest of the loads. */
 static __always_inline bool tcp_numbers_read(const struct sock *sk, struct tcp_now *now)
 {
-#ifdef SONDE_DIRECT
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	const struct tcp_sock *tp = tcp_of(sk);
 
 	if (!tp)
 		return false;
-#else
-	const struct tcp_sock *tp = (const void *)sk;
-#endif
 	/* before rcv_nxt, which then counts the FIN whoever holds the lock */
 	now->fin_received = FIELD(sk, __sk_common.skc_flags) & (1ul << SOCK_FLAG_DONE);
 	barrier();
@@ -38,14 +46,10 @@ static __always_inline bool tcp_numbers_read(const struct sock *sk, struct tcp_n
 
 static __always_inline bool tcp_layered_read(const struct sock *sk, struct tcp_now *now)
 {
-#ifdef SONDE_DIRECT
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	const struct tcp_sock *tp = tcp_of(sk);
 
 	if (!tp)
 		return false;
-#else
-	const struct tcp_sock *tp = (const void *)sk;
-#endif
 	now->layered = FIELD(tp, inet_conn.icsk_ulp_ops) != NULL;
 	return true;
 }
@@ -58,14 +62,10 @@ static __always_inline bool tcp_now_read(const struct sock *sk, struct tcp_now *
 /* Of that, how far its streams have got. */
 static __always_inline bool tcp_seqs_read(const struct sock *sk, struct tcp_now *now)
 {
-#ifdef SONDE_DIRECT
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	const struct tcp_sock *tp = tcp_of(sk);
 
 	if (!tp)
 		return false;
-#else
-	const struct tcp_sock *tp = (const void *)sk;
-#endif
 	now->write_seq = FIELD(tp, write_seq);
 	now->copied_seq = FIELD(tp, copied_seq);
 	return true;
@@ -115,13 +115,9 @@ static __noinline int tcp_now_settled(struct sonde_kcounters *k, const struct so
 
 static __always_inline __u32 copied_seq_of(const struct sock *sk)
 {
-#ifdef SONDE_DIRECT
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	const struct tcp_sock *tp = tcp_of(sk);
 
-	return tp ? tp->copied_seq : 0;
-#else
-	return FIELD((const struct tcp_sock *)sk, copied_seq);
-#endif
+	return tp ? FIELD(tp, copied_seq) : 0;
 }
 
 /* Sequence number of the next byte to be read: a FIN that was read counts as one and is no byte. */
@@ -194,7 +190,7 @@ static __always_inline int send_room(const struct sock *sk)
 /* A number that no other connection of this boot has. */
 static __always_inline __u64 conn_number(const struct sock *sk)
 {
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 	/* The kernel's socket cookie: unique, and safe where programs may be preempted. */
 	if (settings.conn_cookie)
 		return bpf_get_socket_cookie((void *)sk);
@@ -210,7 +206,7 @@ static __always_inline __u64 conn_number(const struct sock *sk)
 
 static __always_inline struct conn *conn_find(const struct sock *sk)
 {
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 	if (settings.conn_in_storage)
 		return bpf_sk_storage_get(&conn_storage, (void *)sk, 0, 0);
 #endif
@@ -235,7 +231,7 @@ static __always_inline struct conn *conn_make(struct sonde_kcounters *k, const s
 {
 	struct conn *conn;
 
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 	if (settings.conn_in_storage) {
 		conn = bpf_sk_storage_get(&conn_storage, (void *)sk, 0,
 					  BPF_SK_STORAGE_GET_F_CREATE);
@@ -263,7 +259,7 @@ static __always_inline struct conn *conn_make(struct sonde_kcounters *k, const s
 
 static __always_inline void conn_remove(const struct sock *sk)
 {
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 	if (settings.conn_in_storage) {
 		bpf_sk_storage_delete(&conn_storage, (void *)sk);
 		return;

@@ -57,7 +57,9 @@ static __always_inline __u64 mix(__u64 x, __u64 seed)
 
 static __always_inline const struct sock *unix_peer(const struct sock *sk)
 {
-#ifdef SONDE_DIRECT
+#if defined(SONDE_KPROBE) && defined(SONDE_CAST)
+	return CAST(struct unix_sock, sk)->peer;
+#elif defined(SONDE_TRACING)
 	if (HELPER_EXISTS(skc_to_unix_sock)) {
 		struct unix_sock *socket = bpf_skc_to_unix_sock((void *)sk);
 

@@ -14,11 +14,7 @@
 #ifndef SONDE_BPF_ENTRY_H
 #define SONDE_BPF_ENTRY_H
 
-#include "life.h"
-
-#ifdef SONDE_DIRECT
-#include "calls.h"
-#endif
+#include "call.h"
 
 /* A watermark inside a call of which less might have been taken: now it is known. */
 static __always_inline void hold_resolve(struct sonde_kcounters *k, struct conn *conn)
@@ -80,7 +76,7 @@ static __always_inline struct conn *conn_goes_on(const struct sock *sk, struct t
 }
 
 /*
- * Fills the hit but for its bytes and their source. copied: what this call has read so far. Under
+ * Fills the hit but for its bytes and their source; its caller is in scope. copied: what this call has read so far. Under
  * the lock both directions stand still, so that what no hook saw in either of them shows at any
  * call. False: not ours.
  */
@@ -89,8 +85,6 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	__u64 id = bpf_get_current_pid_tgid();
 	struct tcp_now now;
 
-	if (!scope_has(sk, id >> 32))
-		return false;
 	hit->k = counters();
 	if (!hit->k)
 		return false;
@@ -131,142 +125,6 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 		settle(hit->k, &hit->conn->rx, hit->w->rx_seq - copied);
 	hit->w->rx_end = now.fin_received && now.copied_seq == now.rcv_nxt;
 	return true;
-}
-
-/*
- * The first of the kernel's segments. By the helper where it may be called: some verifiers (6.12) take
- * what lies in the iterator's union for no typed pointer, and where lockdown forbids the helper, the
- * tier is none there.
- */
-static __always_inline void segment_first(struct segment *first, struct msghdr *msg, __u64 at)
-{
-#ifdef SONDE_DIRECT
-	if (!kernel_readable()) {
-		const struct iovec *segments = iter_segments(msg);
-
-		first->base = (__u64)FIELD(segments, iov_base);
-		first->len = FIELD(segments, iov_len);
-		return;
-	}
-#endif
-	bpf_probe_read_kernel(first, sizeof(*first), (const void *)at);
-}
-
-/* Where a message's iterator points, as it stands: `now`, as just read. */
-static __always_inline void call_save(struct call *call, const struct sock *sk, struct msghdr *msg,
-				      const struct msg_now *now)
-{
-	struct segment first = {};
-
-	call->sk = (__u64)sk;
-	call->msg = (__u64)msg;
-	call->kind = now->kind;
-	call->count = now->count;
-	call->skip = now->skip;
-	call->segments = 0;
-	call->vector = 0;
-	if (now->kind == ITER_KIND_UBUF) {
-		call->at = call->first = now->at;
-	} else if (now->kind == ITER_KIND_IOVEC) {
-		call->segments = now->segments;
-		segment_first(&first, msg, now->at);
-		call->vector = now->at;
-		call->first = first.base;
-		if (call->segments == 1) {
-			call->kind = ITER_KIND_UBUF;
-			call->at = first.base;
-		} else {
-			call->at = now->at;
-#ifdef SONDE_DIRECT
-			if (!kernel_readable())
-				call->at = call_segments(&first, call->segments);
-#endif
-		}
-	}
-}
-
-/*
- * A receiving call. Under lockdown its iterator cannot be read again in tcp_cleanup_rbuf(), where
- * no typed pointer leads to it: the registers it was made with tell it from another one.
- */
-static __always_inline void call_begin(struct call *call, const struct sock *sk, struct msghdr *msg,
-				       __u32 flags)
-{
-	struct msg_now now;
-
-	call->sk = 0;
-	if (!msg_now_read(msg, &now))
-		return;
-	call_save(call, sk, msg, &now);
-#ifdef SONDE_DIRECT
-	if (!kernel_readable()) {
-		call->made_with = call_registers();
-		call->done = 0;
-		call->flags = flags;
-	}
-#endif
-}
-
-enum call_state {
-	CALL_GOES_ON,
-	CALL_DISCARDS,	 /* MSG_TRUNC: throws its bytes away */
-	CALL_IS_ANOTHER, /* splice, read_sock, zero copy: the saved one is over */
-};
-
-/*
- * Whether the message that the thread saved still points where it did. Where the entry of a call can
- * be missed, the saved one may be the call before: as long, but into other memory.
- */
-static __always_inline bool call_same_memory(const struct call *call)
-{
-#ifdef SONDE_DIRECT
-	const struct msghdr___ubuf *msg = (const struct msghdr___ubuf *)call->msg;
-	/* a value of its own: else its load is taken for one of the kernel's fields */
-	const struct iovec *segments = (const struct iovec *)call->vector;
-
-	if (segments)
-		return BPF_CORE_READ(segments, iov_base) == (void *)call->first;
-	if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
-		return BPF_CORE_READ(msg, msg_iter.ubuf) == (void *)call->first;
-#endif
-	return true;
-}
-
-/*
- * Of the call that the thread saved, now that `copied` bytes were moved, of which `bytes` are new.
- * Either what is left in its iterator and what was copied add up, or the registers are the same
- * and the new bytes follow those that were looked at.
- */
-static __always_inline enum call_state call_state_of(struct call *call, __u32 copied, __u32 bytes)
-{
-	const struct msghdr *msg = (const struct msghdr *)call->msg;
-	__u64 left;
-
-#ifdef SONDE_DIRECT
-	if (!kernel_readable()) {
-		struct call_made now = call_registers();
-
-		if (call->made_with.number != now.number || call->made_with.fd != now.fd ||
-		    call->made_with.arg1 != now.arg1 || call->done != copied - bytes)
-			return CALL_IS_ANOTHER;
-		call->done = copied;
-		return call->flags & KMSG_TRUNC ? CALL_DISCARDS : CALL_GOES_ON;
-	}
-#endif
-	left = BPF_CORE_READ(msg, msg_iter.count);
-	if (left + copied == call->count)
-		return call_same_memory(call) ? CALL_GOES_ON : CALL_IS_ANOTHER;
-	return left == call->count ? CALL_DISCARDS : CALL_IS_ANOTHER;
-}
-
-static __always_inline void source_of_call(struct source *source, const struct call *call, __u64 at)
-{
-	source->at = call->at;
-	source->skip = call->skip + at;
-	source->segments = call->segments;
-	source->kind = call->kind == ITER_KIND_UBUF  ? SOURCE_USER :
-		       call->kind == ITER_KIND_IOVEC ? SOURCE_SEGMENTS :
-						       SOURCE_NONE;
 }
 
 /* What a thread is it is all its life, as far as it does input and output. */
@@ -348,7 +206,7 @@ static __noinline bool send_source(struct hit *hit, struct msghdr *msg)
 			source->kind = SOURCE_USER;
 			source->at = first.base;
 		}
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 		else
 			source->at = call_segments(&first, now.segments);
 #endif
@@ -359,9 +217,10 @@ static __noinline bool send_source(struct hit *hit, struct msghdr *msg)
 
 static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u64 size)
 {
+	__u64 id = bpf_get_current_pid_tgid();
 	struct hit hit;
 
-	if (!size || !hit_begin(&hit, sk, true, 0))
+	if (!size || !scope_has(sk, id >> 32) || !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
 	if (send_fails(&hit))
@@ -374,7 +233,8 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
 {
 	struct hit hit;
 
-	if (!size || !hit_begin(&hit, sk, true, 0))
+	if (!size || !scope_has(sk, bpf_get_current_pid_tgid() >> 32) ||
+	    !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
 	if (send_fails(&hit))
@@ -444,9 +304,12 @@ static __always_inline void recv_end(struct hit *hit)
 
 static __always_inline void entry_recv_done(struct sock *sk, int copied)
 {
+	__u64 id = bpf_get_current_pid_tgid();
 	struct hit hit;
 	__s32 bytes;
 
+	if (!scope_has(sk, id >> 32))
+		return;
 	if (copied < 0)
 		copied = 0;
 	if (!hit_begin(&hit, sk, false, copied))

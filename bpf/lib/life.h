@@ -9,7 +9,7 @@
 #define __VMLINUX_H__ /* the kernel's names of registers, as in kernel.h */
 #include <bpf/bpf_tracing.h>
 
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 #define TRACEPOINT(name) SEC("tp_btf/" name)
 #else
 #define TRACEPOINT(name) SEC("raw_tp/" name)
@@ -140,7 +140,7 @@ static __always_inline void life_set_state(const struct sock *sk, int from, int 
 TRACEPOINT("inet_sock_set_state")
 int BPF_PROG(on_set_state, const struct sock *sk, int from, int to)
 {
-	life_set_state(sk, from, to);
+	life_set_state(TYPED(struct sock, sk), from, to);
 	return 0;
 }
 
@@ -182,7 +182,7 @@ static __always_inline void life_destroy_sock(const struct sock *sk)
 TRACEPOINT("tcp_destroy_sock")
 int BPF_PROG(on_destroy_sock, const struct sock *sk)
 {
-	life_destroy_sock(sk);
+	life_destroy_sock(TYPED(struct sock, sk));
 	return 0;
 }
 
@@ -206,7 +206,7 @@ static __always_inline void life_fork(struct task_struct *parent, struct task_st
 TRACEPOINT("sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	life_fork(parent, child);
+	life_fork(TYPED(struct task_struct, parent), TYPED(struct task_struct, child));
 	return 0;
 }
 
@@ -236,7 +236,7 @@ static __always_inline void life_exit(struct task_struct *task)
 TRACEPOINT("sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	life_exit(task);
+	life_exit(TYPED(struct task_struct, task));
 	return 0;
 }
 
@@ -260,7 +260,7 @@ static __always_inline void life_exec(struct task_struct *task)
 TRACEPOINT("sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-	life_exec(task);
+	life_exec(TYPED(struct task_struct, task));
 	return 0;
 }
 

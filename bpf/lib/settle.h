@@ -70,14 +70,10 @@ static __always_inline bool layer_is(const struct tcp_sock *tp, char a, char b, 
 static __always_inline void bypass_reason(struct sonde_kcounters *k, const struct sock *sk,
 					  bool layered)
 {
-#ifdef SONDE_DIRECT
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	const struct tcp_sock *tp = tcp_of(sk);
 
 	if (!tp)
 		return;
-#else
-	const struct tcp_sock *tp = (const void *)sk;
-#endif
 	if (!layered)
 		count(k, unseen_sockmap, 1);
 	else if (layer_is(tp, 't', 'l', 's'))

@@ -35,7 +35,7 @@ static __noinline int unix_missed(struct unix_call *call, const struct sock *sk)
 		count(k, unix_missed_sent, 1);
 	else
 		count(k, unix_missed_received, 1);
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 	if (sk && call->call.sk == address_of(sk))
 		conn = conn_find(sk);
 #else
@@ -161,7 +161,7 @@ static __always_inline void unix_leave_on(const struct sock *sk, int ret, bool t
 		unix_end(k, sk);
 }
 
-#ifndef SONDE_DIRECT
+#ifdef SONDE_KPROBE
 /* The same where the return does not say on which socket: it was remembered at the entry. */
 static __always_inline void unix_leave(int ret, bool tx)
 {
@@ -172,14 +172,13 @@ static __always_inline void unix_leave(int ret, bool tx)
 		return;
 	thread = thread_get(k, false);
 	if (thread && thread->unix_call.call.sk)
-		unix_leave_on((struct sock *)thread->unix_call.call.sk, ret, tx);
+		unix_leave_on(TYPED(struct sock, thread->unix_call.call.sk), ret, tx);
 }
 
 /* So many bytes are about to be copied to the program. */
 static __always_inline void unix_copy(struct unix_stream_read_state *state, __u32 bytes)
 {
-	unix_enter(BPF_CORE_READ(state, socket, sk), BPF_CORE_READ(state, msg), bytes,
-		   BPF_CORE_READ(state, flags), false);
+	unix_enter(FIELD(state, socket, sk), FIELD(state, msg), bytes, FIELD(state, flags), false);
 }
 
 /* Nothing is left to be read, and nothing will come: then this call reads the end of file. */

@@ -54,7 +54,7 @@ static __always_inline struct conn *unix_conn(struct sonde_kcounters *k, const s
 {
 	struct conn *conn = conn_make(k, sk);
 
-#ifdef SONDE_DIRECT
+#ifdef SONDE_TRACING
 	/* Where no hook sees a socket's end its address may be another one's by now. */
 	if (conn && settings.conn_cookie && !settings.conn_in_storage &&
 	    conn->id != bpf_get_socket_cookie((void *)sk)) {

@@ -26,6 +26,7 @@ HOOK = re.compile(
     r'(?:SEC\("(fentry|fexit|kprobe|kretprobe|tp_btf)/(\w+)"\)|TRACEPOINT\("(\w+)"\))\s*'
     r"int BPF_(?:PROG|KPROBE|KRETPROBE)\(\w+((?:,[^)]*)?)\)"
 )
+CAST = "bpf_rdonly_cast"
 BYTES = {"int": 4, "unsigned long": 8, "long": 8, "bool": 1}
 
 
@@ -101,9 +102,11 @@ def main():
     arguments = []
     for source in sorted((ROOT / "bpf").rglob("*.[ch]")):
         found = list(hooks(source, asked))
-        # an object whose tracepoints may be absent is loaded where they are not
-        lacking = [hook for hook in found if hook.startswith("?tp:")]
-        arguments += ["-n", lacking[0].split(":")[1]] if lacking else []
+        # an object whose tracepoints, or whose casts, may be absent is loaded where they are not
+        lacking = [hook[1:] for hook in found if hook.startswith("?tp:")]
+        if CAST in asked and "#define SONDE_CAST" in source.read_text():
+            lacking.append(f"call:{CAST}")
+        arguments += ["-n", ":".join(lacking[0].split(":")[:2])] if lacking else []
         arguments += [word for hook in found for word in ("-h", hook)]
         if not source.name.endswith(".bpf.c"):
             continue

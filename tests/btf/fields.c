@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fields KERNEL BTF [-h HOOK]... [-n TRACEPOINT] OBJECT... - every type, field and enumerator that
+ * fields KERNEL BTF [-h HOOK]... [-n HOOK] OBJECT... - every type, field and enumerator that
  * the BPF objects name (their CO-RE relocations) and every function that they hook or call, looked
  * up in a kernel's own description of its types.
  *
  *   -h [?]KIND:NAME:TYPE,TYPE,...  a function or tracepoint and its arguments as the program takes
  *                                  them (fexit: the last one is what is returned); ?: may be absent
- *   -n TRACEPOINT                  the next object (and what is asked for it) is not loaded where
+ *   -n HOOK                        the next object (and what is asked for it) is not loaded where
  *                                  this one is not there
  *
  * One line each: `ok` where it is there, of the right kind and size; `ok … absent` where it is not
@@ -649,8 +649,7 @@ int main(int argc, char **argv)
 	bool good = true;
 
 	if (argc < 4) {
-		fprintf(stderr,
-			"usage: fields KERNEL BTF [-h HOOK]... [-n TRACEPOINT] OBJECT...\n");
+		fprintf(stderr, "usage: fields KERNEL BTF [-h HOOK]... [-n HOOK] OBJECT...\n");
 		return 2;
 	}
 	kernel_name = argv[1];
@@ -661,14 +660,14 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "-h") && i + 1 < argc) {
 			good = look_hook(argv[++i]) && good;
 		} else if (!strcmp(argv[i], "-n") && i + 2 < argc) {
-			const char *point = argv[++i];
+			const char *kind = strtok(argv[++i], ":"), *point = strtok(NULL, ":");
 
-			if (kernel_proto("tp", point))
+			if (kernel_proto(kind, point))
 				continue;
 			while (i + 3 < argc && !strcmp(argv[i + 1], "-h"))
 				i += 2;
-			printf("ok %s %s: not loaded there, as there is no tracepoint %s\n",
-			       kernel_name, strrchr(argv[++i], '/') + 1, point);
+			printf("ok %s %s: not loaded there, as there is no %s %s\n", kernel_name,
+			       strrchr(argv[++i], '/') + 1, kind, point);
 		} else {
 			good = look_object(argv[i]) && good;
 		}

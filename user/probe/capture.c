@@ -174,8 +174,9 @@ static int bypass_choose(const struct capture *c, struct bpf_object *object)
 	return err;
 }
 
-int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
-		  struct bpf_object **ret)
+/* Opens and loads one of a tier's objects. */
+static int object_load(struct capture *c, enum tier_id tier, bool typed,
+		       const struct bpf_object *from, struct bpf_object **ret)
 {
 	/* up to 6.4 sendfile and splice have a way of their own */
 	static const char *const of_pages[] = { "on_sendpages", "on_unix_page", "on_unix_paged" };
@@ -193,7 +194,7 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 		if (err)
 			return err;
 	}
-	elf = tier__object(tier, &size);
+	elf = tier__object(tier, typed, &size);
 	object = bpf_object__open_mem(elf, size, &opts);
 	if (!object)
 		return -errno;
@@ -232,6 +233,15 @@ int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object 
 	}
 	*ret = object;
 	return 0;
+}
+
+int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
+		  struct bpf_object **ret)
+{
+	int err = tier == TIER_KPROBE && c->features.casts ? object_load(c, tier, true, from, ret) :
+							     -ENOTSUP;
+
+	return err ? object_load(c, tier, false, from, ret) : 0;
 }
 
 static int program_attach(struct capture *c, struct bpf_program *program)

@@ -16,6 +16,7 @@
 #include "../../headers/settings.h"
 #include "fentry.skel.h"
 #include "kprobe.skel.h"
+#include "kprobe_typed.skel.h"
 #include "socktp.skel.h"
 
 static const char *const names[TIERS] = { "fentry", "kprobe", "socktp" };
@@ -33,13 +34,14 @@ int tier__by_name(const char *name)
 	return -EINVAL;
 }
 
-const void *tier__object(enum tier_id tier, size_t *ret_size)
+const void *tier__object(enum tier_id tier, bool typed, size_t *ret_size)
 {
 	switch (tier) {
 	case TIER_FENTRY:
 		return fentry_bpf__elf_bytes(ret_size);
 	case TIER_KPROBE:
-		return kprobe_bpf__elf_bytes(ret_size);
+		return typed ? kprobe_typed_bpf__elf_bytes(ret_size) :
+			       kprobe_bpf__elf_bytes(ret_size);
 	default:
 		return socktp_bpf__elf_bytes(ret_size);
 	}
@@ -162,6 +164,7 @@ static void read_btf(struct kernel_features *f)
 	f->task_storage = has_member(btf, "task_struct", "bpf_storage");
 	f->sk_storage = f->task_storage && has_member(btf, "sock", "sk_bpf_storage");
 	f->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
+	f->casts = func_proto(btf, "bpf_rdonly_cast") != NULL;
 	f->sendpage =
 		func_proto(btf, "do_tcp_sendpages") && func_proto(btf, "unix_stream_sendpage");
 	f->unix_copy = func_proto(btf, "unix_stream_read_actor") != NULL;

@@ -28,6 +28,7 @@ struct kernel_features {
 	 * exit, exec: where one is missing its raw tracepoint is used.
 	 */
 	bool life_kprobe[5];
+	bool casts;	/* programs may make any address a typed pointer: 6.2 */
 	bool sendpage;	/* do_tcp_sendpages, unix_stream_sendpage: up to 6.4 */
 	bool unix_copy; /* unix_stream_read_actor is a function of its own */
 	bool mptcp;	/* mptcp_sendmsg */
@@ -48,8 +49,8 @@ struct tier_report {
 const char *tier__name(enum tier_id tier);
 /* -EINVAL where there is no tier of that name. */
 int tier__by_name(const char *name);
-/* The BPF object of a tier, in memory. */
-const void *tier__object(enum tier_id tier, size_t *ret_size);
+/* The BPF object of a tier, in memory; typed: for a kernel that casts, where there are two. */
+const void *tier__object(enum tier_id tier, bool typed, size_t *ret_size);
 
 /* Never fails: what cannot be found out is taken to be missing. */
 void kernel_features__read(struct kernel_features *ret);
