@@ -16,6 +16,7 @@
 #include "lib/calls.h"
 #include "lib/sweep.h"
 #include "lib/unix_life.h"
+#include "lib/quick.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -340,6 +341,53 @@ static __always_inline bool is_stream(struct sonde_kcounters *k, struct sock *sk
 	return sk->sk_protocol == KIPPROTO_TCP;
 }
 
+/* The segments of the call's vector, of which there are n. False: no one or two, or unreadable. */
+static __always_inline bool quick_vector(struct quick *q, __u64 at, __u64 n)
+{
+	struct segment two[2] = {};
+
+	if (n == 0 || n > 2 ||
+	    bpf_probe_read_user(two, n == 1 ? sizeof(two[0]) : sizeof(two), (const void *)at))
+		return false;
+	q->area.base = two[0].base;
+	if (n == 1)
+		return true;
+	q->area.len = two[0].len;
+	return q->conn->last == (q->tx ? LAST_TX : LAST_RX) || quick_behind(q, &two[1]);
+}
+
+/* Where the bytes of this firing lie. False: not to be said so quickly, see source_find(). */
+static __always_inline bool quick_source(struct quick *q, const struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call_regs regs;
+	enum call_shape shape;
+
+	if (task_compat(task) || !call_regs_read((struct pt_regs *)bpf_task_pt_regs(task), &regs) ||
+	    !fd_is(task, regs.fd, sk))
+		return false;
+	shape = q->tx ? call_shape_send(regs.number) : call_shape_recv(regs.number);
+	q->area.base = regs.arg1;
+	q->area.len = q->bytes;
+	return shape == CALL_BUFFER ||
+	       (shape == CALL_VECTOR && quick_vector(q, regs.arg1, regs.arg2));
+}
+
+/* The usual call, with nothing unusual about it: see quick.h. True: dealt with. */
+static __noinline bool quick_call(struct sock *sk, __u32 bytes, bool tx, __u64 id)
+{
+	struct quick q = { .tx = tx, .bytes = bytes, .id = id };
+
+	if (!quick_state(&q, sk) || q.conn->family == SONDE_AF_UNIX || q.dir->stood != q.dir->seq ||
+	    q.other->stood != q.other->seq || !quick_stands(&q, sk, tx ? bytes : 0, tx ? 0 : bytes))
+		return false;
+	q.k = counters();
+	if (!q.k || !quick_caller(&q, !tx || q.conn->role != SONDE_ROLE_PASSIVE) ||
+	    !quick_source(&q, sk))
+		return false;
+	return q.conn->last == (tx ? LAST_RX : LAST_TX) ? quick_head(&q) : quick_body(&q);
+}
+
 static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
@@ -358,6 +406,8 @@ static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx
 		return;
 	}
 	if (flags & (KMSG_PEEK | KMSG_ERRQUEUE | KMSG_OOB))
+		return;
+	if (!(flags & KMSG_TRUNC) && quick_call(sk, ret, tx, id))
 		return;
 	if (!is_stream(hit.k, sk))
 		return;

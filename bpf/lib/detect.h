@@ -110,6 +110,16 @@ static __always_inline bool may_begin(__u8 byte, bool response)
 /* CR LF CR LF, as the last bytes of a head are loaded. */
 #define HEAD_ENDS 0x0a0d0a0du
 
+/* Four bytes from anywhere: a program may load them at once. */
+static __always_inline __u32 four_bytes(const __u8 *at)
+{
+#ifdef __bpf__
+	return *(const __u32 *)at;
+#else
+	return at[0] | at[1] << 8 | at[2] << 16 | (__u32)at[3] << 24;
+#endif
+}
+
 /* Whether a head ends with these four bytes: LF LF, or LF CR LF. */
 static __always_inline bool tail_ends(__u32 tail)
 {

@@ -14,7 +14,7 @@
 #ifndef SONDE_BPF_ENTRY_H
 #define SONDE_BPF_ENTRY_H
 
-#include "call.h"
+#include "quick_entry.h"
 
 /* A watermark inside a call of which less might have been taken: now it is known. */
 static __always_inline void hold_resolve(struct sonde_kcounters *k, struct conn *conn)
@@ -220,7 +220,8 @@ static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u6
 	__u64 id = bpf_get_current_pid_tgid();
 	struct hit hit;
 
-	if (!size || !scope_has(sk, id >> 32) || !hit_begin(&hit, sk, true, 0))
+	if (!size || !scope_has(sk, id >> 32) || quick_send(sk, msg, size, id) ||
+	    !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
 	if (send_fails(&hit))
@@ -312,7 +313,7 @@ static __always_inline void entry_recv_done(struct sock *sk, int copied)
 		return;
 	if (copied < 0)
 		copied = 0;
-	if (!hit_begin(&hit, sk, false, copied))
+	if (quick_recv(sk, copied, id) || !hit_begin(&hit, sk, false, copied))
 		return;
 	bytes = hit.w->rx_seq - hit.dir->seq;
 	if (bytes > 0 && copied > 0) {

@@ -516,6 +516,22 @@ static __always_inline bool usual_area(struct hit *hit, struct area *area)
 	return true;
 }
 
+/* What the n (16 to `room`) bytes are where they are a usual head, and no export's: KIND_NO, they are none. */
+static __always_inline enum kind usual_head(const __u8 *at, __u64 n, __u32 room)
+{
+	__u64 low = ((const __u64 *)at)[0], end = n - 4;
+	enum kind kind = KIND_REQUEST;
+
+	if ((low & 0x00ffffffffffffffull) == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0))
+		kind = KIND_RESPONSE;
+	else if ((low & 0xffffffffffull) != WORD('G', 'E', 'T', ' ', '/', 0, 0, 0) &&
+		 ((low & 0xffffffffffffull) != WORD('P', 'O', 'S', 'T', ' ', '/', 0, 0) ||
+		  is_export(low, ((const __u64 *)at)[1])))
+		return KIND_NO;
+	barrier_var(end);
+	return end > room - 4 || four_bytes(at + end) != HEAD_ENDS ? KIND_NO : kind;
+}
+
 /* Says what usual() has found, and is that record. */
 static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *rec, __u32 bytes,
 				       __u32 copied, bool response)
@@ -546,8 +562,8 @@ static __always_inline bool usual_one(struct hit *hit, const struct area *area, 
 {
 	const __u64 bytes = sizeof(struct sonde_rec_data) + room;
 	struct sonde_rec_data *rec;
-	__u64 n = area->len, low, end;
-	bool response;
+	__u64 n = area->len;
+	enum kind kind;
 
 	rec = ring_holds(bytes) ? bpf_ringbuf_reserve(&ring, bytes, 0) : NULL;
 	if (!rec)
@@ -555,18 +571,10 @@ static __always_inline bool usual_one(struct hit *hit, const struct area *area, 
 	barrier_var(n);
 	if (n < 16 || n > room || bpf_probe_read_user(rec->payload, n, (const void *)area->base))
 		goto closer;
-	low = ((const __u64 *)rec->payload)[0];
-	response = (low & 0x00ffffffffffffffull) == WORD('H', 'T', 'T', 'P', '/', '1', '.', 0);
-	if (!response && (low & 0xffffffffffull) != WORD('G', 'E', 'T', ' ', '/', 0, 0, 0) &&
-	    ((low & 0xffffffffffffull) != WORD('P', 'O', 'S', 'T', ' ', '/', 0, 0) ||
-	     is_export(low, ((const __u64 *)rec->payload)[1])))
+	kind = usual_head(rec->payload, n, room);
+	if (kind == KIND_NO)
 		goto closer;
-	end = n - 4;
-	barrier_var(end);
-	if (end > room - 4 || rec->payload[end] != '\r' || rec->payload[end + 1] != '\n' ||
-	    rec->payload[end + 2] != '\r' || rec->payload[end + 3] != '\n')
-		goto closer;
-	usual_tell(hit, rec, bytes, n, response);
+	usual_tell(hit, rec, bytes, n, kind == KIND_RESPONSE);
 	count(hit->k, records_attempted, 1);
 	ring_submit(hit->k, rec);
 	return true;

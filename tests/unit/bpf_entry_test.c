@@ -78,6 +78,7 @@ static int setup(void **state)
 	shim_meanwhile = NULL;
 	shim.pid_tgid = 7ull << 32 | 7;
 	shim.task = &task;
+	task.start_boottime = 5;
 	task.group_leader = &task;
 	task.thread_pid = &task_pid;
 	task.signal = &task_signal;
@@ -627,6 +628,67 @@ static void test_usual_heads(void **state)
 	assert_int_equal(k->bytes_captured, 3 * (strlen(REQUEST) + strlen(HEAD)));
 }
 
+/* Bytes of a body that is known to go on are counted; those that end it are told. */
+static void test_known_body(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n";
+	const struct sonde_rec_conn *conn;
+	const struct sonde_rec_end *end;
+	const struct sonde_kcounters *k = counters();
+	struct sonde_slot *slot;
+
+	(void)state;
+	request_is_read(REQUEST);
+	send_all(head);
+	conn = (const void *)record(SONDE_REC_CONN, 0);
+	slot = bpf_map_lookup_elem(&slots, &conn->slot);
+	assert_non_null(slot);
+	slot->watermark_tx = strlen(head) + 40;
+	/* What would be a head elsewhere is none in a body. */
+	send_all("HTTP/1.1 200 OK\r\n\r\n");
+	assert_int_equal(slot->tx_offset, strlen(head) + 19);
+	assert_null(record(SONDE_REC_END, 0));
+	send_all("of the body's forty, the last");
+	end = (const void *)record(SONDE_REC_END, 0);
+	assert_non_null(end);
+	assert_int_equal(end->offset, strlen(head) + 19 + 29);
+	entry_recv_done(sk, 0);
+	assert_null(record(SONDE_REC_DATA, 2));
+	assert_int_equal(k->hits_send, 3);
+	assert_int_equal(k->bytes_captured, strlen(REQUEST) + strlen(head));
+	assert_int_equal(k->bytes_counted, 19 + 29);
+	assert_int_equal(k->bytes_sequence, k->bytes_captured + k->bytes_counted);
+	assert_int_equal(k->gap_missed, 0);
+}
+
+/* Whatever processes share a cell, each is found for what it is, and gone once it is dropped. */
+static void test_scope_cells(void **state)
+{
+	const uint32_t one = 7, two = one + SONDE_SCOPE_CELLS, three = two + SONDE_SCOPE_CELLS;
+
+	(void)state;
+	settings.scope = SONDE_SCOPE_PIDS;
+	assert_false(scope_has(sk, one));
+	assert_true(scope_put(one));
+	assert_true(scope_put(one));
+	assert_true(scope_has(sk, one));
+	assert_false(scope_has(sk, two));
+	assert_true(scope_put(two));
+	assert_true(scope_has(sk, one));
+	assert_true(scope_has(sk, two));
+	assert_false(scope_has(sk, three));
+	scope_drop(one);
+	scope_drop(one);
+	scope_drop(three);
+	assert_false(scope_has(sk, one));
+	assert_true(scope_has(sk, two));
+	scope_drop(two);
+	assert_false(scope_has(sk, two));
+	assert_int_equal(*scope_cell(one), 0);
+	settings.scope = 0;
+	assert_true(scope_has(sk, one));
+}
+
 /* What is begun as a usual head and is none leaves nothing behind; and the next one may be one again. */
 static void test_unusual_heads(void **state)
 {
@@ -686,7 +748,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sockmap_member, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_redirects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_usual_heads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_known_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unusual_heads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scope_cells, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The usual call, where TCP's own functions are hooked: under the socket's lock. See quick.h. */
+#ifndef SONDE_BPF_QUICK_ENTRY_H
+#define SONDE_BPF_QUICK_ENTRY_H
+
+#include "call.h"
+#include "quick.h"
+
+/* The kernel's first two segments, at this address. */
+static __always_inline bool segments_two(struct segment *two, __u64 at)
+{
+#ifdef SONDE_CAST
+	const struct iovec *vector = CAST(struct iovec, at);
+
+	two[0].base = (__u64)vector->iov_base;
+	two[0].len = vector->iov_len;
+	vector = CAST(struct iovec, at + sizeof(struct segment));
+	two[1].base = (__u64)vector->iov_base;
+	two[1].len = vector->iov_len;
+	return true;
+#else
+	return !bpf_probe_read_kernel(two, 2 * sizeof(*two), (const void *)at);
+#endif
+}
+
+/* Where the offered bytes lie. False: elsewhere, or less than all of them may be taken. */
+static __always_inline bool quick_offered(struct quick *q, const struct sock *sk,
+					  struct msghdr *msg)
+{
+	struct segment two[2];
+	struct msg_now now;
+
+	if (!msg_now_read(msg, &now) ||
+	    ((now.flags & KMSG_DONTWAIT) && (__s64)q->bytes * 2 > send_room(sk)))
+		return false;
+	q->area.len = q->bytes;
+	if (now.kind == ITER_KIND_UBUF) {
+		q->area.base = now.at + now.skip;
+		return true;
+	}
+	if (now.kind != ITER_KIND_IOVEC)
+		return false;
+	if (now.segments == 1) {
+		segment_first(&two[0], msg, now.at);
+		q->area.base = two[0].base + now.skip;
+		return true;
+	}
+	if (now.skip || !now.segments || !segments_two(two, now.at))
+		return false;
+	q->area.base = two[0].base;
+	q->area.len = two[0].len;
+	return q->conn->last == LAST_TX || quick_behind(q, &two[1]);
+}
+
+/* What was offered to tcp_sendmsg_locked(); the caller is in scope. True: dealt with. */
+static __noinline bool quick_send(struct sock *sk, struct msghdr *msg, __u64 size, __u64 id)
+{
+	struct quick q = { .tx = true, .bytes = size, .id = id };
+
+	if (size > 0x7fffffff || !quick_state(&q, sk) || !quick_stands(&q, sk, 0, 0) ||
+	    FIELD(sk, sk_err))
+		return false;
+	q.k = counters();
+	if (!q.k || !quick_caller(&q, q.conn->role != SONDE_ROLE_PASSIVE) ||
+	    !quick_offered(&q, sk, msg))
+		return false;
+	return q.conn->last == LAST_RX ? quick_head(&q) : quick_body(&q);
+}
+
+/*
+ * What a receive has copied, at tcp_cleanup_rbuf(); the caller is in scope. Before a reader sleeps
+ * nothing may have been read, and then nothing is to be done.
+ */
+static __noinline bool quick_recv(struct sock *sk, __u32 copied, __u64 id)
+{
+	struct quick q = { .tx = false, .bytes = copied, .id = id };
+	const struct call *call;
+
+	if (!quick_state(&q, sk) || !quick_stands(&q, sk, 0, copied))
+		return false;
+	q.k = counters();
+	if (!q.k)
+		return false;
+	if (!copied) {
+		settle_whole(q.k, &q.conn->tx);
+		return true;
+	}
+	if (!quick_caller(&q, true))
+		return false;
+	call = &q.thread->recv;
+	if (call->sk != (__u64)sk || call->kind != ITER_KIND_UBUF ||
+	    call_state_of(&q.thread->recv, copied, copied) != CALL_GOES_ON)
+		return false;
+	q.area.base = call->at + call->skip;
+	q.area.len = copied;
+	return q.conn->last == LAST_TX ? quick_head(&q) : quick_body(&q);
+}
+
+#endif
