@@ -46,7 +46,7 @@ ALL_CFLAGS := -std=gnu17 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -D_GNU_SOURCE
 	-DSONDE_VERSION='"$(VERSION)"' -Iuser -I$(OUTPUT)/gen
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function \
 	-D__TARGET_ARCH_$(BPF_ARCH) -Ibpf -idirafter /usr/include/$(ARCH)-linux-gnu
-LIBS := -lbpf -lelf -lcurl -ljansson -lfyaml -lseccomp -lcap -lzstd -lz
+LIBS := -lbpf -lelf -lcurl -ljansson -lfyaml -lseccomp -lcap -lsqlite3 -lzstd -lz
 
 BPF_OBJS := $(patsubst bpf/%.bpf.c,$(OUTPUT)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELS := $(patsubst $(OUTPUT)/bpf/%.bpf.o,$(OUTPUT)/gen/%.skel.h,$(BPF_OBJS))
@@ -102,7 +102,8 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SAN_OBJ := $(CORE_SRC:%.c=$(OUTPUT)/san/%.o)
 TEXT_SRC := $(filter-out user/inspect/role.c,$(wildcard user/inspect/*.c user/probe/identity*.c \
 	user/probe/procfs*.c user/probe/container*.c user/probe/service_name*.c user/probe/sdk_detect*.c \
-	user/supervise/frames.c user/ship/export/*.c user/ship/console/*.c user/ship/stream.c user/ship/config*.c user/ship/yaml.c))
+	user/supervise/frames.c user/ship/export/*.c user/ship/console/*.c user/ship/store/*.c user/ship/stream.c \
+	user/ship/config*.c user/ship/yaml.c))
 SAN_TEXT := $(OUTPUT)/san/libtext.a
 $(SAN_TEXT): $(TEXT_SRC:%.c=$(OUTPUT)/san/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -114,10 +115,11 @@ $(OUTPUT)/san/%.o: %.c $(OUTPUT)/flags Makefile
 $(OUTPUT)/unit/%: tests/unit/%.c $(SAN_OBJ) $(SAN_TEXT) $(OUTPUT)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(SAN_TEXT) $(SAN_OBJ) -lcmocka -lz -lzstd -ljansson -lcurl -lfyaml
+	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(SAN_TEXT) $(SAN_OBJ) -lcmocka -lz -lsqlite3 -lzstd -ljansson -lcurl -lfyaml
 
 include tests/tests.mk
 include tests/bench/bench.mk
+include tests/bench/store.mk
 include tests/fuzz/fuzz.mk
 include tests/tools/tools.mk
 

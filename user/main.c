@@ -18,6 +18,8 @@ static const struct command commands[] = {
 	{ "agent", "trace the machine and export spans, as a daemon", cmd_agent },
 	{ "record", "write what the kernel reports to a file", cmd_record },
 	{ "replay", "run a recorded file through sonde again", cmd_replay },
+	{ "search", "find spans in a store", cmd_search },
+	{ "show", "one trace of a store, as a waterfall", cmd_show },
 	{ "doctor", "what this kernel and these permissions allow", cmd_doctor },
 	{ "version", "version, libraries, tiers compiled in", cmd_version },
 };
@@ -72,6 +74,7 @@ static int run_escape(const char *name, uid_t uid)
 	struct err err = { "" };
 
 	sandbox.role = !strcmp(name, "ship")	? ROLE_SHIP :
+		       !strcmp(name, "read")	? ROLE_READ :
 		       !strcmp(name, "inspect") ? ROLE_INSPECT :
 						  ROLE_TRACE;
 	if (sandbox__enter(&sandbox, &err)) {

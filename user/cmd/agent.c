@@ -29,6 +29,7 @@ static const char help[] =
 	"\n"
 	"  OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 sonde agent\n"
 	"  sonde agent --otlp grpc://127.0.0.1:4317 --cgroup /system.slice\n"
+	"  sonde agent --store /var/lib/sonde        keep spans here, for `sonde search`\n"
 	"  sonde agent --replace                     take over from a running agent\n"
 	"\n"
 	"  --replace        end the agent that runs and take its place; the gap is in neither's "
@@ -41,6 +42,11 @@ static const char help[] =
 	"first\n"
 	"                   attributes, then traces (sampling), long heads, busy connections\n"
 	"  --memory-budget SIZE   of all its processes and maps (default 64m); sheds likewise\n"
+	"  --store DIR      keep spans in this folder; --store-bytes SIZE (1g), --store-age TIME "
+	"(7d): "
+	"past\n"
+	"                   these the oldest are given up\n"
+	"With -o, --otlp or --store only these count, not the environment's exporters.\n"
 	"Scope, -o, --otlp, --ledger, --tier, --ring-size, --duration as in `sonde trace --help`.\n"
 	"SIGTERM: hooks off, what is in flight sent (5 s at most), account printed, exit 0.\n";
 

@@ -13,6 +13,7 @@
 
 #include "cmd/cgroup_path.h"
 #include "cmd/command.h"
+#include "ship/store/store.h"
 
 enum {
 	OPT_CGROUP = 256,
@@ -23,6 +24,9 @@ enum {
 	OPT_EXE,
 	OPT_OTLP,
 	OPT_LEDGER,
+	OPT_STORE,
+	OPT_STORE_BYTES,
+	OPT_STORE_AGE,
 	OPT_TREE,
 	OPT_WHERE,
 	OPT_DURATION,
@@ -56,6 +60,9 @@ static const struct option_rule rules[] = {
 	{ "output", 'o', true, TAKES_OUTPUT },
 	{ "otlp", OPT_OTLP, true, TAKES_OUTPUT },
 	{ "ledger", OPT_LEDGER, true, TAKES_OUTPUT },
+	{ "store", OPT_STORE, true, TAKES_OUTPUT },
+	{ "store-bytes", OPT_STORE_BYTES, true, TAKES_OUTPUT },
+	{ "store-age", OPT_STORE_AGE, true, TAKES_OUTPUT },
 	{ "tree", OPT_TREE, false, TAKES_OUTPUT },
 	{ "summary", 'c', false, TAKES_OUTPUT },
 	{ "json", OPT_JSON, false, TAKES_OUTPUT },
@@ -222,6 +229,36 @@ static int set_duration(struct run_options *o, const char *value)
 	return 0;
 }
 
+static int set_store_bytes(struct run_options *o, const char *value)
+{
+	if (!parse_number(value, STORE_BYTES_MIN, 1ull << 50, true, &o->store_bytes))
+		return bad(o, "--store-bytes: '%s' is not a size of at least 16m; write 512m or 4g",
+			   value);
+	return 0;
+}
+
+static int set_store_age(struct run_options *o, const char *value)
+{
+	static const struct {
+		char unit;
+		uint64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	char digits[24] = "";
+	size_t n = strlen(value);
+
+	for (size_t i = 0; n > 1 && n < sizeof(digits) && i < sizeof(units) / sizeof(*units); i++) {
+		if (value[n - 1] != units[i].unit)
+			continue;
+		memcpy(digits, value, n - 1);
+		digits[n - 1] = 0;
+		if (!parse_number(digits, 1, 100000000, false, &o->store_age_s))
+			break;
+		o->store_age_s *= units[i].seconds;
+		return 0;
+	}
+	return bad(o, "--store-age: '%s' is not a time; write 90m, 36h or 7d", value);
+}
+
 static int set_tier(struct run_options *o, const char *value)
 {
 	if (strcmp(value, "fentry") && strcmp(value, "kprobe") && strcmp(value, "socktp"))
@@ -300,6 +337,13 @@ static int set_option(struct run_options *o, int code, const char *value)
 	case OPT_LEDGER:
 		o->ledger = value;
 		return 0;
+	case OPT_STORE:
+		o->store = value;
+		return 0;
+	case OPT_STORE_BYTES:
+		return set_store_bytes(o, value);
+	case OPT_STORE_AGE:
+		return set_store_age(o, value);
 	case OPT_TREE:
 		o->tree = true;
 		return 0;
@@ -370,7 +414,9 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 
 	*ret = (struct run_options){ .command_name = argv[0],
 				     .cpu_budget_percent = CPU_BUDGET_PERCENT,
-				     .memory_budget_bytes = MEMORY_BUDGET_BYTES };
+				     .memory_budget_bytes = MEMORY_BUDGET_BYTES,
+				     .store_bytes = STORE_BYTES_DEFAULT,
+				     .store_age_s = STORE_AGE_DEFAULT_S };
 	make_tables(takes, longs, shorts);
 	optind = 1;
 	opterr = 0;

@@ -34,6 +34,8 @@ struct run_options {
 	const char *file;   /* -o */
 	const char *otlp;   /* --otlp */
 	const char *ledger; /* --ledger */
+	const char *store;  /* --store */
+	uint64_t store_bytes, store_age_s;
 	bool tree, summary, json, headers;
 	const char *where;
 	uint64_t limit;	   /* -n */

@@ -14,6 +14,7 @@
 #include "base/siphash.h"
 #include "cmd/command.h"
 #include "probe/identity.h"
+#include "ship/store/folder.h"
 #include "supervise/roles.h"
 
 #define FLEET_KEY_FILE "/etc/sonde/fleet.key"
@@ -130,7 +131,7 @@ static void print_warnings(const struct otel_warnings *warnings)
 /* A line a span on stderr beside a command, else on stdout; none where spans go elsewhere, unless asked for. */
 static int add_console(struct run_plan *plan, const struct run_options *o)
 {
-	bool elsewhere = o->file || o->otlp;
+	bool elsewhere = o->file || o->otlp || o->store;
 	struct ship_sink_config *sink;
 	struct err err = { "" };
 
@@ -198,6 +199,27 @@ static int add_file(struct run_plan *plan, const struct run_options *o)
 	plan->file_fd = fd == STDOUT_FILENO ? -1 : fd;
 	sink = ship_config__add(&plan->ship, SHIP_FILE);
 	sink->file.fd = fd == STDOUT_FILENO ? fd : FD_SINKS;
+	return 0;
+}
+
+/* What is stored is counted by the run, as the role that stores may be started again. */
+static int add_store(struct ship_config *ship, const struct run_options *o)
+{
+	struct ship_sink_config *sink;
+	struct err err = { "" };
+
+	if (!o->store)
+		return 0;
+	sink = ship_config__add(ship, SHIP_STORE);
+	sink->store.bytes_max = o->store_bytes;
+	sink->store.age_s = o->store_age_s;
+	if (store_folder__make(o->store, &sink->store.folder, &err)) {
+		fprintf(stderr, "sonde %s: --store: %s\n", o->command_name, err.text);
+		return o->command ? EXIT_SONDE : EXIT_FAILED;
+	}
+	if (getrandom(&sink->store.run, sizeof(sink->store.run), 0) < 0)
+		return EXIT_FAILED;
+	sink->store.run >>= 2; /* a number of JSON and SQLite */
 	return 0;
 }
 
@@ -270,7 +292,9 @@ static int agent_sinks(const struct run_options *o, struct ship_config *ship,
 	set_sampler(trace, otel_env__sampler(&env, &warnings));
 	if (otel_env__resource(&env, ret_resource, &warnings))
 		return EXIT_FAILED;
-	ret = o->file || o->otlp ? 0 : ship__from_env(ship, &env, STDOUT_FILENO, &warnings, &err);
+	ret = o->file || o->otlp || o->store ?
+		      0 :
+		      ship__from_env(ship, &env, STDOUT_FILENO, &warnings, &err);
 	print_warnings(&warnings);
 	if (!ret)
 		return 0;
@@ -292,6 +316,13 @@ static int reload(const struct run_plan *plan, struct ship_config *ret_ship)
 		ret = add_otlp(ret_ship, plan->options);
 	for (uint32_t i = 0; i < plan->ship.n_sinks && !ret; i++) {
 		old = &plan->ship.sinks[i];
+		if (old->type == SHIP_STORE) {
+			sink = ship_config__add(ret_ship, SHIP_STORE);
+			if (sink)
+				sink->store = old->store;
+			if (sink)
+				sink->store.folder = strdup(old->store.folder);
+		}
 		if (old->type != SHIP_FILE)
 			continue;
 		sink = ship_config__add(ret_ship, SHIP_FILE);
@@ -376,6 +407,8 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 		ret = add_console(plan, o);
 	if (!ret)
 		ret = add_file(plan, o);
+	if (!ret)
+		ret = add_store(&plan->ship, o);
 	if (!ret)
 		ret = add_otlp(&plan->ship, o);
 	if (!ret && o->ledger) {

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include <seccomp.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -33,14 +34,16 @@ int cmd_version(int argc, char **argv)
 	printf(json ? "{\"version\":\"%s\",\"semconv\":\"%s\",\"tiers\":[\"fentry\",\"kprobe\","
 		      "\"socktp\"],"
 		      "\"libraries\":{\"libbpf\":\"%s\",\"libcurl\":\"%s\",\"jansson\":\"%s\","
-		      "\"libseccomp\":\"%u.%u.%u\",\"zlib\":\"%s\",\"zstd\":\"%s\"},"
+		      "\"libseccomp\":\"%u.%u.%u\",\"zlib\":\"%s\",\"zstd\":\"%s\",\"sqlite\":\"%"
+		      "s\"},"
 		      "\"kernel\":\"%s\",\"machine\":\"%s\"}\n" :
 		      "sonde %s\nsemantic conventions %s\ntiers fentry, kprobe, socktp\n"
-		      "libbpf %s, libcurl %s, jansson %s, libseccomp %u.%u.%u, zlib %s, zstd %s\n"
+		      "libbpf %s, libcurl %s, jansson %s, libseccomp %u.%u.%u, zlib %s, zstd %s, "
+		      "sqlite %s\n"
 		      "kernel %s %s\n",
 	       SONDE_VERSION, SEMCONV_VERSION, libbpf_version_string(),
 	       curl_version_info(CURLVERSION_NOW)->version, jansson_version_str(), seccomp->major,
-	       seccomp->minor, seccomp->micro, zlibVersion(), ZSTD_versionString(), uts.release,
-	       uts.machine);
+	       seccomp->minor, seccomp->micro, zlibVersion(), ZSTD_versionString(),
+	       sqlite3_libversion(), uts.release, uts.machine);
 	return EXIT_DONE;
 }

@@ -67,7 +67,9 @@
 	X(dropped_shutdown,      "still waiting when the time to flush was over") \
 	X(dropped_write,         "writing failed (disk full, closed pipe)") \
 	X(dropped_restart,       "lost with the ship role") \
-	X(unconfirmed,           "sent, answer never received")
+	X(unconfirmed,           "sent, answer never received") \
+	X(evicted,               "of the acknowledged: given up for the store's limits of bytes and age") \
+	X(damaged,               "partitions of the store that were damaged and put aside")
 /* clang-format on */
 
 #define ACCOUNT_SINKS_MAX 8

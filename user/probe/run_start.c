@@ -13,6 +13,7 @@
 #include "cmd/command.h"
 #include "probe/run_internal.h"
 #include "probe/scope_list.h"
+#include "ship/store/folder.h"
 #include "supervise/sandbox.h"
 
 static int open_capture(struct run *run, struct err *err)
@@ -60,6 +61,27 @@ static int pass_capture(struct run *run, struct err *err)
 	return run__watch(run, capture__ring_fd(run->capture));
 }
 
+/* While we still may: probe gives up what it needs for that. */
+static int give_stores(struct run *run, struct err *err)
+{
+	const struct ship_config *ship = &run->plan->ship;
+	int ret = 0;
+
+	for (uint32_t i = 0; i < ship->n_sinks && !ret; i++) {
+		struct err why = { "" };
+
+		if (ship->sinks[i].type != SHIP_STORE)
+			continue;
+		ret = store_folder__give(ship->sinks[i].store.folder,
+					 run->supervisor.roles[AT_SHIP].uid, &why);
+		if (ret)
+			*err = why;
+		else if (*why.text)
+			log_warn("%s", why.text);
+	}
+	return ret;
+}
+
 /* Settings that follow from what was loaded; descriptors to hand over. */
 static int start_roles(struct run *run, struct err *err)
 {
@@ -89,6 +111,9 @@ static int start_roles(struct run *run, struct err *err)
 	free(json);
 	buf__free(&settings);
 	buf__free(&ship);
+	if (ret)
+		return ret;
+	ret = give_stores(run, err);
 	if (ret)
 		return ret;
 	ret = pass_capture(run, err);

@@ -16,9 +16,10 @@
 /* Well below the 4 MiB at which gRPC servers refuse a message by default. */
 #define BATCH_BYTES (1u << 20)
 
-static const char *const types[] = {
-	[SHIP_CONSOLE] = "console", [SHIP_FILE] = "file", [SHIP_OTLP] = "otlp"
-};
+static const char *const types[] = { [SHIP_CONSOLE] = "console",
+				     [SHIP_FILE] = "file",
+				     [SHIP_OTLP] = "otlp",
+				     [SHIP_STORE] = "store" };
 
 static bool name_taken(const struct ship_config *config, uint32_t n, const char *name)
 {
@@ -59,6 +60,7 @@ void ship_config__free(struct ship_config *config)
 		struct ship_otlp *otlp = &sink->otlp;
 
 		free(sink->console.where);
+		free(sink->store.folder);
 		free(otlp->endpoint);
 		free(otlp->ca_file);
 		free(otlp->cert_file);
@@ -103,6 +105,13 @@ static const struct member console_members[] = {
 static const struct member file_members[] = {
 	M(fd, struct ship_file, MEMBER_INT),
 	M(by_size, struct ship_file, MEMBER_BOOL),
+	{ 0 },
+};
+static const struct member store_members[] = {
+	M(folder, struct ship_store, MEMBER_STRING),
+	M(bytes_max, struct ship_store, MEMBER_U64),
+	M(age_s, struct ship_store, MEMBER_U64),
+	M(run, struct ship_store, MEMBER_U64),
 	{ 0 },
 };
 static const struct member otlp_members[] = {
@@ -211,6 +220,9 @@ static json_t *sink_to_json(const struct ship_sink_config *sink)
 	case SHIP_FILE:
 		object = object_of(file_members, &sink->file);
 		break;
+	case SHIP_STORE:
+		object = object_of(store_members, &sink->store);
+		break;
 	default:
 		object = object_of(otlp_members, &sink->otlp);
 		for (uint32_t i = 0; i < sink->otlp.n_headers; i++)
@@ -290,7 +302,7 @@ static int sink_from_json(struct ship_config *config, const json_t *object, stru
 	size_t i;
 	int ret;
 
-	if (type < SHIP_CONSOLE || type > SHIP_OTLP || !name)
+	if (type < SHIP_CONSOLE || type > SHIP_STORE || !name)
 		return err__set(err, -EINVAL,
 				"ship's configuration: a sink has no type or no name");
 	sink = ship_config__add(config, (enum ship_sink_type)type);
@@ -302,6 +314,12 @@ static int sink_from_json(struct ship_config *config, const json_t *object, stru
 		return read_object(console_members, object, &sink->console, err);
 	if (type == SHIP_FILE)
 		return read_object(file_members, object, &sink->file, err);
+	if (type == SHIP_STORE) {
+		ret = read_object(store_members, object, &sink->store, err);
+		if (!ret && !sink->store.folder)
+			ret = err__set(err, -EINVAL, "ship's configuration: a store has no folder");
+		return ret;
+	}
 	ret = read_object(otlp_members, object, &sink->otlp, err);
 	if (!ret && !sink->otlp.endpoint)
 		ret = err__set(err, -EINVAL, "ship's configuration: an OTLP sink has no endpoint");

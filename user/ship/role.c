@@ -45,7 +45,7 @@ static const char *const system_paths[] = {
 };
 #define SYSTEM_PATHS (sizeof(system_paths) / sizeof(system_paths[0]))
 /* Of each certificate file: its folder, and the folder that a link leads to. */
-#define PATHS_MAX (SYSTEM_PATHS + 2 * 3 * SHIP_SINKS_MAX)
+#define PATHS_MAX (SYSTEM_PATHS + (2 * 3 + 1) * SHIP_SINKS_MAX)
 
 /* Certificates are in it. */
 #define CONFIG_MAX_BYTES (32u << 20)
@@ -101,8 +101,20 @@ static unsigned int allowed_paths(const struct ship_config *config, struct sandb
 		for (int k = 0; k < 3; k++)
 			if (config->sinks[i].type == SHIP_OTLP && files[k])
 				n += allow_folders(paths + n, files[k]);
+		if (config->sinks[i].type == SHIP_STORE)
+			paths[n++] = (struct sandbox_path){ config->sinks[i].store.folder, true };
 	}
 	return n;
+}
+
+/* The folders above it may be closed to our uid. Other files have absolute names, or were read before. */
+static int go_to_store(const struct ship_config *config, struct err *err)
+{
+	for (uint32_t i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].type == SHIP_STORE && chdir(config->sinks[i].store.folder))
+			return err__set(err, -errno, "the folder %s cannot be entered: %s",
+					config->sinks[i].store.folder, strerror(errno));
+	return 0;
 }
 
 int ship__main(uid_t uid)
@@ -127,6 +139,9 @@ int ship__main(uid_t uid)
 		/* Before the sandbox: libraries load what they need while they still may. */
 		curl_global_init(CURL_GLOBAL_DEFAULT);
 		sandbox.n_paths = allowed_paths(&config, paths);
+		ret = go_to_store(&config, &err);
+	}
+	if (!ret) {
 		ret = sandbox__enter(&sandbox, &err);
 	}
 	if (!ret) {

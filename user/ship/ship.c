@@ -208,6 +208,8 @@ static struct sink *make_sink(struct ship *s, const struct ship_sink_config *con
 		return sink_console__new(&config->console, a, s->loop, err);
 	case SHIP_FILE:
 		return sink_file__new(&config->file, a, s->loop, err);
+	case SHIP_STORE:
+		return sink_store__new(&config->store, a, s->loop, err);
 	default:
 		if (!s->transfers)
 			s->transfers = transfers__new(s->loop);

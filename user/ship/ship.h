@@ -29,7 +29,7 @@
 /* "No limit", for durations. */
 #define SHIP_FOREVER_MS (10ull * 365 * 86400 * 1000)
 
-enum ship_sink_type { SHIP_CONSOLE = 1, SHIP_FILE, SHIP_OTLP };
+enum ship_sink_type { SHIP_CONSOLE = 1, SHIP_FILE, SHIP_OTLP, SHIP_STORE };
 enum ship_protocol { SHIP_HTTP_PROTOBUF = 0, SHIP_HTTP_JSON, SHIP_GRPC };
 enum ship_compression { SHIP_PLAIN = 0, SHIP_GZIP, SHIP_ZSTD };
 
@@ -50,6 +50,13 @@ struct ship_console {
 struct ship_file {
 	int fd;	      /* OTLP JSON lines */
 	bool by_size; /* lines are cut by size alone, not by time: replay gives the same bytes */
+};
+
+struct ship_store {
+	char *folder; /* absolute; the role owns it */
+	uint64_t bytes_max, age_s;
+	uint64_t
+		run; /* this run of sonde: what it has stored is counted over restarts of the role */
 };
 
 struct ship_header {
@@ -84,6 +91,7 @@ struct ship_sink_config {
 	struct ship_console console;
 	struct ship_file file;
 	struct ship_otlp otlp;
+	struct ship_store store;
 };
 
 struct ship_config {

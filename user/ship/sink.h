@@ -50,6 +50,8 @@ struct sink *sink_file__new(const struct ship_file *config, struct account_sink 
 			    struct loop *loop, struct err *err);
 struct sink *sink_console__new(const struct ship_console *config, struct account_sink *account,
 			       struct loop *loop, struct err *err);
+struct sink *sink_store__new(const struct ship_store *config, struct account_sink *account,
+			     struct loop *loop, struct err *err);
 struct sink *sink_otlp__new(const struct ship_otlp *config, struct account_sink *account,
 			    struct transfers *transfers, struct err *err);
 

@@ -150,6 +150,10 @@ static void add_sink(json_t *sinks, const struct account_sink *s)
 	rejected = reasons(add_object(line, "rejected"), all, n, "rejected_", false);
 	dropped = reasons(add_object(line, "dropped"), all, n, "dropped_", false);
 	set(line, "unconfirmed", s->unconfirmed);
+	if (s->evicted)
+		set(line, "evicted", s->evicted);
+	if (s->damaged)
+		set(line, "damaged", s->damaged);
 	set(line, "residual", s->spans - s->unsampled - s->acked - s->queued - rejected - dropped);
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The roles and what passes between them. probe is the parent; the others are the same binary,
- * re-executed with descriptors at fixed places, sandboxed before they touch a byte.
+ * re-executed with descriptors at fixed places, sandboxed before they touch a byte. read is a command's own
+ * process: `sonde search` and `show`, which take a store's bytes.
  */
 #ifndef SONDE_SUPERVISE_ROLES_H
 #define SONDE_SUPERVISE_ROLES_H
 
-enum role { ROLE_PROBE = 0, ROLE_TRACE, ROLE_SHIP, ROLE_INSPECT };
-#define ROLES 4
+enum role { ROLE_PROBE = 0, ROLE_TRACE, ROLE_SHIP, ROLE_INSPECT, ROLE_READ };
+#define ROLES 5
 
 /* "probe", "trace", …; a static string. */
 const char *roles__name(enum role role);

@@ -39,7 +39,7 @@
 #define LANDLOCK_FS_WRITE                                                                          \
 	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
 	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR |                             \
-	 LANDLOCK_ACCESS_FS_MAKE_REG)
+	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_TRUNCATE)
 
 /*
  * A root with nothing in it: a child that shares our file system context changes root to its own
@@ -60,7 +60,8 @@ static int enter_empty_root(void)
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EPERM;
 }
 
-static int landlock_add(int ruleset, const struct sandbox_path *path)
+/* handled: what this kernel's Landlock knows. */
+static int landlock_add(int ruleset, const struct sandbox_path *path, uint64_t handled)
 {
 	struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_FS_READ };
 	struct stat st;
@@ -70,7 +71,7 @@ static int landlock_add(int ruleset, const struct sandbox_path *path)
 	if (rule.parent_fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (path->write)
-		rule.allowed_access |= LANDLOCK_FS_WRITE;
+		rule.allowed_access |= LANDLOCK_FS_WRITE & handled;
 	if (fstat(rule.parent_fd, &st))
 		ret = -errno;
 	else if (!S_ISDIR(st.st_mode))
@@ -99,7 +100,7 @@ static int enter_landlock(const struct sandbox *sandbox)
 	if (ruleset < 0)
 		return -errno;
 	for (unsigned int i = 0; i < sandbox->n_paths && !ret; i++)
-		ret = landlock_add(ruleset, &sandbox->paths[i]);
+		ret = landlock_add(ruleset, &sandbox->paths[i], attr.handled_access_fs);
 	if (!ret && syscall(SYS_landlock_restrict_self, ruleset, 0))
 		ret = -errno;
 	close(ruleset);
@@ -210,7 +211,7 @@ int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 	if (ret)
 		return err__set(err, ret, "Landlock refused the rules of the %s role: %s",
 				roles__name(sandbox->role), strerror(-ret));
-	if (root && sandbox->role != ROLE_SHIP) {
+	if (root && sandbox->role != ROLE_SHIP && sandbox->role != ROLE_READ) {
 		ret = enter_empty_root();
 		if (ret)
 			return err__set(err, ret,

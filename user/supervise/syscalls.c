@@ -2,6 +2,7 @@
 #include "supervise/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -90,6 +91,21 @@ static const int network[] = {
 	SCMP_SYS(getppid),
 	SCMP_SYS(umask),
 	SCMP_SYS(getcwd),
+	/* a store: Landlock and the uid say where */
+	SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(rename),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+	SCMP_SYS(fchmod),
+};
+
+/* Looking for files and at them. */
+static const int looking[] = {
+	SCMP_SYS(newfstatat), SCMP_SYS(stat),	    SCMP_SYS(lstat),	  SCMP_SYS(statx),
+	SCMP_SYS(access),     SCMP_SYS(faccessat),  SCMP_SYS(faccessat2), SCMP_SYS(getdents64),
+	SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(fcntl),	  SCMP_SYS(getcwd),
+	SCMP_SYS(ioctl),      SCMP_SYS(mprotect),
 };
 
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
@@ -131,6 +147,18 @@ static int allow_ship(scmp_filter_ctx ctx)
 	return ret;
 }
 
+/* Files are opened for reading, and none is made: whatever the folder's owner may do. */
+static int allow_read(scmp_filter_ctx ctx)
+{
+	int ret = allow(ctx, looking, sizeof(looking) / sizeof(looking[0]));
+
+	if (!ret)
+		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+				       SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC,
+					       O_RDONLY));
+	return ret ? ret : allow_plain_mmap(ctx);
+}
+
 int syscalls__restrict(enum role role)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -140,7 +168,9 @@ int syscalls__restrict(enum role role)
 		return -ENOMEM;
 	ret = allow(ctx, sealed, sizeof(sealed) / sizeof(sealed[0]));
 	if (!ret)
-		ret = role == ROLE_SHIP ? allow_ship(ctx) : allow_plain_mmap(ctx);
+		ret = role == ROLE_SHIP ? allow_ship(ctx) :
+		      role == ROLE_READ ? allow_read(ctx) :
+					  allow_plain_mmap(ctx);
 	if (!ret)
 		ret = seccomp_load(ctx);
 	seccomp_release(ctx);

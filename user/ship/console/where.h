@@ -8,7 +8,7 @@
  * Terms side by side mean `and`. A term is FIELD OP VALUE, or a bare FIELD (it is there, and not
  * false or empty). Fields: service, name, kind, status (HTTP status, or error, ok, unset), error,
  * duration, method, path, query, peer, port, trace, span, parent; any other name is an attribute
- * of the span or its resource. OP: = != < <= > >= ~ !~ (POSIX extended regular expression).
+ * of the span or its resource (.name for one whose name is a single word). OP: = != < <= > >= ~ !~ (POSIX extended regular expression).
  * Values: a word or 'a quoted "string"'; durations take ns, us, ms, s, m.
  */
 #ifndef SONDE_SHIP_WHERE_H

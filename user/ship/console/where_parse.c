@@ -266,12 +266,14 @@ static struct where *parse_term(struct parser *p)
 		fail(p, from,
 		     "no such field (service, name, kind, status, error, duration, method, path, "
 		     "query, peer, "
-		     "port, trace, span, parent, or an attribute such as http.route)",
+		     "port, trace, span, parent, or an attribute such as http.route "
+		     "or .tenant)",
 		     NULL);
 		where__free(w);
 		return NULL;
 	}
-	w->name = strndup(from, n);
+	/* .tenant: an attribute whose name has no dot of its own, or is one of the words above */
+	w->name = n > 1 && *from == '.' ? strndup(from + 1, n - 1) : strndup(from, n);
 	p->at += n;
 	blanks(p);
 	if (w->name && !read_op(p, &w->op))

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ship/store/posting.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TERM_BYTES 6
+#define CHECK_BYTES 4
+#define BITMAP_BYTES (STORE_ORDINALS / 8)
+
+int pairs__reserve(struct pairs *pairs, size_t more)
+{
+	size_t cap = pairs->cap ? pairs->cap : 4096;
+	uint64_t *bigger;
+
+	if (pairs->cap - pairs->n >= more)
+		return 0;
+	while (cap - pairs->n < more)
+		cap += cap / 2;
+	bigger = reallocarray(pairs->at, cap, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	pairs->at = bigger;
+	pairs->cap = cap;
+	return 0;
+}
+
+void pairs__free(struct pairs *pairs)
+{
+	free(pairs->at);
+	*pairs = (struct pairs){ 0 };
+}
+
+/* One round of a radix sort: it keeps the order of what is equal in this digit. */
+static void sort_digit(const uint64_t *from, uint64_t *to, size_t n, unsigned int shift)
+{
+	uint32_t starts[2048] = { 0 }, sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		starts[from[i] >> shift & 2047]++;
+	for (unsigned int d = 0; d < 2048; d++) {
+		uint32_t count = starts[d];
+
+		starts[d] = sum;
+		sum += count;
+	}
+	for (size_t i = 0; i < n; i++)
+		to[starts[from[i] >> shift & 2047]++] = from[i];
+}
+
+int pairs__sort(struct pairs *pairs, struct pairs *scratch)
+{
+	struct pairs from, to;
+	size_t n = 0;
+
+	scratch->n = 0;
+	if (pairs__reserve(scratch, pairs->n + 1))
+		return -ENOMEM;
+	from = *pairs;
+	to = *scratch;
+	/* Ordinals came in their order: only the terms' 48 bits are to be sorted, and 44 of them is a multiple of 11. */
+	for (unsigned int shift = POSTING_ORDINAL_BITS; shift < 64; shift += 11) {
+		struct pairs other = from;
+
+		to.n = from.n;
+		sort_digit(from.at, to.at, from.n, shift);
+		from = to;
+		to = other;
+	}
+	for (size_t i = 0; i < from.n; i++)
+		if (!i || from.at[i] != from.at[i - 1])
+			from.at[n++] = from.at[i];
+	from.n = n;
+	*pairs = from;
+	*scratch = to;
+	return 0;
+}
+
+static uint32_t checksum(struct view bytes)
+{
+	uint64_t sum = bytes.len * 0x9e3779b97f4a7c15ull, word;
+
+	for (; bytes.len >= 8; bytes.at += 8, bytes.len -= 8) {
+		memcpy(&word, bytes.at, 8);
+		sum = (sum ^ le64toh(word)) * 0xff51afd7ed558ccdull;
+		sum ^= sum >> 32;
+	}
+	word = 0;
+	if (bytes.len)
+		memcpy(&word, bytes.at, bytes.len);
+	sum = (sum ^ le64toh(word)) * 0xff51afd7ed558ccdull;
+	return (uint32_t)(sum >> 32 ^ sum);
+}
+
+void posting__seal(struct buf *out, size_t from)
+{
+	uint32_t le;
+
+	if (out->err)
+		return;
+	le = htole32(checksum((struct view){ (const char *)out->at + from, out->len - from }));
+	buf__add(out, &le, sizeof(le));
+}
+
+bool posting__sealed(struct view bytes)
+{
+	uint32_t le;
+
+	if (bytes.len < CHECK_BYTES)
+		return false;
+	bytes.len -= CHECK_BYTES;
+	memcpy(&le, bytes.at + bytes.len, sizeof(le));
+	return le32toh(le) == checksum(bytes);
+}
+
+static uint8_t *put_varint(uint8_t *to, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*to++ = (uint8_t)(v | 0x80);
+	*to++ = (uint8_t)v;
+	return to;
+}
+
+/* All pairs of one term, [at, end). */
+static void add_entry(struct buf *out, const uint64_t *at, const uint64_t *end)
+{
+	size_t n = (size_t)(end - at);
+	uint64_t term = htole64(*at >> POSTING_ORDINAL_BITS), before = 0;
+	uint8_t *to =
+		buf__reserve(out, TERM_BYTES + 5 + (n > POSTING_BITMAP_MIN ? BITMAP_BYTES : 3 * n));
+
+	if (!to)
+		return;
+	memcpy(to, &term, TERM_BYTES);
+	to = put_varint(to + TERM_BYTES, n);
+	if (n > POSTING_BITMAP_MIN) {
+		memset(to, 0, BITMAP_BYTES);
+		for (; at < end; at++) {
+			uint16_t ordinal = (uint16_t)*at;
+
+			to[ordinal >> 3] |= (uint8_t)(1 << (ordinal & 7));
+		}
+		to += BITMAP_BYTES;
+	} else {
+		for (; at < end; at++) {
+			uint16_t ordinal = (uint16_t)*at;
+
+			to = put_varint(to, ordinal - before);
+			before = ordinal;
+		}
+	}
+	out->len = (size_t)(to - out->at);
+}
+
+int posting__page(struct buf *out, const struct pairs *pairs, size_t *at)
+{
+	size_t from = out->len;
+
+	while (*at < pairs->n && out->len - from < STORE_PAGE_BYTES && !out->err) {
+		uint64_t term = pairs->at[*at] >> POSTING_ORDINAL_BITS;
+		size_t end = *at;
+
+		while (end < pairs->n && pairs->at[end] >> POSTING_ORDINAL_BITS == term)
+			end++;
+		add_entry(out, pairs->at + *at, pairs->at + end);
+		*at = end;
+	}
+	posting__seal(out, from);
+	return out->err;
+}
+
+static uint64_t directory_at(struct view directory, size_t i)
+{
+	uint64_t le;
+
+	memcpy(&le, directory.at + 8 * i, 8);
+	return le64toh(le);
+}
+
+long posting__find_page(struct view directory, uint64_t term)
+{
+	size_t low = 0, high;
+
+	if (!posting__sealed(directory) || (directory.len - CHECK_BYTES) % 8)
+		return -EPROTO;
+	high = (directory.len - CHECK_BYTES) / 8;
+	/* The last page whose first term is not behind it. */
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (directory_at(directory, middle) <= term)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? (long)low - 1 : -ENOENT;
+}
+
+static bool get_varint(struct view *v, uint64_t *ret)
+{
+	*ret = 0;
+	for (unsigned int shift = 0; v->len && shift < 35; shift += 7) {
+		uint8_t byte = (uint8_t)*v->at++;
+
+		v->len--;
+		*ret |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return true;
+	}
+	return false;
+}
+
+static int read_bitmap(struct view *page, struct ordinals *ret)
+{
+	if (page->len < BITMAP_BYTES)
+		return -EPROTO;
+	for (size_t i = 0; ret && i < STORE_ORDINALS / 64; i++)
+		ret->bits[i] |= directory_at(*page, i);
+	page->at += BITMAP_BYTES;
+	page->len -= BITMAP_BYTES;
+	return 0;
+}
+
+static int read_list(struct view *page, uint64_t n, struct ordinals *ret)
+{
+	uint64_t ordinal = 0, more;
+
+	while (n--) {
+		if (!get_varint(page, &more))
+			return -EPROTO;
+		ordinal += more;
+		if (ordinal >= STORE_ORDINALS)
+			return -EPROTO;
+		if (ret)
+			ret->bits[ordinal / 64] |= 1ull << ordinal % 64;
+	}
+	return 0;
+}
+
+int posting__read(struct view page, uint64_t term, struct ordinals *ret)
+{
+	int err = 0;
+
+	if (!posting__sealed(page))
+		return -EPROTO;
+	page.len -= CHECK_BYTES;
+	while (page.len && !err) {
+		uint64_t here = 0, n;
+
+		if (page.len < TERM_BYTES)
+			return -EPROTO;
+		memcpy(&here, page.at, TERM_BYTES);
+		here = le64toh(here);
+		page.at += TERM_BYTES;
+		page.len -= TERM_BYTES;
+		if (here > term)
+			break;
+		if (!get_varint(&page, &n) || n > STORE_ORDINALS)
+			return -EPROTO;
+		err = n > POSTING_BITMAP_MIN ? read_bitmap(&page, here == term ? ret : NULL) :
+					       read_list(&page, n, here == term ? ret : NULL);
+	}
+	return err;
+}

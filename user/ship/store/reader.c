@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ship/store/reader.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ship/store/block.h"
+#include "ship/store/file.h"
+#include "ship/store/query.h"
+#include "ship/store/terms.h"
+
+/* One partition while it is searched. */
+struct search {
+	const struct store_query *query;
+	struct store_answer *answer;
+	const char *folder;
+	uint64_t number;
+	sqlite3 *db;
+	sqlite3_stmt *get_page, *get_block;
+	ZSTD_DCtx *zstd;
+	struct block block;
+	uint64_t segment;
+	struct view directory;
+	bool damaged;
+};
+
+static void __attribute__((format(printf, 2, 3))) note(struct search *s, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	s->query->note(s->query->arg, text);
+}
+
+/* Once a partition: where one page is damaged, others may be. */
+static void note_damage(struct search *s, const char *what, uint64_t id)
+{
+	if (!s->damaged)
+		note(s, "%s/spans-%08llu.db: %s %llu is damaged: %s", s->folder,
+		     (unsigned long long)s->number, what, (unsigned long long)id,
+		     *what == 'b' ? "its spans are left out" :
+				    "its segment is looked through without it");
+	s->damaged = true;
+}
+
+static bool enough(const struct search *s)
+{
+	return s->query->limit && s->answer->found >= s->query->limit;
+}
+
+static int search_postings(void *arg, uint64_t term, struct ordinals *ret)
+{
+	struct search *s = arg;
+	long page = posting__find_page(s->directory, term);
+	uint64_t id = s->segment << STORE_PAGES_BITS | (uint64_t)page;
+	int bad = -EPROTO;
+
+	if (page == -ENOENT)
+		return 0;
+	if (page >= 0) {
+		sqlite3_bind_int64(s->get_page, 1, (sqlite3_int64)id);
+		if (sqlite3_step(s->get_page) == SQLITE_ROW)
+			bad = posting__read((struct view){ sqlite3_column_blob(s->get_page, 0),
+							   (size_t)sqlite3_column_bytes(s->get_page,
+											0) },
+					    term, ret);
+		sqlite3_reset(s->get_page);
+	}
+	if (bad)
+		note_damage(s, "posting page", id);
+	return bad;
+}
+
+static void try_span(struct search *s, unsigned int i)
+{
+	struct block_span span = block__span(&s->block, i);
+	struct row row;
+
+	if (row__read(&row, span.span, span.resource) || !where__matches(s->query->where, &row))
+		return;
+	s->answer->found++;
+	s->query->found(s->query->arg, &row, span.scope);
+}
+
+static bool has(const struct ordinals *set, unsigned int ordinal)
+{
+	return !set || set->bits[ordinal / 64] >> ordinal % 64 & 1;
+}
+
+/* Its candidates (NULL: all), the latest first. */
+static void try_block(struct search *s, uint64_t id, struct view data, const struct ordinals *set)
+{
+	unsigned int first = ((unsigned int)id & (STORE_SEGMENT_BLOCKS - 1)) << STORE_BLOCK_BITS;
+
+	s->answer->blocks_read++;
+	if (block__unpack(&s->block, s->zstd, data, id)) {
+		note_damage(s, "block", id);
+		return;
+	}
+	for (unsigned int i = s->block.n_spans; i-- > 0 && !enough(s);)
+		if (has(set, first + i))
+			try_span(s, i);
+}
+
+static void fetch_block(struct search *s, uint64_t id, const struct ordinals *set)
+{
+	sqlite3_bind_int64(s->get_block, 1, (sqlite3_int64)id);
+	if (sqlite3_step(s->get_block) == SQLITE_ROW)
+		try_block(s, id,
+			  (struct view){ sqlite3_column_blob(s->get_block, 0),
+					 (size_t)sqlite3_column_bytes(s->get_block, 0) },
+			  set);
+	else
+		note_damage(s, "block", id);
+	sqlite3_reset(s->get_block);
+}
+
+static void search_segment(struct search *s, unsigned int blocks)
+{
+	struct query_source source = { .postings = search_postings, .arg = s };
+	struct ordinals set;
+
+	s->answer->segments++;
+	query__candidates(s->query->where, &source, &set);
+	for (unsigned int i = blocks; i-- > 0 && !enough(s);) {
+		const uint64_t *words = &set.bits[i * (STORE_BLOCK_SPANS / 64)];
+
+		if (words[0] | words[1])
+			fetch_block(s, s->segment << STORE_SEGMENT_BITS | i, &set);
+	}
+}
+_Static_assert(STORE_BLOCK_SPANS == 128, "a block has two words of a set");
+
+/* Blocks that are in no segment yet, from the latest to the first. */
+static int search_open(struct search *s, int64_t first)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v2(s->db,
+				      "SELECT id, data FROM block WHERE id>=?1 ORDER BY id DESC",
+				      -1, &stmt, NULL);
+	int ret;
+
+	if (code == SQLITE_OK)
+		code = sqlite3_bind_int64(stmt, 1, first);
+	while ((code == SQLITE_OK || code == SQLITE_ROW) && !enough(s)) {
+		code = sqlite3_step(stmt);
+		if (code == SQLITE_ROW)
+			try_block(s, (uint64_t)sqlite3_column_int64(stmt, 0),
+				  (struct view){ sqlite3_column_blob(stmt, 1),
+						 (size_t)sqlite3_column_bytes(stmt, 1) },
+				  NULL);
+	}
+	ret = store_errno(s->db, code);
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+static int search_segments(struct search *s)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v2(s->db,
+				      "SELECT id, blocks, directory FROM segment ORDER BY id DESC",
+				      -1, &stmt, NULL);
+	int64_t expected = -1;
+	int ret;
+
+	while ((code == SQLITE_OK || code == SQLITE_ROW) && !enough(s)) {
+		int64_t id, blocks;
+
+		code = sqlite3_step(stmt);
+		if (code != SQLITE_ROW)
+			break;
+		id = sqlite3_column_int64(stmt, 0);
+		blocks = sqlite3_column_int64(stmt, 1);
+		if (id < 0 || blocks < 0 || blocks > STORE_SEGMENT_BLOCKS ||
+		    (expected >= 0 && id != expected))
+			note_damage(s, "segment", (uint64_t)id);
+		if (id < 0 || blocks < 0 || blocks > STORE_SEGMENT_BLOCKS)
+			continue;
+		expected = id - 1;
+		s->segment = (uint64_t)id;
+		s->directory = (struct view){ sqlite3_column_blob(stmt, 2),
+					      (size_t)sqlite3_column_bytes(stmt, 2) };
+		search_segment(s, (unsigned int)blocks);
+	}
+	ret = store_errno(s->db, code);
+	sqlite3_finalize(stmt);
+	return ret;
+}
+
+/* All in one transaction: the writer may go on meanwhile. */
+static int search_partition(struct search *s)
+{
+	int64_t last = -1;
+	int ret = store_errno(s->db, sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL));
+
+	if (!ret)
+		ret = store_errno(s->db,
+				  sqlite3_prepare_v2(s->db, "SELECT data FROM posting WHERE id=?1",
+						     -1, &s->get_page, NULL));
+	if (!ret)
+		ret = store_errno(s->db,
+				  sqlite3_prepare_v2(s->db, "SELECT data FROM block WHERE id=?1",
+						     -1, &s->get_block, NULL));
+	if (!ret)
+		last = store_number(s->db, "SELECT max(id) FROM segment", &ret);
+	if (!ret)
+		ret = search_open(s, last < 0 ? 0 : (last + 1) << STORE_SEGMENT_BITS);
+	if (!ret)
+		ret = search_segments(s);
+	sqlite3_finalize(s->get_page);
+	sqlite3_finalize(s->get_block);
+	s->get_page = s->get_block = NULL;
+	return ret;
+}
+
+static void search_file(struct search *s)
+{
+	struct err err = { "" };
+	int ret = store_file__open_to_read(&s->db, s->folder, s->number, &err);
+
+	/* Given up by the writer since the folder was listed, or nothing in it yet. */
+	if (ret == -ENOENT || ret == -ENODATA)
+		return;
+	s->answer->partitions++;
+	s->damaged = false;
+	if (!ret) {
+		ret = search_partition(s);
+		if (ret)
+			err__set(&err, ret, "%s/spans-%08llu.db cannot be read to its end: %s",
+				 s->folder, (unsigned long long)s->number,
+				 ret == -EPROTO ? "it is damaged" : strerror(-ret));
+		sqlite3_close(s->db);
+	}
+	if (ret)
+		s->query->note(s->query->arg, err.text);
+	s->answer->unread += ret != 0;
+}
+
+int store__search(const char *folder, const struct store_query *query, struct store_answer *ret,
+		  struct err *err)
+{
+	struct search s = { .query = query, .answer = ret, .folder = folder };
+	struct store_files files;
+	int bad = store_files__list(&files, folder, err);
+
+	*ret = (struct store_answer){ 0 };
+	if (bad)
+		return bad;
+	s.zstd = ZSTD_createDCtx();
+	if (!s.zstd)
+		bad = err__set(err, -ENOMEM, "out of memory");
+	for (unsigned int i = files.n; !bad && i-- > 0 && !enough(&s);) {
+		s.number = files.at[i].number;
+		if (!files.at[i].damaged)
+			search_file(&s);
+	}
+	ret->more = enough(&s);
+	ZSTD_freeDCtx(s.zstd);
+	block__free(&s.block);
+	store_files__free(&files);
+	return bad;
+}
+
+bool store__has_lost(const char *folder, struct view trace_id)
+{
+	uint64_t hash = term__trace_hash(trace_id);
+	struct store_files files;
+	bool lost = false;
+	struct err err;
+	char sql[96];
+
+	if (store_files__list(&files, folder, &err))
+		return false;
+	snprintf(sql, sizeof(sql), "SELECT 1 FROM lost WHERE trace=%lld", (long long)hash);
+	for (unsigned int i = 0; i < files.n && !lost; i++) {
+		sqlite3 *db;
+		int ret;
+
+		if (files.at[i].damaged ||
+		    store_file__open_to_read(&db, folder, files.at[i].number, &err))
+			continue;
+		lost = store_number(db, sql, &ret) == 1;
+		sqlite3_close(db);
+	}
+	store_files__free(&files);
+	return lost;
+}
