@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* When an exchange has ended, by whatever tells it; and what is ambiguous is never guessed. */
+#include "core/conn.h"
 #include "engine_fixture.h"
 
 /* ---- when a response has ended ---- */
@@ -240,6 +241,7 @@ static void cut_by(void **state)
 			struct sim *sim = calloc(1, sizeof(*sim));
 			struct sim_ended *e;
 			struct sim_conn *c;
+			uint64_t at;
 
 			assert_non_null(sim);
 			sim_open(sim);
@@ -251,12 +253,15 @@ static void cut_by(void **state)
 				sim_process_end(sim, ways[i].type, c->tgid);
 			else
 				sim_over(c, ways[i].type, ways[i].flags);
+			at = sim->now;
+			if (ways[i].type == SONDE_REC_EXIT)
+				sim_wait(sim, 2 * ENDED_WAIT_NS);
 			e = sim_ended_at(0);
 			assert_string_equal(e->error_type, ways[i].error_type);
 			assert_true(e->flags & EX_CUT);
 			assert_int_equal(e->status, k >= 2 ? 200 : 0);
 			assert_int_equal(!(e->flags & EX_RESPONSE), k < 2);
-			assert_int_equal(e->end_ns, sim->now);
+			assert_int_equal(e->end_ns, at);
 			assert_int_equal(engine__next_timer(sim->engine), 0);
 			sim_gone(c);
 			assert_int_equal(sim_n_ended, 1);
@@ -290,6 +295,8 @@ static void until_close(void **state)
 				sim_process_end(sim, ways[i], c->tgid);
 			else
 				sim_over(c, ways[i], client ? 0 : SONDE_F_TX);
+			if (ways[i] == SONDE_REC_EXIT)
+				sim_wait(sim, 2 * ENDED_WAIT_NS);
 			if (client && ways[i] == SONDE_REC_EXIT) {
 				assert_string_equal(sim_ended_at(0)->error_type, "process_exit");
 			} else {
@@ -333,11 +340,65 @@ static void only_its_own_process(void **state)
 	sim_say(a, RX, GET);
 	sim_say(b, RX, GET);
 	sim_process_end(sim, SONDE_REC_EXIT, 200);
+	sim_wait(sim, 2 * ENDED_WAIT_NS);
 	assert_int_equal(sim_ended_at(0)->tgid, 200);
 	assert_int_equal(sim_n_ended, 1);
 	assert_int_equal(sim_n_gone, 1);
 	sim_say(a, TX, OK5);
 	assert_int_equal(sim_ended_at(1)->flags, EX_RESPONSE);
+}
+
+/* The kernel closes what an ended process leaves open: then it shows that the last exchange was whole. */
+static void closed_after_its_end(void **state)
+{
+	static const uint16_t ways[] = { SONDE_REC_GONE, SONDE_REC_SHUT };
+
+	for (int i = 0; i < 2; i++)
+		for (int whole = 0; whole < 2; whole++) {
+			struct sim *sim = calloc(1, sizeof(*sim));
+			struct sim_conn *c;
+			uint64_t last, ended;
+
+			assert_non_null(sim);
+			sim_open(sim);
+			c = sim_connect(sim, SONDE_ROLE_ACTIVE, true);
+			sim_say(c, TX, GET);
+			sim_say(c, RX, HEAD("50"));
+			c->watermark[RX] = 0; /* too late for the kernel side */
+			sim_body(c, RX, whole ? 50 : 49);
+			last = sim->now;
+			sim_process_end(sim, SONDE_REC_EXIT, c->tgid);
+			ended = sim->now;
+			assert_int_equal(sim_n_ended, 0);
+			sim_over(c, ways[i], 0);
+			assert_int_equal(sim_n_ended, 1);
+			if (whole)
+				assert_null(sim_ended_at(0)->error_type);
+			else
+				assert_string_equal(sim_ended_at(0)->error_type, "process_exit");
+			assert_int_equal(sim_ended_at(0)->end_ns, whole ? last : ended);
+			sim_wait(sim, 2 * ENDED_WAIT_NS);
+			assert_int_equal(sim_n_ended, 1);
+			sim_close(sim);
+			free(sim);
+		}
+}
+
+/* More processes end at once than are waited for: each is told of all the same. */
+static void many_end(void **state)
+{
+	struct sim *sim = *state;
+	struct sim_conn *c = sim_connect(sim, SONDE_ROLE_PASSIVE, true);
+
+	for (uint32_t i = 0; i <= CORE_ENDED_MAX; i++) {
+		c->tgid = 200 + i;
+		sim_say(c, RX, GET);
+		sim_process_end(sim, SONDE_REC_EXIT, c->tgid);
+	}
+	assert_int_equal(sim_n_gone, 1);
+	sim_wait(sim, 2 * ENDED_WAIT_NS);
+	assert_int_equal(sim_n_gone, CORE_ENDED_MAX + 1);
+	assert_int_equal(sim_n_ended, CORE_ENDED_MAX + 1);
 }
 
 static void input_ends(void **state)
@@ -543,6 +604,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nul_in_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(ambiguous_response, setup, teardown),
 		cmocka_unit_test(cut_by),
+		cmocka_unit_test(closed_after_its_end),
+		cmocka_unit_test_setup_teardown(many_end, setup, teardown),
 		cmocka_unit_test(until_close),
 		cmocka_unit_test(ambiguous),
 	};

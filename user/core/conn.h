@@ -79,6 +79,20 @@ struct conn_table {
 	struct conn *lru_first, *lru_last; /* first: used last */
 };
 
+/*
+ * The kernel tells a process' end before it closes what that leaves open. What was read or written of
+ * an exchange last may be known only then, so a whole one must not be taken for one that was cut off.
+ */
+#define ENDED_WAIT_NS 100000000ull
+/* So many processes with open exchanges are waited for. */
+#define CORE_ENDED_MAX 64
+
+struct ended_process {
+	struct process_key key;
+	uint64_t ns;	 /* when it ended */
+	uint64_t due_ns; /* when that is waited for no more */
+};
+
 /* What all connections share. */
 struct core {
 	const struct engine_out *out;
@@ -91,6 +105,8 @@ struct core {
 	uint64_t now_ns;	    /* as of the last MSG_CLOCK */
 	uint64_t last_ns;	    /* of the latest record */
 	uint32_t shed_share;	    /* of busy connections, in 1/256: see conn_shed.c */
+	struct ended_process ended[CORE_ENDED_MAX]; /* the one that is due first first */
+	unsigned int n_ended;
 };
 
 /* -ENOMEM. */

@@ -178,6 +178,47 @@ void conn__on_end(struct core *core, const struct sonde_rec_end *rec)
 		conn->proto->passed(conn, dir, rec->offset, rec->h.ns, true);
 }
 
+static bool is_of(const struct exchange *ex, const struct process_key *key)
+{
+	return ex->process.tgid == key->tgid && ex->process.start_ns == key->start_ns;
+}
+
+/* What is open of this process on any connection is cut off. */
+static void cut_process(struct core *core, const struct process_key *key, uint64_t ns,
+			enum cut_reason why)
+{
+	struct conn_exchange *x = core->open;
+
+	while (x) {
+		struct conn *conn = x->conn;
+
+		if (!is_of(&x->ex, key)) {
+			x = x->next;
+			continue;
+		}
+		/* Others of the list may end with it: begin again. */
+		conn->proto->cut(conn, key, ns, why);
+		x = core->open;
+	}
+}
+
+static void cut_first_ended(struct core *core)
+{
+	struct ended_process ended = core->ended[0];
+
+	core->n_ended--;
+	memmove(core->ended, core->ended + 1, core->n_ended * sizeof(ended));
+	cut_process(core, &ended.key, ended.ns, CUT_EXIT);
+	tracer__process_gone(core->tracer, ended.key);
+}
+
+/* It is closed, and how far it got is known: what is still open was cut off by its process' end. */
+static void cut_ended(struct core *core, struct conn *conn)
+{
+	for (unsigned int i = 0; i < core->n_ended && conn->first; i++)
+		conn->proto->cut(conn, &core->ended[i].key, core->ended[i].ns, CUT_EXIT);
+}
+
 void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
 {
 	struct conn *conn = conn__find(core, rec->h.conn);
@@ -188,6 +229,7 @@ void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
 	feed_early(core, conn);
 	conn->proto->passed(conn, DIR_TX, rec->tx_offset, rec->tx_ns, true);
 	conn->proto->passed(conn, DIR_RX, rec->rx_offset, rec->rx_ns, true);
+	cut_ended(core, conn);
 	if (rec->h.type == SONDE_REC_GONE) {
 		if (rec->h.flags & SONDE_F_UNSEEN)
 			conn->proto->cut(conn, NULL, rec->h.ns, CUT_UNSEEN);
@@ -203,21 +245,19 @@ void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
 void conn__on_process_end(struct core *core, const struct sonde_rec_proc *rec)
 {
 	struct process_key key = { rec->tgid, rec->tgid_start_ns };
-	enum cut_reason why = rec->h.type == SONDE_REC_EXIT ? CUT_EXIT : CUT_EXEC;
 	struct conn_exchange *x = core->open;
 
-	while (x) {
-		struct conn *conn = x->conn;
-
-		if (x->ex.process.tgid != key.tgid || x->ex.process.start_ns != key.start_ns) {
-			x = x->next;
-			continue;
-		}
-		/* Others of the list may end with it: begin again. */
-		conn->proto->cut(conn, &key, rec->h.ns, why);
-		x = core->open;
+	while (x && !is_of(&x->ex, &key))
+		x = x->next;
+	if (!x || rec->h.type != SONDE_REC_EXIT) {
+		cut_process(core, &key, rec->h.ns, CUT_EXEC);
+		tracer__process_gone(core->tracer, key);
+		return;
 	}
-	tracer__process_gone(core->tracer, key);
+	if (core->n_ended == CORE_ENDED_MAX)
+		cut_first_ended(core);
+	core->ended[core->n_ended++] =
+		(struct ended_process){ key, rec->h.ns, core->now_ns + ENDED_WAIT_NS };
 }
 
 void conn__on_slot(struct core *core, const struct sonde_slot *slot)
@@ -237,12 +277,16 @@ void conn__on_timers(struct core *core)
 
 		conn->proto->timer(conn);
 	}
+	while (core->n_ended && core->ended[0].due_ns <= core->now_ns)
+		cut_first_ended(core);
 }
 
 void conn__on_input_end(struct core *core)
 {
 	uint64_t ns = core->last_ns > core->now_ns ? core->last_ns : core->now_ns;
 
+	while (core->n_ended)
+		cut_first_ended(core);
 	while (core->open) {
 		struct conn *conn = core->open->conn;
 

@@ -215,7 +215,10 @@ uint64_t engine__next_timer(const struct engine *engine)
 {
 	uint64_t conns = engine->core.wheel.next_ns;
 	uint64_t tracer = tracer__next_timer(engine->core.tracer);
+	uint64_t ended = engine->core.n_ended ? engine->core.ended[0].due_ns : 0;
 
+	if (!conns || (ended && ended < conns))
+		conns = ended;
 	return !conns || (tracer && tracer < conns) ? tracer : conns;
 }
 
