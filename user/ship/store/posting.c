@@ -98,7 +98,7 @@ void posting__seal(struct buf *out, size_t from)
 {
 	uint32_t le;
 
-	if (out->err)
+	if (!buf__reserve(out, sizeof(le)))
 		return;
 	le = htole32(checksum((struct view){ (const char *)out->at + from, out->len - from }));
 	buf__add(out, &le, sizeof(le));

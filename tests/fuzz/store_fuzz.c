@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a reader of the store takes from a file: blocks (as they are, and as what a block would hold after
+ * decompression), posting pages and directories. The first byte says which.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ship/store/block.h"
+#include "ship/store/query.h"
+#include "ship/store/terms.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
+/* Every span is looked at as a search would, and indexed as a writer that goes on with the file would. */
+static void look_at(const struct block *block)
+{
+	struct pairs pairs = { 0 };
+	struct buf terms = { 0 };
+
+	if (block->n_spans > STORE_BLOCK_SPANS || block->n_contexts > STORE_BLOCK_SPANS)
+		abort();
+	for (unsigned int i = 0; i < block->n_spans; i++) {
+		struct block_span span = block__span(block, i);
+		int ret = terms__span(&pairs, span.span, span.resource, i);
+
+		if (ret && ret != -EPROTO)
+			abort();
+		buf__clear(&terms);
+		terms__resource(&terms, span.resource);
+	}
+	pairs__free(&pairs);
+	buf__free(&terms);
+}
+
+static void check_block(struct view v)
+{
+	static struct block block;
+	static ZSTD_DCtx *zstd;
+
+	if (!zstd)
+		zstd = ZSTD_createDCtx();
+	if (!block__unpack(&block, zstd, v, 0))
+		look_at(&block);
+}
+
+/* The same behind a compressor, as no input finds its way through a checksum. */
+static void check_plain(struct view v)
+{
+	static ZSTD_CCtx *zstd;
+	struct block block = { 0 };
+	struct buf packed = { 0 };
+
+	if (!zstd)
+		zstd = ZSTD_createCCtx();
+	block__begin(&block, 0);
+	buf__add_view(&block.plain, v);
+	if (block__pack(&block, zstd, &packed))
+		abort();
+	check_block((struct view){ (const char *)packed.at, packed.len });
+	block__free(&block);
+	buf__free(&packed);
+}
+
+static void check_page(struct view v)
+{
+	struct ordinals set = { { 0 } };
+	struct buf sealed = { 0 };
+	uint64_t term = 0;
+
+	posting__read(v, 0, &set);
+	posting__find_page(v, 0);
+	memcpy(&term, v.at, v.len < 6 ? v.len : 6);
+	buf__add_view(&sealed, v);
+	posting__seal(&sealed, 0);
+	v = (struct view){ (const char *)sealed.at, sealed.len };
+	posting__read(v, term, &set);
+	if (posting__find_page(v, term) > (long)(v.len / 8))
+		abort();
+	buf__free(&sealed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+	struct view v;
+
+	if (!len)
+		return 0;
+	v = (struct view){ (const char *)bytes + 1, len - 1 };
+	if (bytes[0] % 3 == 0)
+		check_block(v);
+	else if (bytes[0] % 3 == 1)
+		check_plain(v);
+	else
+		check_page(v);
+	return 0;
+}
