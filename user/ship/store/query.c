@@ -90,26 +90,18 @@ static unsigned int terms_of(const struct where *where, uint64_t terms[TERMS_MAX
 	return n;
 }
 
+/* What two values may have in common is a hash: what is negated takes nothing away without a look. */
 static void postings_of(const struct where *where, const struct query_source *source, bool inverted,
 			struct ordinals *ret)
 {
 	uint64_t terms[TERMS_MAX];
-	unsigned int n = terms_of(where, terms);
+	unsigned int n = inverted ? 0 : terms_of(where, terms);
 
 	memset(ret, 0, sizeof(*ret));
-	for (unsigned int i = 0; i < n; i++) {
-		if (source->postings(source->arg, terms[i], ret)) {
+	for (unsigned int i = 0; i < n; i++)
+		if (source->postings(source->arg, terms[i], ret))
 			n = 0;
-			break;
-		}
-	}
-	/* Of what is negated only those go that match for certain. */
-	if (inverted && n == 1 && source->exact && source->exact(source->arg, where, ret)) {
-		for (size_t i = 0; i < STORE_ORDINALS / 64; i++)
-			ret->bits[i] = ~ret->bits[i];
-		return;
-	}
-	if (!n || inverted)
+	if (!n)
 		set_all(ret);
 }
 

@@ -13,11 +13,6 @@
 struct query_source {
 	/* Adds the term's spans to *ret. 0, or -EPROTO: it cannot be read, so all are candidates. */
 	int (*postings)(void *arg, uint64_t term, struct ordinals *ret);
-	/*
-	 * Are the spans that postings() adds for this term exactly those that match `where`, which is a term of
-	 * its own? Where not sure: false.
-	 */
-	bool (*exact)(void *arg, const struct where *where, const struct ordinals *postings);
 	void *arg;
 };
 
