@@ -2,41 +2,22 @@
 """What this machine says of processes and programs: time on the processor, memory, maps, hits."""
 
 import os
+import pathlib
 import re
 import statistics
+import sys
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from bpf import children, roles as role_pids  # noqa: E402
 
 STATISTICS = "/proc/sys/kernel/bpf_stats_enabled"
 
 
-def children(pid):
-    found = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as f:
-                found += [int(child) for child in f.read().split()]
-    except OSError:
-        pass
-    return found
-
-
 def tree(pid):
     return [pid] + [q for p in children(pid) for q in tree(p)]
-
-
-def role_pids(pid):
-    """{role: pid} of a running sonde, by what their command lines say."""
-    found = {"probe": pid}
-    for child in children(pid):
-        try:
-            with open(f"/proc/{child}/cmdline", "rb") as f:
-                said = re.search(rb"--role=(\w+)", f.read())
-        except OSError:
-            continue
-        if said:
-            found[said[1].decode()] = child
-    return found
 
 
 def cpu_ns(pid):
