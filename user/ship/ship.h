@@ -100,7 +100,7 @@ struct ship_config {
 };
 
 /*
- * A new sink with its defaults: name made unique, console lines only, OTLP of 1 s delay, 10 s
+ * A new sink with its defaults: name made unique, console lines only, OTLP of 0.8 s delay, 10 s
  * timeout, 16 MiB queue. NULL: SHIP_SINKS_MAX are there already.
  */
 struct ship_sink_config *ship_config__add(struct ship_config *config, enum ship_sink_type type);
