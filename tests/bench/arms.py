@@ -70,7 +70,7 @@ class Nginx(Running):
         with open(conf, "w") as f:
             f.write(NGINX.format(dir=self.dir, port=self.port, body="x" * BODY_BYTES, workers=workers))
         self.process = subprocess.Popen(["nginx", "-c", conf, "-e", f"{self.dir}/error.log"])
-        wait_for("nginx", lambda: answers(self.port))
+        wait_for(lambda: answers(self.port), "nginx")
 
     @property
     def pids(self):
@@ -243,7 +243,7 @@ class Collector(Running):
         self.process = subprocess.Popen([program, "--config", config], stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, cwd=folder)
         self.url = f"http://127.0.0.1:{port}"
-        wait_for("the Collector", lambda: answers(port))
+        wait_for(lambda: answers(port), "the Collector")
 
     def cpu_ns(self):
         return cpu_ns(self.process.pid)
@@ -281,7 +281,7 @@ class Sonde(Running):
             self.process.kill()
             self.sink.stop()
             raise RuntimeError("sonde ended before its hooks were attached:\n" + "".join(t for _, t in self.said))
-        self.roles = wait_for("all roles", lambda: len(r := role_pids(self.process.pid)) == 4 and r)
+        self.roles = wait_for(lambda: len(r := role_pids(self.process.pid)) == 4 and r, "all roles")
         self.programs = Programs(self.process.pid)
 
     def listen(self):

@@ -156,7 +156,7 @@ def latency(args):
             connection.request("GET", "/")
             connection.getresponse().read()
             end = time.monotonic()
-            wait_for("the span", lambda: len(sonde.sink.arrivals) > before)
+            wait_for(lambda: len(sonde.sink.arrivals) > before, "the span")
             raw.append(sonde.sink.arrivals[before][0] - end)
         connection.close()
     return [Row("a response's last byte to its span leaving ship", raw, "s", 1.0, judge="most")], raw

@@ -11,7 +11,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from bpf import children, roles as role_pids  # noqa: E402
+from bpf import children, pss_kib, roles as role_pids  # noqa: E402
+from harness import wait_for  # noqa: E402
 
 STATISTICS = "/proc/sys/kernel/bpf_stats_enabled"
 
@@ -41,14 +42,7 @@ def switches(pid):
 
 
 def pss_bytes(pids):
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/smaps_rollup") as f:
-                total += int(re.search(r"Pss:\s+(\d+)", f.read())[1]) * 1024
-        except OSError:
-            pass
-    return total
+    return pss_kib(pids) * 1024
 
 
 def bpf_descriptors(pids, *words):
@@ -131,17 +125,6 @@ class Peak:
         self.most = max(self.most, self.function())
         self.ended.set()
         self.thread.join()
-
-
-def wait_for(what, condition, seconds=30):
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise RuntimeError(f"{what} did not come within {seconds} s")
-        time.sleep(0.01)
 
 
 def residuals(ledger):

@@ -318,10 +318,10 @@ static int reload(const struct run_plan *plan, struct ship_config *ret_ship)
 		old = &plan->ship.sinks[i];
 		if (old->type == SHIP_STORE) {
 			sink = ship_config__add(ret_ship, SHIP_STORE);
-			if (sink)
+			if (sink) {
 				sink->store = old->store;
-			if (sink)
 				sink->store.folder = strdup(old->store.folder);
+			}
 		}
 		if (old->type != SHIP_FILE)
 			continue;

@@ -245,12 +245,14 @@ void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec)
 void conn__on_process_end(struct core *core, const struct sonde_rec_proc *rec)
 {
 	struct process_key key = { rec->tgid, rec->tgid_start_ns };
-	struct conn_exchange *x = core->open;
+	struct conn_exchange *x;
 
-	while (x && !is_of(&x->ex, &key))
-		x = x->next;
-	if (!x || rec->h.type != SONDE_REC_EXIT) {
+	if (rec->h.type == SONDE_REC_EXEC)
 		cut_process(core, &key, rec->h.ns, CUT_EXEC);
+	/* of one that has ended only what is still open is waited for */
+	for (x = core->open; x && !is_of(&x->ex, &key);)
+		x = x->next;
+	if (!x) {
 		tracer__process_gone(core->tracer, key);
 		return;
 	}
