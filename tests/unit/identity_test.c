@@ -63,18 +63,13 @@ struct answer {
 	struct identity_hints hints;
 };
 
-static void ask_or_remember(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm,
-			    bool remember)
+static void look_up(struct answer *a, const struct identity_query *query)
 {
-	struct identity_query query = {
-		.pid = pid, .tgid = 77, .start_ns = start_ns, .comm = comm, .remember = remember
-	};
-
 	memset(a, 0, sizeof(*a));
-	assert_int_equal(identity__read(cache, &query, &a->bytes, &a->hints), 0);
+	assert_int_equal(identity__read(cache, query, &a->bytes, &a->hints), 0);
 	assert_true(a->bytes.len >= sizeof(a->message));
 	memcpy(&a->message, a->bytes.at, sizeof(a->message));
-	assert_int_equal(a->message.tgid, 77);
+	assert_int_equal(a->message.tgid, query->tgid);
 	a->attributes.bytes.at = a->bytes.at + sizeof(a->message);
 	a->attributes.bytes.len = a->bytes.len - sizeof(a->message);
 	a->attributes.n = a->message.attributes;
@@ -82,7 +77,24 @@ static void ask_or_remember(struct answer *a, pid_t pid, uint64_t start_ns, cons
 
 static void ask(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm)
 {
-	ask_or_remember(a, pid, start_ns, comm, false);
+	struct identity_query query = {
+		.pid = pid, .tgid = (uint32_t)pid, .start_ns = start_ns, .comm = comm
+	};
+
+	look_up(a, &query);
+}
+
+/* As the kernel tells of an exec, before anybody asks. */
+static void begun(struct answer *a, pid_t pid, uint64_t start_ns, const char *comm)
+{
+	struct identity_query query = { .pid = pid,
+					.tgid = (uint32_t)pid,
+					.start_ns = start_ns,
+					.comm = comm,
+					.exec = true,
+					.remember = true };
+
+	look_up(a, &query);
 }
 
 static void forget(struct answer *a)
@@ -202,12 +214,23 @@ static void test_short_lived(void **state)
 	assert_attribute(&a, "service.name", "brief");
 	assert_attribute(&a, "telemetry.sdk.language", "native");
 	forget(&a);
-	/* another program by exec, or another process: not it */
-	ask(&a, pid, start_ns, "other");
-	assert_true(a.hints.gone);
+	/* a thread of another name: it; another process: not it */
+	ask(&a, pid, start_ns, "worker");
+	assert_false(a.hints.gone);
+	assert_attribute(&a, "service.name", "brief");
 	forget(&a);
 	ask(&a, pid, start_ns + 1, NULL);
 	assert_true(a.hints.gone);
+	assert_attribute(&a, "process.executable.name", NULL);
+	forget(&a);
+	/* another program by exec: not it, and named as the kernel did whoever asks again */
+	begun(&a, pid, start_ns, "other");
+	assert_true(a.hints.gone);
+	forget(&a);
+	ask(&a, pid, start_ns, NULL);
+	assert_true(a.hints.gone);
+	assert_attribute(&a, "process.executable.name", "other");
+	assert_attribute(&a, "service.name", "unknown_service:other");
 	forget(&a);
 	identity_cache__free(cache);
 	cache = kept;
@@ -307,7 +330,7 @@ static void test_gone_but_remembered(void **state)
 		snprintf(command, sizeof(command), "rm -f %s; cp /bin/sleep %s", path, path);
 		assert_int_equal(system(command), 0);
 		pid_t pid = start(argv, env, "/");
-		ask_or_remember(&a, pid, 0, "shop", true);
+		begun(&a, pid, 0, "shop");
 		assert_int_equal(a.hints.exe_fd, -1);
 		forget(&a);
 		stop(pid);

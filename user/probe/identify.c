@@ -181,6 +181,7 @@ void identify__process(struct identify *identify, const struct identity_query *q
 					.query = *query,
 					.key = hints.key,
 					.exe_fd = hints.exe_fd };
+	w->query.exec = false; /* asked again later, it is the same program */
 	if (query->comm)
 		strncpy(w->comm, query->comm, sizeof(w->comm) - 1);
 	ask_next(identify);

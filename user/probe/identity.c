@@ -187,18 +187,45 @@ static int reopen(const struct known_process *p)
 	return fd;
 }
 
+/*
+ * Nothing was ever read of it: what the kernel said, now or, where trace asks again, before; kept for
+ * that reason.
+ */
+static void describe_gone(struct identity_cache *cache, const struct identity_query *query,
+			  const struct known_process *before, struct known_process *p)
+{
+	char name[SERVICE_NAME_BYTES];
+	struct service_facts facts;
+
+	p->named = true;
+	snprintf(p->comm, sizeof(p->comm), "%s",
+		 query->comm && query->comm[0] ? query->comm :
+		 before			       ? before->comm :
+						 "");
+	facts = (struct service_facts){ .exe_name = view_of(p->comm) };
+	p->message.flags |= PROCESS_GONE;
+	service_name__choose(&facts, name);
+	attributes__set(&p->attributes, VIEW("service.name"), view_of(name));
+	attributes__set(&p->attributes, VIEW("sonde.service.name.source"),
+			view_of(service_name__source(SERVICE_FROM_EXECUTABLE)));
+	attributes__set(&p->attributes, VIEW("process.executable.name"), facts.exe_name);
+	attributes__set(&p->attributes, VIEW("telemetry.sdk.language"), VIEW("unknown"));
+	attributes__set_int(&p->attributes, VIEW("process.pid"),
+			    query->pid ? query->pid : (pid_t)query->tgid);
+	set_creation_time(&p->attributes, query->start_ns);
+	if (p->comm[0])
+		memory__put(identity_cache__memory(cache), p);
+}
+
 /* It is gone: what was read of it earlier, else what the kernel said. */
 static void recall(struct identity_cache *cache, const struct identity_query *query,
 		   struct known_process *p, struct identity_hints *hints)
 {
 	const struct inspect_answer *binary = NULL;
 	const struct known_process *before;
-	struct service_facts facts = { .exe_name = view_of(query->comm ? query->comm : "") };
-	char name[SERVICE_NAME_BYTES];
 
-	before = memory__get(identity_cache__memory(cache), query->tgid, query->start_ns,
-			     query->comm);
-	if (before) {
+	before = memory__get(identity_cache__memory(cache), query->tgid, query->start_ns);
+	if (before && !before->named) {
 		struct buf bytes = p->attributes.bytes;
 
 		*p = *before;
@@ -221,16 +248,7 @@ static void recall(struct identity_cache *cache, const struct identity_query *qu
 		return;
 	}
 	hints->gone = true;
-	p->message.flags |= PROCESS_GONE;
-	service_name__choose(&facts, name);
-	attributes__set(&p->attributes, VIEW("service.name"), view_of(name));
-	attributes__set(&p->attributes, VIEW("sonde.service.name.source"),
-			view_of(service_name__source(SERVICE_FROM_EXECUTABLE)));
-	attributes__set(&p->attributes, VIEW("process.executable.name"), facts.exe_name);
-	attributes__set(&p->attributes, VIEW("telemetry.sdk.language"), VIEW("unknown"));
-	attributes__set_int(&p->attributes, VIEW("process.pid"),
-			    query->pid ? query->pid : (pid_t)query->tgid);
-	set_creation_time(&p->attributes, query->start_ns);
+	describe_gone(cache, query, before, p);
 }
 
 /* -ESRCH, -EAGAIN: r is still the caller's; -ETIMEDOUT: it is given up. */
@@ -245,9 +263,13 @@ static int look_at(struct identity_cache *cache, const struct identity_query *qu
 	if (err)
 		return err;
 	/* It is ending: what was read of it when it began is whole. */
-	if (r->partial &&
-	    memory__get(identity_cache__memory(cache), query->tgid, query->start_ns, query->comm))
-		return -ESRCH;
+	if (r->partial) {
+		const struct known_process *before =
+			memory__get(identity_cache__memory(cache), query->tgid, query->start_ns);
+
+		if (before && !before->named)
+			return -ESRCH;
+	}
 	describe(r, query, p);
 	hints->key = p->asks ? r->subject_key : r->key;
 	hints->source = p->source;
@@ -273,6 +295,8 @@ int identity__read(struct identity_cache *cache, const struct identity_query *qu
 	*ret_hints = (struct identity_hints){ .exe_fd = -1, .source = SERVICE_FROM_EXECUTABLE };
 	if (!r)
 		return -ENOMEM;
+	if (query->exec)
+		memory__forget(identity_cache__memory(cache), query->tgid, query->start_ns);
 	err = look_at(cache, query, r, &p, ret_hints);
 	if (err != -ETIMEDOUT)
 		reading__free(r);

@@ -30,7 +30,8 @@ struct identity_query {
 	pid_t pid;	   /* in the pid namespace of this process (that /proc shows) */
 	uint32_t tgid;	   /* in the initial pid namespace, for the message */
 	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown, not compared */
-	const char *comm;  /* as the kernel said, NUL-terminated; "" or NULL: unknown */
+	const char *comm;  /* as the kernel said, a thread's it may be; "" or NULL: unknown */
+	bool exec;	   /* it has just begun this program: what is remembered is of another */
 	bool remember;	   /* nobody asks yet: it is read in case it has ended when somebody does */
 };
 

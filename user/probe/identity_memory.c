@@ -58,11 +58,15 @@ void memory__put(struct identity_memory *memory, const struct known_process *pro
 }
 
 const struct known_process *memory__get(const struct identity_memory *memory, uint32_t tgid,
-					uint64_t start_ns, const char *comm)
+					uint64_t start_ns)
 {
-	const struct known_process *p = find(memory, tgid, start_ns);
+	return find(memory, tgid, start_ns);
+}
 
-	if (p && comm && comm[0] && p->comm[0] && strcmp(comm, p->comm) != 0)
-		return NULL;
-	return p;
+void memory__forget(struct identity_memory *memory, uint32_t tgid, uint64_t start_ns)
+{
+	struct known_process *p = find(memory, tgid, start_ns);
+
+	if (p)
+		p->message.tgid = 0;
 }

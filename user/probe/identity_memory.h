@@ -21,6 +21,7 @@ struct known_process {
 	bool asks;		       /* there is something to ask about */
 	bool asked;		       /* it was handed out, see identity_hints.exe_fd */
 	bool sdk;		       /* sdk_detect__loaded() */
+	bool named;		       /* gone before it was read: comm is all that is known */
 	enum service_source source;
 	char comm[17];
 };
@@ -31,12 +32,10 @@ void memory__free(struct identity_memory *memory);
 
 /* Keeps a copy; the oldest gives way. */
 void memory__put(struct identity_memory *memory, const struct known_process *process);
-/*
- * NULL: not kept. By tgid and start, and by comm where both know it: a process that was replaced
- * by exec has another. Borrowed until the next memory__put().
- */
+/* NULL: not kept. Borrowed until the next memory__put(). */
 const struct known_process *memory__get(const struct identity_memory *memory, uint32_t tgid,
-					uint64_t start_ns, const char *comm);
+					uint64_t start_ns);
+void memory__forget(struct identity_memory *memory, uint32_t tgid, uint64_t start_ns);
 
 /* The cache's own. */
 struct identity_memory *identity_cache__memory(struct identity_cache *cache);

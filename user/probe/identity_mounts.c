@@ -71,7 +71,11 @@ static char next_character(struct view *v)
 	size_t n = 1;
 
 	if (c == '\\' && v->len >= 4) {
-		c = (char)((v->at[1] - '0') << 6 | (v->at[2] - '0') << 3 | (v->at[3] - '0'));
+		unsigned int octal = 0;
+
+		for (int i = 1; i < 4; i++)
+			octal = octal << 3 | ((uint8_t)v->at[i] & 7);
+		c = (char)octal;
 		n = 4;
 	}
 	v->at += n;

@@ -73,7 +73,8 @@ static void on_proc_record(void *arg, const struct sonde_rec_proc *record)
 	char comm[SONDE_COMM_BYTES + 1] = "";
 	struct identity_query query = { .tgid = record->tgid,
 					.start_ns = record->tgid_start_ns,
-					.comm = comm };
+					.comm = comm,
+					.exec = record->h.type == SONDE_REC_EXEC };
 
 	memcpy(comm, record->comm, SONDE_COMM_BYTES);
 	query.pid = capture__own_id(run->capture, record->tgid);
@@ -123,9 +124,11 @@ static void on_trace(struct run *run)
 	for (unsigned int i = 0; i < MESSAGES_MAX && n >= 0; i++) {
 		n = control__receive(run->supervisor.roles[AT_TRACE].control, &type, &want,
 				     sizeof(want));
-		if (n == sizeof(want) && type == CONTROL_WANT_PROCESS && run->capture)
+		if (n == sizeof(want) && type == CONTROL_WANT_PROCESS && run->capture) {
+			/* What the kernel said of it comes first: it names those that are gone. */
+			capture__poll_procs(run->capture, on_proc_record, run);
 			want_process(run, &want);
-		else if (n == 0 && type == CONTROL_TRAFFIC)
+		} else if (n == 0 && type == CONTROL_TRAFFIC)
 			on_traffic(run);
 	}
 	unwatch_closed(run, AT_TRACE, n);
