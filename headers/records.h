@@ -162,6 +162,14 @@ struct sonde_rec_proc {
 	__u8 comm[SONDE_COMM_BYTES];
 };
 
+/* What the process ring has: to probe, never in a file. */
+struct sonde_rec_told {
+	struct sonde_rec_proc proc;
+	/* The parent, whose program it runs: it has begun none of its own since its fork; 0: it has. */
+	__u32 forked_from; /* tgid in the initial pid namespace */
+	__u32 pad;
+};
+
 /*
  * One slot a decoded connection, in a BPF_F_MMAPABLE array. The kernel writes the first part,
  * user space the second; what user space writes is hostile input to the kernel and only compared.

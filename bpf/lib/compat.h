@@ -92,6 +92,17 @@ static __always_inline __u64 process_start_ns(struct task_struct *task)
 	return TASK_FIELD(PLAIN(struct task_struct, task), group_leader, start_boottime);
 }
 
+/*
+ * The parent whose program the process still runs: it was forked and has begun none of its own; 0: it
+ * has. Every thread but the first has the flag, of the others nothing is learnt from it.
+ */
+static __always_inline __u32 process_forked_from(struct task_struct *task)
+{
+	if (!(TASK_FIELD(task, group_leader, flags) & PF_FORKNOEXEC))
+		return 0;
+	return TASK_FIELD(task, group_leader, real_parent, tgid);
+}
+
 /* Whether bpf_probe_read_kernel may be called: typed pointers lead to most places without. */
 static __always_inline bool kernel_readable(void)
 {

@@ -357,7 +357,7 @@ static __always_inline void slot_alive(__u32 index)
 /* Nothing tells when a Unix socket goes. After many have come, probe is asked to look. */
 static __always_inline void slot_given(struct sonde_kcounters *k, const struct conn *conn)
 {
-	struct sonde_rec_proc *rec;
+	struct sonde_rec_told *rec;
 
 	if (conn->family != SONDE_AF_UNIX)
 		return;
@@ -370,8 +370,8 @@ static __always_inline void slot_given(struct sonde_kcounters *k, const struct c
 		return;
 	}
 	__builtin_memset(rec, 0, sizeof(*rec));
-	rec->h.type = SONDE_REC_SWEEP;
-	rec->h.bytes = sizeof(*rec);
+	rec->proc.h.type = SONDE_REC_SWEEP;
+	rec->proc.h.bytes = sizeof(*rec);
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 }
 #endif

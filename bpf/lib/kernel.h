@@ -302,6 +302,7 @@ enum {
 };
 
 #define PF_IO_WORKER 0x00000010
+#define PF_FORKNOEXEC 0x00000040
 #define PF_KTHREAD 0x00200000
 
 #define KIPPROTO_TCP 6

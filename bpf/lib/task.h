@@ -84,14 +84,17 @@ static __always_inline void proc_fill(struct sonde_rec_proc *rec, __u16 type,
 static __always_inline void proc_ring_write(struct sonde_kcounters *k, __u16 type, __u16 flags,
 					    struct task_struct *task)
 {
-	struct sonde_rec_proc *rec = bpf_ringbuf_reserve(&proc_ring, sizeof(*rec), 0);
+	struct sonde_rec_told *rec = bpf_ringbuf_reserve(&proc_ring, sizeof(*rec), 0);
 
 	if (!rec) {
 		count(k, state_proc_ring_full, 1);
 		return;
 	}
-	proc_fill(rec, type, task);
-	rec->h.flags = flags;
+	proc_fill(&rec->proc, type, task);
+	rec->proc.h.bytes = sizeof(*rec);
+	rec->proc.h.flags = flags;
+	rec->forked_from = process_forked_from(task);
+	rec->pad = 0;
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 }
 

@@ -127,12 +127,12 @@ static int ring_map(const struct capture *c)
 	return ring.consumer == MAP_FAILED || ring.producer == MAP_FAILED || slots == MAP_FAILED;
 }
 
-static void on_proc(void *arg, const struct sonde_rec_proc *record)
+static void on_proc(void *arg, const struct sonde_rec_told *record)
 {
 	(void)arg;
 	seen[10]++;
 	if (!quiet)
-		print_record(&record->h);
+		print_record(&record->proc.h);
 }
 
 static int report(const struct capture *c)

@@ -116,6 +116,17 @@ static void assert_attribute(const struct answer *a, const char *key, const char
 	assert_string_equal(text, expected);
 }
 
+static int64_t int_attribute(const struct answer *a, const char *key)
+{
+	const struct buf *bytes = &a->attributes.bytes;
+	const uint8_t *at = memmem(bytes->at, bytes->len, key, strlen(key));
+	int64_t value;
+
+	assert_non_null(at);
+	memcpy(&value, at + strlen(key), sizeof(value));
+	return value;
+}
+
 static void test_process(void **state)
 {
 	const char *const argv[] = { "/bin/sleep", "100", NULL };
@@ -234,6 +245,45 @@ static void test_short_lived(void **state)
 	forget(&a);
 	identity_cache__free(cache);
 	cache = kept;
+}
+
+/* Forked and gone before it was read: it ran its parent's program, if that still goes by its name. */
+static void test_gone_worker(void **state)
+{
+	const char *const argv[] = { "/bin/sleep", "100", NULL };
+	const char *const env[] = { "OTEL_SERVICE_NAME=shop", NULL };
+	pid_t parent = start(argv, env, "/");
+	struct identity_query query = { .pid = INT32_MAX,
+					.tgid = INT32_MAX,
+					.start_ns = 1ull << 60,
+					.parent_pid = parent,
+					.forked_from = (uint32_t)parent,
+					.comm = "sleep" };
+	uint64_t start_ns = 0;
+	struct answer a;
+
+	close(procfs__open(parent, 0, &start_ns));
+	for (int round = 0; round < 3; round++) {
+		query.tgid--;
+		if (round == 1) { /* gone, too, but remembered */
+			begun(&a, parent, start_ns, "sleep");
+			forget(&a);
+			stop(parent);
+		}
+		if (round == 2)
+			query.comm = "other";
+		look_up(&a, &query);
+		assert_int_equal(a.hints.gone, round == 2);
+		assert_attribute(&a, "service.name", round == 2 ? "unknown_service:other" : "shop");
+		assert_int_equal(int_attribute(&a, "process.pid"), INT32_MAX);
+		assert_true(a.message.tgid_start_ns == query.start_ns);
+		forget(&a);
+		/* asked again by one who knows only its number */
+		struct identity_query again = { .tgid = query.tgid, .start_ns = query.start_ns };
+		look_up(&a, &again);
+		assert_attribute(&a, "process.executable.name", round == 2 ? "other" : "sleep");
+		forget(&a);
+	}
 }
 
 static void test_zombie(void **state)
@@ -666,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_start_time),
 		cmocka_unit_test(test_short_lived),
+		cmocka_unit_test(test_gone_worker),
 		cmocka_unit_test(test_zombie),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_deleted),

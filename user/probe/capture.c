@@ -470,7 +470,7 @@ static int proc_record(void *arg, void *record, size_t bytes)
 {
 	struct capture *c = arg;
 
-	if (bytes < sizeof(struct sonde_rec_proc))
+	if (bytes < sizeof(struct sonde_rec_told))
 		return 0;
 	if (((const struct sonde_rec *)record)->type == SONDE_REC_SWEEP)
 		capture__sweep(c);

@@ -73,7 +73,7 @@ void capture__counters(const struct capture *capture, struct sonde_kcounters *re
  * record is PROC or EXEC. Returns how many, or -errno.
  */
 int capture__proc_fd(const struct capture *capture);
-typedef void (*capture_proc_fn)(void *arg, const struct sonde_rec_proc *record);
+typedef void (*capture_proc_fn)(void *arg, const struct sonde_rec_told *record);
 int capture__poll_procs(struct capture *capture, capture_proc_fn fn, void *arg);
 
 /* pid: as we see it, in our pid namespace. how: SONDE_PID_IN (and all that it forks from now on) or SONDE_PID_OWN (never traced). */

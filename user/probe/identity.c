@@ -144,6 +144,12 @@ static int add_answer(struct known_process *p, struct reading *r,
 	return 0;
 }
 
+/* The number that /proc had for it, as far as that can still be said. */
+static pid_t pid_of(const struct identity_query *query)
+{
+	return query->pid ? query->pid : (pid_t)query->tgid;
+}
+
 /* What was read, put into words. */
 static void describe(struct reading *r, const struct identity_query *query, struct known_process *p)
 {
@@ -159,7 +165,7 @@ static void describe(struct reading *r, const struct identity_query *query, stru
 	attributes__set(&p->attributes, VIEW("process.executable.name"), r->facts.exe_name);
 	attributes__set(&p->attributes, VIEW("process.executable.path"), r->exe);
 	attributes__set(&p->attributes, VIEW("container.id"), view_of(r->container));
-	attributes__set_int(&p->attributes, VIEW("process.pid"), query->pid);
+	attributes__set_int(&p->attributes, VIEW("process.pid"), pid_of(query));
 	set_creation_time(&p->attributes, r->start_ns);
 	if (opted_out(r->facts.environ))
 		p->message.flags |= PROCESS_OPT_OUT;
@@ -187,6 +193,16 @@ static int reopen(const struct known_process *p)
 	return fd;
 }
 
+static void copy(struct known_process *to, const struct known_process *from)
+{
+	struct buf bytes = to->attributes.bytes;
+
+	*to = *from;
+	to->attributes.bytes = bytes;
+	buf__clear(&to->attributes.bytes);
+	buf__add(&to->attributes.bytes, from->attributes.bytes.at, from->attributes.bytes.len);
+}
+
 /*
  * Nothing was ever read of it: what the kernel said, now or, where trace asks again, before; kept for
  * that reason.
@@ -210,8 +226,7 @@ static void describe_gone(struct identity_cache *cache, const struct identity_qu
 			view_of(service_name__source(SERVICE_FROM_EXECUTABLE)));
 	attributes__set(&p->attributes, VIEW("process.executable.name"), facts.exe_name);
 	attributes__set(&p->attributes, VIEW("telemetry.sdk.language"), VIEW("unknown"));
-	attributes__set_int(&p->attributes, VIEW("process.pid"),
-			    query->pid ? query->pid : (pid_t)query->tgid);
+	attributes__set_int(&p->attributes, VIEW("process.pid"), pid_of(query));
 	set_creation_time(&p->attributes, query->start_ns);
 	if (p->comm[0])
 		memory__put(identity_cache__memory(cache), p);
@@ -226,13 +241,7 @@ static void recall(struct identity_cache *cache, const struct identity_query *qu
 
 	before = memory__get(identity_cache__memory(cache), query->tgid, query->start_ns);
 	if (before && !before->named) {
-		struct buf bytes = p->attributes.bytes;
-
-		*p = *before;
-		p->attributes.bytes = bytes;
-		buf__clear(&p->attributes.bytes);
-		buf__add(&p->attributes.bytes, before->attributes.bytes.at,
-			 before->attributes.bytes.len);
+		copy(p, before);
 		hints->key = p->subject_key;
 		hints->source = p->source;
 		if (p->asks)
@@ -262,6 +271,11 @@ static int look_at(struct identity_cache *cache, const struct identity_query *qu
 		err = r->err;
 	if (err)
 		return err;
+	if (r->parent) {
+		if (r->start_ns > query->start_ns)
+			return -ESRCH; /* the number is another's by now */
+		r->start_ns = query->start_ns;
+	}
 	/* It is ending: what was read of it when it began is whole. */
 	if (r->partial) {
 		const struct known_process *before =
@@ -284,6 +298,43 @@ static int look_at(struct identity_cache *cache, const struct identity_query *qu
 	return add_answer(p, r, binary);
 }
 
+/*
+ * Of a process that had begun no program of its own, what is known of its parent's: -ESRCH where that
+ * is remembered now as its own, or nothing is known.
+ */
+static int look_at_parent(struct identity_cache *cache, const struct identity_query *query,
+			  struct known_process *p, struct identity_hints *hints)
+{
+	struct identity_memory *memory = identity_cache__memory(cache);
+	const struct known_process *before = memory__get(memory, query->tgid, query->start_ns);
+	struct reading *r;
+	int err;
+
+	if (!query->forked_from || !query->comm || (before && !before->named))
+		return -ESRCH;
+	before = memory__parent(memory, query->forked_from, query->start_ns);
+	/* By its name, too: it may have begun another program since. */
+	if (before && !before->named && !strcmp(before->comm, query->comm)) {
+		copy(p, before);
+		p->message.tgid = query->tgid;
+		p->message.tgid_start_ns = query->start_ns;
+		p->asked = false;
+		attributes__set_int(&p->attributes, VIEW("process.pid"), pid_of(query));
+		set_creation_time(&p->attributes, query->start_ns);
+		memory__put(memory, p);
+		return -ESRCH;
+	}
+	r = query->parent_pid ? reading__new(query->parent_pid, 0) : NULL;
+	if (!r)
+		return -ESRCH;
+	r->parent = true;
+	snprintf(r->comm, sizeof(r->comm), "%s", query->comm);
+	err = look_at(cache, query, r, p, hints);
+	if (err != -ETIMEDOUT)
+		reading__free(r);
+	return err;
+}
+
 int identity__read(struct identity_cache *cache, const struct identity_query *query,
 		   struct buf *ret_message, struct identity_hints *ret_hints)
 {
@@ -300,6 +351,8 @@ int identity__read(struct identity_cache *cache, const struct identity_query *qu
 	err = look_at(cache, query, r, &p, ret_hints);
 	if (err != -ETIMEDOUT)
 		reading__free(r);
+	if (err)
+		err = look_at_parent(cache, query, &p, ret_hints);
 	if (err)
 		recall(cache, query, &p, ret_hints);
 	p.message.attributes = p.attributes.n;

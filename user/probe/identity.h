@@ -5,8 +5,8 @@
  *
  * What a process may read about this: it is looked at once, when it does its first decoded input or
  * output, so its environment is that of its exec. A process that has ended by then is described by
- * what was read of it earlier (the cache keeps the last ones), else by what the kernel said
- * (PROCESS_GONE).
+ * what was read of it earlier (the cache keeps the last ones); where it ran its parent's program, by
+ * what is to be read of that; else by what the kernel said (PROCESS_GONE).
  */
 #ifndef SONDE_PROBE_IDENTITY_H
 #define SONDE_PROBE_IDENTITY_H
@@ -30,9 +30,15 @@ struct identity_query {
 	pid_t pid;	   /* in the pid namespace of this process (that /proc shows) */
 	uint32_t tgid;	   /* in the initial pid namespace, for the message */
 	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown, not compared */
-	const char *comm;  /* as the kernel said, a thread's it may be; "" or NULL: unknown */
-	bool exec;	   /* it has just begun this program: what is remembered is of another */
-	bool remember;	   /* nobody asks yet: it is read in case it has ended when somebody does */
+	/*
+	 * The parent whose program it still runs (struct sonde_rec_told), for where nothing is to be
+	 * read of the process itself; 0: it runs its own, or that is not known.
+	 */
+	pid_t parent_pid;
+	uint32_t forked_from;
+	const char *comm; /* as the kernel said, a thread's it may be; "" or NULL: unknown */
+	bool exec;	  /* it has just begun this program: what is remembered is of another */
+	bool remember;	  /* nobody asks yet: it is read in case it has ended when somebody does */
 };
 
 struct identity_hints {

@@ -63,6 +63,21 @@ const struct known_process *memory__get(const struct identity_memory *memory, ui
 	return find(memory, tgid, start_ns);
 }
 
+const struct known_process *memory__parent(const struct identity_memory *memory, uint32_t tgid,
+					   uint64_t start_ns)
+{
+	const struct known_process *last = NULL;
+
+	for (unsigned int i = 0; i < MEMORY_PROCESSES; i++) {
+		const struct known_process *p = &memory->ring[i];
+
+		if (p->message.tgid == tgid && tgid && p->message.tgid_start_ns <= start_ns &&
+		    (!last || p->message.tgid_start_ns > last->message.tgid_start_ns))
+			last = p;
+	}
+	return last;
+}
+
 void memory__forget(struct identity_memory *memory, uint32_t tgid, uint64_t start_ns)
 {
 	struct known_process *p = find(memory, tgid, start_ns);

@@ -35,6 +35,9 @@ void memory__put(struct identity_memory *memory, const struct known_process *pro
 /* NULL: not kept. Borrowed until the next memory__put(). */
 const struct known_process *memory__get(const struct identity_memory *memory, uint32_t tgid,
 					uint64_t start_ns);
+/* Of the last process of that number that began no later. */
+const struct known_process *memory__parent(const struct identity_memory *memory, uint32_t tgid,
+					   uint64_t start_ns);
 void memory__forget(struct identity_memory *memory, uint32_t tgid, uint64_t start_ns);
 
 /* The cache's own. */

@@ -217,12 +217,24 @@ static int read_memory(struct reading *r)
 	return 0;
 }
 
+/* By what its child was called; a newline ends it. */
+static bool is_named(const struct reading *r)
+{
+	char comm[sizeof(r->comm)];
+	ssize_t n = procfs__read(r->proc, "comm", comm, sizeof(comm), NULL);
+	size_t len = strlen(r->comm);
+
+	return n == (ssize_t)len + 1 && !memcmp(comm, r->comm, len);
+}
+
 void reading__read(void *reading)
 {
 	struct reading *r = reading;
 
 	r->proc = procfs__open(r->pid, r->start_ns, &r->start_ns);
 	r->err = r->proc < 0 ? r->proc : 0;
+	if (!r->err && r->parent && !is_named(r))
+		r->err = -ESRCH;
 	if (r->err)
 		return;
 	r->err = read_memory(r);

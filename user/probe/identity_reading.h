@@ -13,6 +13,8 @@ struct reading {
 	/* in */
 	pid_t pid;
 	uint64_t start_ns; /* 0: taken from /proc */
+	bool parent;	   /* it stands for a child of this name: read if it bears it, too */
+	char comm[18];
 	/* out; views point into the buffers below */
 	int err;  /* -ESRCH: gone */
 	int proc; /* /proc/PID */

@@ -67,17 +67,21 @@ void run__send_process(void *arg, const void *message, size_t len)
 	control__send(run->supervisor.roles[AT_TRACE].control, CONTROL_PROCESS, message, len);
 }
 
-static void on_proc_record(void *arg, const struct sonde_rec_proc *record)
+static void on_proc_record(void *arg, const struct sonde_rec_told *told)
 {
+	const struct sonde_rec_proc *record = &told->proc;
 	struct run *run = arg;
 	char comm[SONDE_COMM_BYTES + 1] = "";
 	struct identity_query query = { .tgid = record->tgid,
 					.start_ns = record->tgid_start_ns,
+					.forked_from = told->forked_from,
 					.comm = comm,
 					.exec = record->h.type == SONDE_REC_EXEC };
 
 	memcpy(comm, record->comm, SONDE_COMM_BYTES);
 	query.pid = capture__own_id(run->capture, record->tgid);
+	if (told->forked_from)
+		query.parent_pid = capture__own_id(run->capture, told->forked_from);
 	if (record->h.type == SONDE_REC_EXEC && !(record->h.flags & SONDE_F_SEEN)) {
 		/* With --exe, every exec of the machine comes by: only those in scope are looked at. */
 		if (scope_list__exec(&run->options->scope, run->capture, query.pid) ||
