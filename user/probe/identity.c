@@ -288,13 +288,15 @@ static int look_at(struct identity_cache *cache, const struct identity_query *qu
 	hints->key = p->asks ? r->subject_key : r->key;
 	hints->source = p->source;
 	binary = p->asks ? identity_cache__get(cache, &r->subject_key) : NULL;
-	p->asked = p->asks && !binary && r->subject >= 0 && !query->remember;
-	memory__put(identity_cache__memory(cache), p);
-	if (p->asked) {
-		hints->exe_fd = r->subject;
+	if (p->asks && !binary && !query->remember) {
+		/* -1: it has ended since its memory was read; its file may still lie there. */
+		hints->exe_fd = r->subject >= 0 ? r->subject : reopen(p);
 		r->subject = -1;
-		p->message.flags |= PROCESS_PENDING;
+		p->asked = hints->exe_fd >= 0;
 	}
+	memory__put(identity_cache__memory(cache), p);
+	if (p->asked)
+		p->message.flags |= PROCESS_PENDING;
 	return add_answer(p, r, binary);
 }
 
