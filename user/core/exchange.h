@@ -107,6 +107,8 @@ struct exchange {
 	uint16_t status;		     /* of the response */
 	/* A registry error.type when it is none of the status: static string, or NULL. */
 	const char *error_type;
+	/* The request's head has the bytes of one that was read before, and its text is these bytes. */
+	bool head_again;
 
 	/* For the linker's own use, from tracer__request() to tracer__end(). */
 	void *link;

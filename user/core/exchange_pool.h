@@ -7,6 +7,7 @@
 #define SONDE_CORE_EXCHANGE_POOL_H
 
 #include "core/exchange.h"
+#include "core/proto/http1.h"
 
 struct conn;
 
@@ -23,6 +24,8 @@ struct conn_exchange {
 	uint64_t response_from;
 	bool announced; /* tracer__request() was called */
 	bool begun;	/* a record that the kernel counted as begun stands for it */
+	struct http1_kept
+		kept[2]; /* of the response, of the request: not emptied with the exchange */
 };
 
 #define RESPONSE_FROM_ANY 0

@@ -437,6 +437,21 @@ void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, 
 	put_status(out, span);
 }
 
+void otlp__set_times(uint8_t *content, uint64_t start_ns, uint64_t end_ns)
+{
+	size_t name = 0, shift = 0;
+	uint8_t *at = content + 1;
+
+	do {
+		name |= (size_t)(*at & 0x7f) << shift;
+		shift += 7;
+	} while (*at++ & 0x80);
+	at += name + 1;
+	while (*at++ & 0x80) /* the kind */
+		;
+	put_fixed64(put_fixed64(at, SPAN_START, start_ns), SPAN_END, end_ns);
+}
+
 void otlp__span_string(struct buf *out, enum attribute_key key, struct view value)
 {
 	struct attribute a = { .key = (uint16_t)key, .type = VALUE_STRING, .text = value };

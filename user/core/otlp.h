@@ -26,6 +26,9 @@ void otlp__place(struct buf *out, const struct otlp_place *place);
 /* Appends name, kind, times (ns since the epoch), attributes, status. */
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns);
 
+/* Gives what otlp__content() has written other times. */
+void otlp__set_times(uint8_t *content, uint64_t start_ns, uint64_t end_ns);
+
 /*
  * Writes the registry's attributes of span from number `first` on, as fields of a Span, into `size`
  * bytes at `to`. Returns their length; 0: they may not fit.

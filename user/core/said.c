@@ -17,6 +17,19 @@ static bool same_ends(const struct said *said, const struct endpoints *ends)
 	       !memcmp(said->remote, ends->remote, sizeof(said->remote));
 }
 
+/* What was said of others goes. */
+static void set_ends(struct said *said, const struct endpoints *ends)
+{
+	if (same_ends(said, ends))
+		return;
+	said->family = ends->family;
+	said->remote_port = ends->remote_port;
+	memcpy(said->remote, ends->remote, sizeof(said->remote));
+	for (int i = 0; i < SAID_WHATS; i++)
+		said->parts[i].len = 0;
+	said->whole.len = 0;
+}
+
 static bool same_from(const struct said_part *part, const struct view *from, unsigned int n)
 {
 	const char *at = part->from, *end = at + part->from_len;
@@ -73,13 +86,7 @@ void said__keep(struct span *span, const struct exchange *ex, enum said_what wha
 	if (!span->said || before.n_attributes >= span->n_attributes || span->dropped_attributes)
 		return;
 	said = said_of(span->said, ex);
-	if (!same_ends(said, &ex->endpoints)) {
-		said->family = ex->endpoints.family;
-		said->remote_port = ex->endpoints.remote_port;
-		memcpy(said->remote, ex->endpoints.remote, sizeof(said->remote));
-		for (int i = 0; i < SAID_WHATS; i++)
-			said->parts[i].len = 0;
-	}
+	set_ends(said, &ex->endpoints);
 	part = &said->parts[what];
 	len = otlp__attributes(part->bytes, sizeof(part->bytes), span, before.n_attributes);
 	part->len = set_from(part, from, n) ? (uint16_t)len : 0;
@@ -88,4 +95,44 @@ void said__keep(struct span *span, const struct exchange *ex, enum said_what wha
 	span->n_attributes = before.n_attributes;
 	span->scratch_used = before.scratch_used;
 	span__set_encoded(span, (struct view){ (const char *)part->bytes, part->len });
+}
+
+/* Nothing is told of it but what stands in its request's head, its ends, its status and its flags. */
+static bool is_plain(const struct exchange *ex)
+{
+	return ex->head_again && !ex->error_type;
+}
+
+const struct said_whole *said__whole(struct said_table *table, const struct exchange *ex)
+{
+	const struct said *said = said_of(table, ex);
+	const struct said_whole *whole = &said->whole;
+
+	if (!is_plain(ex) || !whole->len || whole->http_status != ex->status ||
+	    whole->flags != ex->flags || whole->side != ex->side ||
+	    whole->head_len != ex->text.len || !same_ends(said, &ex->endpoints) ||
+	    memcmp(whole->head, ex->text.at, whole->head_len))
+		return NULL;
+	return whole;
+}
+
+void said__keep_whole(struct said_table *table, const struct exchange *ex, struct view content,
+		      uint8_t status, uint64_t operation)
+{
+	struct said *said = said_of(table, ex);
+	struct said_whole *whole = &said->whole;
+
+	if (!is_plain(ex) || ex->text.len > sizeof(whole->head) ||
+	    content.len > sizeof(whole->content))
+		return;
+	set_ends(said, &ex->endpoints);
+	whole->head_len = (uint16_t)ex->text.len;
+	whole->len = (uint16_t)content.len;
+	whole->http_status = ex->status;
+	whole->side = (uint8_t)ex->side;
+	whole->status = status;
+	whole->flags = ex->flags;
+	whole->operation = operation;
+	memcpy(whole->head, ex->text.at, ex->text.len);
+	memcpy(whole->content, content.at, content.len);
 }

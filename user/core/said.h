@@ -13,6 +13,7 @@
 #define SAID_MAX 256 /* a power of two */
 #define SAID_FROM_BYTES 256
 #define SAID_BYTES 512
+#define SAID_HEAD_BYTES 512
 
 /* Encoded attributes, and what they were made from beside the connection's ends. */
 struct said_part {
@@ -27,10 +28,24 @@ enum said_what {
 	SAID_WHATS
 };
 
+/*
+ * All that otlp__content() made of an exchange, whose times alone another one has to change, where
+ * its request's head, and what else is told of, are the same.
+ */
+struct said_whole {
+	uint16_t head_len, len; /* len 0: nothing */
+	uint16_t http_status;
+	uint8_t side, status; /* status: the span's */
+	uint32_t flags;	      /* EX_* */
+	uint64_t operation;   /* of the tracer, which keeps it here */
+	uint8_t head[SAID_HEAD_BYTES], content[SAID_BYTES];
+};
+
 struct said {
 	uint16_t family, remote_port;
 	uint8_t remote[16];
 	struct said_part parts[SAID_WHATS];
+	struct said_whole whole;
 };
 
 struct said_table {
@@ -49,5 +64,14 @@ bool said__again(struct span *span, const struct exchange *ex, enum said_what wh
  */
 void said__keep(struct span *span, const struct exchange *ex, enum said_what what,
 		const struct view *from, unsigned int n, struct span_mark before);
+
+/*
+ * The whole of an exchange whose request's head came before (ex->head_again), where the same was said
+ * on its connection. NULL: it was not, or may have to tell more than that depends on.
+ */
+const struct said_whole *said__whole(struct said_table *table, const struct exchange *ex);
+/* Keeps it for the next one, where it is not too long. */
+void said__keep_whole(struct said_table *table, const struct exchange *ex, struct view content,
+		      uint8_t status, uint64_t operation);
 
 #endif

@@ -82,16 +82,16 @@ static uint64_t hash_name(struct tracer *tracer, struct view name)
 	return last->hash;
 }
 
-int tracer__describe(struct tracer *tracer, struct node *node, const struct exchange *ex)
+/* The span as it is told for the first time. */
+static int describe_anew(struct tracer *tracer, struct node *node, const struct exchange *ex,
+			 uint64_t start_ns, uint64_t end_ns, bool required_only)
 {
 	const struct describe_options options = {
 		.headers = tracer->config.headers,
 		.query_values = tracer->config.query_values,
 		.known_methods = tracer->config.known_methods,
 	};
-	const bool required_only = tracer->config.shed.level >= SHED_ATTRIBUTES;
 	struct span *span = &tracer->span;
-	uint64_t start_ns, duration_ns = node->end_ns - node->start_ns;
 
 	span->name = span->status_message = (struct view){ NULL, 0 };
 	span->kind = (uint8_t)ex->side;
@@ -109,15 +109,42 @@ int tracer__describe(struct tracer *tracer, struct node *node, const struct exch
 		describe_peer(ex, span);
 	}
 
-	start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
 	/* The encoder asks for more room than it needs: the node keeps no more than there is. */
 	buf__clear(&tracer->body);
-	otlp__content(&tracer->body, span, start_ns, start_ns + duration_ns);
+	otlp__content(&tracer->body, span, start_ns, end_ns);
 	buf__add(&node->content, tracer->body.at, tracer->body.len);
 	if (tracer->body.err || node->content.err)
 		return tracer->body.err ?: node->content.err;
 	node->status = span->status;
 	/* Half of the operation's hash: the service's name may come later. */
 	node->operation = hash_name(tracer, span->name);
+	return 0;
+}
+
+int tracer__describe(struct tracer *tracer, struct node *node, const struct exchange *ex)
+{
+	const bool required_only = tracer->config.shed.level >= SHED_ATTRIBUTES;
+	/* With --headers a span tells of the response's head and of bodies too. */
+	const bool may_repeat = !required_only && !tracer->config.headers;
+	uint64_t start_ns = node->start_ns + (uint64_t)node->epoch_offset_ns;
+	uint64_t end_ns = start_ns + (node->end_ns - node->start_ns);
+	const struct said_whole *said = may_repeat ? said__whole(&tracer->said, ex) : NULL;
+	int err;
+
+	if (!said) {
+		err = describe_anew(tracer, node, ex, start_ns, end_ns, required_only);
+		if (!err && may_repeat)
+			said__keep_whole(&tracer->said, ex,
+					 (struct view){ (const char *)node->content.at,
+							node->content.len },
+					 node->status, node->operation);
+		return err;
+	}
+	buf__add(&node->content, said->content, said->len);
+	if (node->content.err)
+		return node->content.err;
+	otlp__set_times(node->content.at, start_ns, end_ns);
+	node->status = said->status;
+	node->operation = said->operation;
 	return 0;
 }

@@ -301,12 +301,10 @@ static size_t take_head(struct conn *conn, struct http1_stream *s, struct piece 
 
 	if (request)
 		conn__claim(s->ex, p);
-	if (!text->len && !s->carry && v.len <= WHOLE_HEAD_BYTES) {
-		buf__add(text, v.at, v.len);
-		if (!text->err && http1__whole_head(conn, p, offset, request, &n))
-			return n;
-		text->len = 0;
-	}
+	if (!text->len && !s->carry && v.len <= WHOLE_HEAD_BYTES &&
+	    http1__whole_head(conn, p, offset, v, request, &n))
+		return n;
+	conn_exchange(s->ex)->kept[request].head.end = 0;
 	n = http1__find_head_end(v, &s->carry);
 	ended = n;
 	if (!n)

@@ -32,7 +32,18 @@ struct http1_head {
 	bool ambiguous; /* no two recipients need agree on where this message ends */
 	bool has_length, has_coding, chunked;
 	uint64_t length;
-	size_t end; /* of the head, its empty line included; 0: it is not whole */
+	bool folded; /* a line went on in the next one: the text is not what was sent any more */
+	size_t end;  /* of the head, its empty line included; 0: it is not whole */
+};
+
+/*
+ * A head that an exchange has read, and whose bytes its text still holds: clients and servers say the
+ * same again and again, and what was read from the same bytes is the same. head.end 0: none.
+ */
+struct http1_kept {
+	struct http1_head head;
+	unsigned int fields; /* so many, and their lengths: struct header_fields */
+	uint64_t lengths;
 };
 
 /* Looks for the empty line that ends a head. *carry is 0 at its start and kept between pieces. */
@@ -156,11 +167,12 @@ void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t 
 void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t offset,
 			  bool partial);
 /*
- * The same of text in which a head begins, and may end: *ret_bytes are its bytes, and it is dealt
- * with. False: it does not end here, or is none, and nothing has come of it.
+ * The same of bytes at `offset` in which a head begins, and may end, where the exchange's text is
+ * empty: *ret_bytes are the head's, which is dealt with. False: it does not end here, or is none, and
+ * nothing has come of it.
  */
-bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool request,
-		       size_t *ret_bytes);
+bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+		       struct view bytes, bool request, size_t *ret_bytes);
 /* The stream's message has ended, its last byte passed at ns. */
 void http1__message_end(struct conn *conn, int dir, uint64_t ns);
 /* The exchange leaves the connection: no stream may point at it. */

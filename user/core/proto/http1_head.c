@@ -443,8 +443,10 @@ static void parse_fields(struct exchange *ex, struct header_fields *to, struct v
 			return;
 		if (!line.len)
 			break;
-		if (folds(c))
+		if (folds(c)) {
 			unfold(c, &line, &head->ambiguous);
+			head->folded = true;
+		}
 		if (parse_field(line, head, &field))
 			keep_field(ex, to, field, head);
 	}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Where HTTP/1 messages begin and end, and which response answers which request. */
+#include <string.h>
+
 #include "core/conn.h"
 
 static struct http1_stream *stream_of(struct conn *conn, bool request)
@@ -311,22 +313,67 @@ void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t
 	on_response_head(conn, piece, offset, &head, partial);
 }
 
-bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset, bool request,
-		       size_t *ret_bytes)
+/* Is it the head that this exchange has read last? Then it is read. */
+static bool read_before(struct exchange *ex, const struct http1_kept *kept, struct view bytes,
+			bool request)
+{
+	struct header_fields *fields = request ? &ex->fields : &ex->response_fields;
+	const struct buf *text = request ? &ex->text : &ex->response_text;
+
+	/* What has grown large, its pool has taken back since. */
+	if (!kept->head.end || bytes.len < kept->head.end || text->cap < kept->head.end ||
+	    fields->cap < kept->fields || memcmp(bytes.at, text->at, kept->head.end))
+		return false;
+	fields->n = kept->fields;
+	fields->lengths = kept->lengths;
+	if (!request)
+		return true;
+	ex->method = kept->head.method;
+	ex->target = kept->head.target;
+	ex->version = kept->head.version;
+	ex->head_again = true;
+	return true;
+}
+
+static bool read_head(struct exchange *ex, struct http1_kept *kept, struct view bytes, bool request)
+{
+	struct header_fields *fields = request ? &ex->fields : &ex->response_fields;
+	struct buf *text = request ? &ex->text : &ex->response_text;
+	int err;
+
+	kept->head.end = 0;
+	buf__add(text, bytes.at, bytes.len);
+	if (text->err)
+		goto none;
+	err = request ? http1__parse_request_head(ex, &kept->head) :
+			http1__parse_response_head(ex, &kept->head);
+	if (!err && kept->head.end) {
+		kept->fields = fields->n;
+		kept->lengths = fields->lengths;
+		return true;
+	}
+	if (request)
+		ex->method = ex->target = ex->version = (struct view){ 0 };
+	header_fields__clear(fields);
+none:
+	text->len = 0;
+	return false;
+}
+
+bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset,
+		       struct view bytes, bool request, size_t *ret_bytes)
 {
 	struct http1_stream *s = stream_of(conn, request);
 	struct exchange *ex = s->ex;
+	struct http1_kept *kept = &conn_exchange(ex)->kept[request];
 	struct http1_head head;
-	int err;
 
-	err = request ? http1__parse_request_head(ex, &head) :
-			http1__parse_response_head(ex, &head);
-	if (err || !head.end) {
-		if (request)
-			ex->method = ex->target = ex->version = (struct view){ 0 };
-		header_fields__clear(request ? &ex->fields : &ex->response_fields);
+	if (!read_before(ex, kept, bytes, request) && !read_head(ex, kept, bytes, request))
 		return false;
-	}
+	head = kept->head;
+	/* Of the text, or of the fields, something is not what was sent. */
+	if (head.folded || ex->flags & EX_HEAD_PARTIAL)
+		kept->head.end = 0;
 	(request ? &ex->text : &ex->response_text)->len = head.end;
 	s->next = offset + head.end;
 	*ret_bytes = head.end;
