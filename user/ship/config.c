@@ -108,11 +108,9 @@ static const struct member file_members[] = {
 	{ 0 },
 };
 static const struct member store_members[] = {
-	M(folder, struct ship_store, MEMBER_STRING),
-	M(bytes_max, struct ship_store, MEMBER_U64),
-	M(age_s, struct ship_store, MEMBER_U64),
-	M(run, struct ship_store, MEMBER_U64),
-	{ 0 },
+	M(folder, struct ship_store, MEMBER_STRING), M(bytes_max, struct ship_store, MEMBER_U64),
+	M(age_s, struct ship_store, MEMBER_U64),     M(run, struct ship_store, MEMBER_U64),
+	M(shared, struct ship_store, MEMBER_BOOL),   { 0 },
 };
 static const struct member otlp_members[] = {
 	M(endpoint, struct ship_otlp, MEMBER_STRING),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -117,6 +118,17 @@ static int go_to_store(const struct ship_config *config, struct err *err)
 	return 0;
 }
 
+/* Nobody else reads what the role writes; its group where the role that serves is in it. */
+static void limit_readers(const struct ship_config *config)
+{
+	bool shared = false;
+
+	for (uint32_t i = 0; i < config->n_sinks; i++)
+		shared = shared ||
+			 (config->sinks[i].type == SHIP_STORE && config->sinks[i].store.shared);
+	umask(shared ? 027 : 077);
+}
+
 int ship__main(uid_t uid)
 {
 	static struct ship_config config;
@@ -138,6 +150,7 @@ int ship__main(uid_t uid)
 	if (!ret) {
 		/* Before the sandbox: libraries load what they need while they still may. */
 		curl_global_init(CURL_GLOBAL_DEFAULT);
+		limit_readers(&config);
 		sandbox.n_paths = allowed_paths(&config, paths);
 		ret = go_to_store(&config, &err);
 	}

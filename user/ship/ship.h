@@ -54,6 +54,7 @@ struct ship_file {
 
 struct ship_store {
 	char *folder; /* absolute; the role owns it */
+	bool shared;  /* its group may read it: the role that serves */
 	uint64_t bytes_max, age_s;
 	uint64_t
 		run; /* this run of sonde: what it has stored is counted over restarts of the role */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ship/store/file.h"
@@ -65,18 +66,29 @@ int store_folder__make(const char *path, char **ret_path, struct err *err)
 	return ret;
 }
 
+struct giving {
+	uid_t uid;
+	bool shared;
+};
+
 /* No link, and no second name of a file elsewhere: whoever owned the folder could have made one. */
 static int give_file(int folder, const char *name, void *arg)
 {
-	const uid_t *uid = arg;
+	const struct giving *giving = arg;
 	int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char path[64];
 	struct stat st;
 	int ret = 0;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink == 1 && is_ours(name) &&
-	    st.st_uid != *uid && fchownat(fd, "", *uid, (gid_t)*uid, AT_EMPTY_PATH))
+	    st.st_uid != giving->uid &&
+	    fchownat(fd, "", giving->uid, (gid_t)giving->uid, AT_EMPTY_PATH))
+		ret = -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (!ret && giving->shared && S_ISREG(st.st_mode) && st.st_nlink == 1 && is_ours(name) &&
+	    chmod(path, 0640))
 		ret = -errno;
 	close(fd);
 	return ret;
@@ -102,19 +114,44 @@ static int refuse_busy(const char *path, struct err *err)
 	return ret;
 }
 
-int store_folder__give(const char *path, uid_t uid, struct err *err)
+int store_folder__give(const char *path, uid_t uid, bool shared, struct err *err)
 {
+	struct giving giving = { uid, shared };
 	int ret = refuse_busy(path, err), fd;
 
 	if (ret || !uid)
 		return ret;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fchown(fd, uid, (gid_t)uid))
+	if (fd < 0 || fchown(fd, uid, (gid_t)uid) || (shared && fchmod(fd, 0750)))
 		err__set(err, 0, "the store %s cannot be given to the role that writes it: %s",
 			 path, strerror(errno));
 	else
-		walk(path, give_file, &uid);
+		walk(path, give_file, &giving);
 	if (fd >= 0)
 		close(fd);
 	return 0;
+}
+
+static int remove_file(int folder, const char *name, void *arg)
+{
+	if (is_ours(name))
+		unlinkat(folder, name, 0);
+	return 0;
+}
+
+void store_folder__remove(const char *path, uid_t owner)
+{
+	pid_t pid = fork();
+
+	/* We may become the owner, but no longer do what only root may. */
+	if (pid == 0) {
+		if (chdir(path) ||
+		    (owner && (setresgid(owner, owner, owner) || setresuid(owner, owner, owner))))
+			_exit(1);
+		walk(".", remove_file, NULL);
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	rmdir(path);
 }

@@ -474,10 +474,13 @@ static int set_up(struct partition *p, const char *path, bool make, struct err *
 	return ret;
 }
 
-/* Only the owner may read what was traced. SQLite gives its other files the same mode. */
+/*
+ * The owner alone may read what was traced, and the group where the process lets it (umask): of the role that
+ * serves. SQLite gives its other files the same mode.
+ */
 static int make_file(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 
 	if (fd < 0)
 		return -errno;

@@ -51,7 +51,8 @@ static void note_damage(struct search *s, const char *what, uint64_t id)
 
 static bool enough(const struct search *s)
 {
-	return s->query->limit && s->answer->found >= s->query->limit;
+	return (s->query->limit && s->answer->found >= s->query->limit) ||
+	       (s->query->stop && s->query->stop(s->query->arg));
 }
 
 static int search_postings(void *arg, uint64_t term, struct ordinals *ret)
@@ -82,7 +83,9 @@ static void try_span(struct search *s, unsigned int i)
 	struct block_span span = block__span(&s->block, i);
 	struct row row;
 
-	if (row__read(&row, span.span, span.resource) || !where__matches(s->query->where, &row))
+	if (row__read(&row, span.span, span.resource) ||
+	    !(s->query->match ? s->query->match(s->query->arg, &row) :
+				where__matches(s->query->where, &row)))
 		return;
 	s->answer->found++;
 	s->query->found(s->query->arg, &row, span.scope);
@@ -185,6 +188,8 @@ static int search_segments(struct search *s)
 			continue;
 		expected = id - 1;
 		s->segment = (uint64_t)id;
+		if (s->query->skip && s->query->skip(s->query->arg, s->number, s->segment))
+			continue;
 		s->directory = (struct view){ sqlite3_column_blob(stmt, 2),
 					      (size_t)sqlite3_column_bytes(stmt, 2) };
 		search_segment(s, (unsigned int)blocks);
@@ -266,6 +271,57 @@ int store__search(const char *folder, const struct store_query *query, struct st
 	block__free(&s.block);
 	store_files__free(&files);
 	return bad;
+}
+
+/* One block of the walk; what is damaged is passed over. */
+static void walk_block(struct block *block, ZSTD_DCtx *zstd, sqlite3_stmt *stmt,
+		       struct store_place *place, const struct store_walk *walk)
+{
+	struct view data = { sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1) };
+	uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	unsigned int i = id == place->block ? place->span : 0;
+	struct row row;
+
+	*place = (struct store_place){ id, i };
+	if (block__unpack(block, zstd, data, id))
+		return;
+	for (; i < block->n_spans; i++) {
+		struct block_span span = block__span(block, i);
+
+		if (!row__read(&row, span.span, span.resource))
+			walk->span(walk->arg, id >> STORE_SEGMENT_BITS, &row);
+	}
+	place->span = i;
+}
+
+int store__walk(const char *folder, uint64_t partition, struct store_place *place,
+		const struct store_walk *walk, struct err *err)
+{
+	ZSTD_DCtx *zstd = ZSTD_createDCtx();
+	struct block block = { 0 };
+	sqlite3_stmt *stmt = NULL;
+	sqlite3 *db = NULL;
+	int ret = zstd ? store_file__open_to_read(&db, folder, partition, err) : -ENOMEM;
+	int code;
+
+	if (!ret) {
+		code = sqlite3_prepare_v2(db, "SELECT id, data FROM block WHERE id>=?1 ORDER BY id",
+					  -1, &stmt, NULL);
+		if (code == SQLITE_OK)
+			code = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)place->block);
+		while ((code == SQLITE_OK || code == SQLITE_ROW) && !walk->stop(walk->arg)) {
+			code = sqlite3_step(stmt);
+			if (code != SQLITE_ROW)
+				break;
+			walk_block(&block, zstd, stmt, place, walk);
+		}
+		ret = store_errno(db, code);
+	}
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	ZSTD_freeDCtx(zstd);
+	block__free(&block);
+	return ret;
 }
 
 bool store__has_lost(const char *folder, struct view trace_id)
