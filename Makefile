@@ -46,6 +46,7 @@ ALL_CFLAGS := -std=gnu17 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -D_GNU_SOURCE
 	-DSONDE_VERSION='"$(VERSION)"' -Iuser -I$(OUTPUT)/gen
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function \
 	-D__TARGET_ARCH_$(BPF_ARCH) -Ibpf -idirafter /usr/include/$(ARCH)-linux-gnu
+# libmicrohttpd is not among them: only the role that serves loads it, so that no other one pays for it.
 LIBS := -lbpf -lelf -lcurl -ljansson -lfyaml -lseccomp -lcap -lsqlite3 -lzstd -lz
 
 BPF_OBJS := $(patsubst bpf/%.bpf.c,$(OUTPUT)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
@@ -93,6 +94,17 @@ $(OUTPUT)/gen/registry.h: registry/registry.txt registry/generate.py
 	@mkdir -p $(@D)
 	$(Q)$(PYTHON) registry/generate.py header registry/registry.txt > $@.tmp && mv $@.tmp $@
 
+# The page: all files of its folder, each compressed; a file that is gone counts as a change.
+PAGE := $(wildcard user/serve/page/*)
+$(OUTPUT)/page.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PAGE)' | cmp -s - $@ || echo '$(PAGE)' > $@
+$(OUTPUT)/gen/page_files.h: user/serve/embed.py $(PAGE) $(OUTPUT)/page.list
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) $< $(PAGE) > $@.tmp && mv $@.tmp $@
+$(OUTPUT)/obj/user/serve/page.o: $(OUTPUT)/gen/page_files.h
+
 compile_commands.json: Makefile $(wildcard user/*/*.c user/*/*/*.c)
 	$(Q)$(PYTHON) tests/compile_commands.py '$(CC) $(subst ",\",$(ALL_CFLAGS))' user/main.c $(CORE_SRC) $(REST_SRC) > $@.tmp && mv $@.tmp $@
 
@@ -103,7 +115,8 @@ SAN_OBJ := $(CORE_SRC:%.c=$(OUTPUT)/san/%.o)
 TEXT_SRC := $(filter-out user/inspect/role.c,$(wildcard user/inspect/*.c user/probe/identity*.c \
 	user/probe/procfs*.c user/probe/container*.c user/probe/service_name*.c user/probe/sdk_detect*.c \
 	user/supervise/frames.c user/ship/export/*.c user/ship/console/*.c user/ship/store/*.c user/ship/stream.c \
-	user/ship/config*.c user/ship/yaml.c))
+	user/ship/config*.c user/ship/yaml.c \
+	$(filter-out $(addprefix user/serve/,role.c http.c mhd.c page.c),$(wildcard user/serve/*.c))))
 SAN_TEXT := $(OUTPUT)/san/libtext.a
 $(SAN_TEXT): $(TEXT_SRC:%.c=$(OUTPUT)/san/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

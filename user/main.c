@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "inspect/role.h"
+#include "serve/role.h"
 #include "ship/role.h"
 #include "supervise/sandbox.h"
 #include "trace/role.h"
@@ -20,6 +21,7 @@ static const struct command commands[] = {
 	{ "replay", "run a recorded file through sonde again", cmd_replay },
 	{ "search", "find spans in a store", cmd_search },
 	{ "show", "one trace of a store, as a waterfall", cmd_show },
+	{ "serve", "a store in the browser, and its HTTP API", cmd_serve },
 	{ "doctor", "what this kernel and these permissions allow", cmd_doctor },
 	{ "version", "version, libraries, tiers compiled in", cmd_version },
 };
@@ -63,6 +65,8 @@ static int run_role(const char *name, uid_t uid)
 		return ship__main(uid);
 	if (!strcmp(name, "inspect"))
 		return inspect__role_main(uid);
+	if (!strcmp(name, "serve"))
+		return serve__main(uid);
 	fprintf(stderr, "sonde: there is no role '%s'\n", name);
 	return EXIT_USAGE;
 }
@@ -75,6 +79,7 @@ static int run_escape(const char *name, uid_t uid)
 
 	sandbox.role = !strcmp(name, "ship")	? ROLE_SHIP :
 		       !strcmp(name, "read")	? ROLE_READ :
+		       !strcmp(name, "serve")	? ROLE_SERVE :
 		       !strcmp(name, "inspect") ? ROLE_INSPECT :
 						  ROLE_TRACE;
 	if (sandbox__enter(&sandbox, &err)) {

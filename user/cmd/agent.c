@@ -46,7 +46,10 @@ static const char help[] =
 	"(7d): "
 	"past\n"
 	"                   these the oldest are given up\n"
-	"With -o, --otlp or --store only these count, not the environment's exporters.\n"
+	"  --ui [ADDR]      show what is kept in the browser, at http://127.0.0.1:4380/ or ADDR; "
+	"options as\n"
+	"                   in `sonde serve --help`\n"
+	"With -o, --otlp, --store or --ui only these count, not the environment's exporters.\n"
 	"Scope, -o, --otlp, --ledger, --tier, --ring-size, --duration as in `sonde trace --help`.\n"
 	"SIGTERM: hooks off, what is in flight sent (5 s at most), account printed, exit 0.\n";
 

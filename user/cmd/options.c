@@ -27,6 +27,9 @@ enum {
 	OPT_STORE,
 	OPT_STORE_BYTES,
 	OPT_STORE_AGE,
+	OPT_UI,
+	OPT_UI_TOKEN,
+	OPT_UI_HOST,
 	OPT_TREE,
 	OPT_WHERE,
 	OPT_DURATION,
@@ -44,9 +47,12 @@ enum {
 struct option_rule {
 	const char *name;
 	int code;
-	bool has_argument;
+	int has_argument; /* as getopt(3) has it */
 	unsigned int takes;
 };
+
+/* An argument that may be left out: see take_address(). */
+#define MAYBE optional_argument
 
 static const struct option_rule rules[] = {
 	{ "pid", 'p', true, TAKES_SCOPE },
@@ -63,6 +69,9 @@ static const struct option_rule rules[] = {
 	{ "store", OPT_STORE, true, TAKES_OUTPUT },
 	{ "store-bytes", OPT_STORE_BYTES, true, TAKES_OUTPUT },
 	{ "store-age", OPT_STORE_AGE, true, TAKES_OUTPUT },
+	{ "ui", OPT_UI, MAYBE, TAKES_OUTPUT },
+	{ "ui-token-file", OPT_UI_TOKEN, true, TAKES_OUTPUT },
+	{ "ui-host", OPT_UI_HOST, true, TAKES_OUTPUT },
 	{ "tree", OPT_TREE, false, TAKES_OUTPUT },
 	{ "summary", 'c', false, TAKES_OUTPUT },
 	{ "json", OPT_JSON, false, TAKES_OUTPUT },
@@ -259,6 +268,22 @@ static int set_store_age(struct run_options *o, const char *value)
 	return bad(o, "--store-age: '%s' is not a time; write 90m, 36h or 7d", value);
 }
 
+static int add_host(struct run_options *o, const char *value)
+{
+	if (o->ui.n_hosts == UI_HOSTS_MAX)
+		return bad(o, "--ui-host: given more than %d times", UI_HOSTS_MAX);
+	o->ui.hosts[o->ui.n_hosts++] = value;
+	return 0;
+}
+
+/* --ui ADDR: getopt takes an argument that may be left out only behind a '='. */
+static const char *take_address(int argc, char **argv)
+{
+	if (optind < argc && listen_address__looks_like(argv[optind]))
+		return argv[optind++];
+	return LISTEN_DEFAULT;
+}
+
 static int set_tier(struct run_options *o, const char *value)
 {
 	if (strcmp(value, "fentry") && strcmp(value, "kprobe") && strcmp(value, "socktp"))
@@ -344,6 +369,14 @@ static int set_option(struct run_options *o, int code, const char *value)
 		return set_store_bytes(o, value);
 	case OPT_STORE_AGE:
 		return set_store_age(o, value);
+	case OPT_UI:
+		o->ui.address = value;
+		return 0;
+	case OPT_UI_TOKEN:
+		o->ui.token_file = value;
+		return 0;
+	case OPT_UI_HOST:
+		return add_host(o, value);
 	case OPT_TREE:
 		o->tree = true;
 		return 0;
@@ -398,7 +431,7 @@ static void make_tables(unsigned int takes, struct option *longs, char *shorts)
 					      rules[i].code };
 		if (rules[i].code < 256) {
 			*shorts++ = (char)rules[i].code;
-			if (rules[i].has_argument)
+			if (rules[i].has_argument == required_argument)
 				*shorts++ = ':';
 		}
 	}
@@ -426,6 +459,8 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 				   argv[optind - 1], argv[0]);
 		if (code == ':')
 			return bad(ret, "%s: it needs a value", argv[optind - 1]);
+		if (code == OPT_UI && !optarg)
+			optarg = (char *)take_address(argc, argv);
 		status = set_option(ret, code, optarg);
 		if (status)
 			return status;

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cmd/ui.h"
+
 #define OPTION_LIST_MAX 64
 #define CPU_BUDGET_PERCENT 3
 #define MEMORY_BUDGET_BYTES (64ull << 20)
@@ -36,6 +38,7 @@ struct run_options {
 	const char *ledger; /* --ledger */
 	const char *store;  /* --store */
 	uint64_t store_bytes, store_age_s;
+	struct ui_options ui;
 	bool tree, summary, json, headers;
 	const char *where;
 	uint64_t limit;	   /* -n */

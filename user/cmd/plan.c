@@ -15,10 +15,12 @@
 #include "cmd/command.h"
 #include "probe/identity.h"
 #include "ship/store/folder.h"
+#include "ship/store/store.h"
 #include "supervise/roles.h"
 
 #define FLEET_KEY_FILE "/etc/sonde/fleet.key"
 #define CONFIG_MAX_BYTES (1 << 20)
+#define OWN_STORE_BYTES (256ull << 20)
 /* Attributes of every resource: what a process adds of its own must still fit. */
 #define RESOURCE_PAIRS_MAX 32
 
@@ -131,7 +133,7 @@ static void print_warnings(const struct otel_warnings *warnings)
 /* A line a span on stderr beside a command, else on stdout; none where spans go elsewhere, unless asked for. */
 static int add_console(struct run_plan *plan, const struct run_options *o)
 {
-	bool elsewhere = o->file || o->otlp || o->store;
+	bool elsewhere = o->file || o->otlp || o->store || o->ui.address;
 	struct ship_sink_config *sink;
 	struct err err = { "" };
 
@@ -202,25 +204,55 @@ static int add_file(struct run_plan *plan, const struct run_options *o)
 	return 0;
 }
 
-/* What is stored is counted by the run, as the role that stores may be started again. */
-static int add_store(struct ship_config *ship, const struct run_options *o)
+/* Only for as long as somebody looks at the page. */
+static const char *own_store(struct run_plan *plan, const struct run_options *o)
 {
+	const char *parent = getenv("TMPDIR");
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/sonde-XXXXXX", parent && *parent ? parent : "/tmp");
+	if (!mkdtemp(path)) {
+		fprintf(stderr,
+			"sonde %s: --ui: cannot make a folder for what is shown, %s: %s; --store "
+			"DIR "
+			"names another\n",
+			o->command_name, path, strerror(errno));
+		return NULL;
+	}
+	plan->own_store = strdup(path);
+	return plan->own_store;
+}
+
+/* What is stored is counted by the run, as the role that stores may be started again. */
+static int add_store(struct run_plan *plan, const struct run_options *o)
+{
+	const char *folder = o->store;
 	struct ship_sink_config *sink;
 	struct err err = { "" };
 
-	if (!o->store)
+	if (o->ui.address && !folder && plan->agent) {
+		folder = STORE_FOLDER_DEFAULT;
+	} else if (o->ui.address && !folder) {
+		folder = own_store(plan, o);
+		if (!folder)
+			return o->command ? EXIT_SONDE : EXIT_FAILED;
+	}
+	if (!folder)
 		return 0;
-	sink = ship_config__add(ship, SHIP_STORE);
-	sink->store.bytes_max = o->store_bytes;
+	sink = ship_config__add(&plan->ship, SHIP_STORE);
+	sink->store.bytes_max = plan->own_store && o->store_bytes == STORE_BYTES_DEFAULT ?
+					OWN_STORE_BYTES :
+					o->store_bytes;
 	sink->store.age_s = o->store_age_s;
-	if (store_folder__make(o->store, &sink->store.folder, &err)) {
+	sink->store.shared = o->ui.address != NULL;
+	if (store_folder__make(folder, &sink->store.folder, &err)) {
 		fprintf(stderr, "sonde %s: --store: %s\n", o->command_name, err.text);
 		return o->command ? EXIT_SONDE : EXIT_FAILED;
 	}
 	if (getrandom(&sink->store.run, sizeof(sink->store.run), 0) < 0)
 		return EXIT_FAILED;
 	sink->store.run >>= 2; /* a number of JSON and SQLite */
-	return 0;
+	return o->ui.address ? ui__make(&plan->ui, &o->ui, o->command_name, sink->store.folder) : 0;
 }
 
 static char *read_file(const char *path, size_t *ret_len)
@@ -292,7 +324,7 @@ static int agent_sinks(const struct run_options *o, struct ship_config *ship,
 	set_sampler(trace, otel_env__sampler(&env, &warnings));
 	if (otel_env__resource(&env, ret_resource, &warnings))
 		return EXIT_FAILED;
-	ret = o->file || o->otlp || o->store ?
+	ret = o->file || o->otlp || o->store || o->ui.address ?
 		      0 :
 		      ship__from_env(ship, &env, STDOUT_FILENO, &warnings, &err);
 	print_warnings(&warnings);
@@ -385,9 +417,12 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 	struct otel_pairs resource = { 0 };
 	int ret;
 
-	*plan = (struct run_plan){
-		.options = o, .file_fd = -1, .record_fd = -1, .ledger_fd = -1, .agent = agent
-	};
+	*plan = (struct run_plan){ .options = o,
+				   .file_fd = -1,
+				   .record_fd = -1,
+				   .ledger_fd = -1,
+				   .agent = agent,
+				   .ui = { .listening = -1 } };
 	plan->settings.sampler_ratio = 1;
 	plan->settings.headers = o->headers;
 	if (fleet_key(plan->settings.fleet_key))
@@ -408,7 +443,7 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 	if (!ret)
 		ret = add_file(plan, o);
 	if (!ret)
-		ret = add_store(&plan->ship, o);
+		ret = add_store(plan, o);
 	if (!ret)
 		ret = add_otlp(&plan->ship, o);
 	if (!ret && o->ledger) {
@@ -420,6 +455,10 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 
 static void plan_free(struct run_plan *plan)
 {
+	ui__free(&plan->ui);
+	if (plan->own_store)
+		rmdir(plan->own_store); /* where the run did not come to it */
+	free(plan->own_store);
 	ship_config__free(&plan->ship);
 	buf__free(&plan->host_attributes);
 	if (plan->ledger_fd > STDERR_FILENO)

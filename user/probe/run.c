@@ -17,6 +17,7 @@
 #include "cmd/command.h"
 #include "probe/run_internal.h"
 #include "probe/scope_list.h"
+#include "ship/store/folder.h"
 
 /* Traffic that has misses is looked at this long after it began, and as often while it lasts. */
 #define CHECK_NS 1000000000ull
@@ -153,6 +154,18 @@ static void on_ship(struct run *run)
 	unwatch_closed(run, AT_SHIP, n);
 }
 
+static void on_serve(struct run *run)
+{
+	enum control_type type;
+	char ignored[64];
+	long n = 0;
+
+	for (unsigned int i = 0; i < MESSAGES_MAX && n >= 0; i++)
+		n = control__receive(run->supervisor.roles[AT_SERVE].control, &type, ignored,
+				     sizeof(ignored));
+	unwatch_closed(run, AT_SERVE, n);
+}
+
 /*
  * Ctrl-C on a terminal reaches the command by itself, and so does the terminal's end: the kernel tells
  * the whole foreground group. A signal that somebody sent to us alone is passed on.
@@ -230,6 +243,8 @@ static void dispatch(struct run *run, int fd)
 		on_trace(run);
 	else if (fd == run->supervisor.roles[AT_SHIP].control)
 		on_ship(run);
+	else if (fd == run->supervisor.roles[AT_SERVE].control)
+		on_serve(run);
 	else if (fd == identify__fd(&run->identify))
 		identify__on_readable(&run->identify);
 	else if (run->drain && fd == capture__ring_fd(run->capture))
@@ -335,6 +350,8 @@ int run__plan(struct run_plan *plan)
 	}
 	govern__end(&run.govern);
 	supervisor__free(&run.supervisor);
+	if (plan->own_store)
+		store_folder__remove(plan->own_store, run.supervisor.roles[AT_SHIP].uid);
 	identify__free(&run.identify);
 	child__free(&run.child);
 	drain__free(run.drain);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The end of a run: what is in flight drained and flushed, and the account of it all. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +90,30 @@ static void finish_identities(struct run *run)
 	}
 }
 
+/*
+ * Who looks at the page in front of a terminal goes on looking when the command has ended, until Ctrl-C. What was
+ * asked to end (a signal, a limit) ends at once.
+ */
+static void keep_serving(struct run *run)
+{
+	struct supervisor *s = &run->supervisor;
+	struct pollfd fds[2] = { { .fd = run->signals, .events = POLLIN },
+				 { .fd = s->roles[AT_SERVE].control, .events = POLLIN } };
+	struct signalfd_siginfo info;
+
+	if (run->child.ended && !run->enough && s->roles[AT_SERVE].pid && isatty(STDERR_FILENO)) {
+		log_info("the command has ended; its traces are shown at %s until Ctrl-C",
+			 run->plan->ui.address.url);
+		while (poll(fds, 2, -1) < 0 || !(fds[1].revents & POLLHUP)) {
+			if (read(run->signals, &info, sizeof(info)) == sizeof(info) &&
+			    info.ssi_signo != SIGCHLD)
+				break;
+			fds[0].revents = fds[1].revents = 0;
+		}
+	}
+	supervisor__end_serve(s);
+}
+
 int run__finish(struct run *run)
 {
 	int status = EXIT_DONE;
@@ -102,6 +128,7 @@ int run__finish(struct run *run)
 		drain__run(run->drain);
 	supervisor__finish(&run->supervisor, FINISH_SECONDS);
 	print_ledger(run);
+	keep_serving(run);
 	if (run->child.ended && !run->enough)
 		status = child__exit_status(&run->child);
 	return status;

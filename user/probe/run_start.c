@@ -73,13 +73,34 @@ static int give_stores(struct run *run, struct err *err)
 		if (ship->sinks[i].type != SHIP_STORE)
 			continue;
 		ret = store_folder__give(ship->sinks[i].store.folder,
-					 run->supervisor.roles[AT_SHIP].uid, &why);
+					 run->supervisor.roles[AT_SHIP].uid,
+					 ship->sinks[i].store.shared, &why);
 		if (ret)
 			*err = why;
 		else if (*why.text)
 			log_warn("%s", why.text);
 	}
 	return ret;
+}
+
+static int pass_serve(struct run *run, struct err *err)
+{
+	const struct ui *ui = &run->plan->ui;
+	struct buf config = { 0 };
+	char *json = NULL;
+	int ret;
+
+	if (ui->listening < 0)
+		return 0;
+	ret = serve_config__to_json(&ui->config, &json);
+	if (!ret)
+		buf__add_str(&config, json);
+	if (!ret)
+		ret = supervisor__serve(&run->supervisor, &config, ui->listening);
+	free(json);
+	buf__free(&config);
+	return ret ? err__set(err, ret, "cannot hand the configuration over: %s", strerror(-ret)) :
+		     0;
 }
 
 /* Settings that follow from what was loaded; descriptors to hand over. */
@@ -123,6 +144,9 @@ static int start_roles(struct run *run, struct err *err)
 		supervisor__pass(&run->supervisor, AT_TRACE, plan->record_fd, FD_RECORD);
 	if (plan->file_fd >= 0)
 		supervisor__pass(&run->supervisor, AT_SHIP, plan->file_fd, FD_SINKS);
+	ret = pass_serve(run, err);
+	if (ret)
+		return ret;
 	ret = supervisor__start(&run->supervisor, err);
 	/* A file is read once: whichever role ends then is not started again. */
 	run->supervisor.finishing = plan->replay;
@@ -227,6 +251,8 @@ int run__start(struct run *run)
 			return ret;
 		}
 	}
+	if (run->supervisor.ready[AT_SERVE])
+		log_info("traces are shown at %s", run->plan->ui.address.url);
 	malloc_trim(0); /* the kernel's types, megabytes of them, were only for loading */
 	/* Whoever traces what runs already is to know from when on requests are seen. */
 	if (run->capture && !run->options->quiet &&

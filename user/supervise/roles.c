@@ -3,7 +3,7 @@
 
 const char *roles__name(enum role role)
 {
-	static const char *const names[] = { "probe", "trace", "ship", "inspect", "read" };
+	static const char *const names[] = { "probe", "trace", "ship", "inspect", "read", "serve" };
 
 	return names[role];
 }

@@ -7,8 +7,8 @@
 #ifndef SONDE_SUPERVISE_ROLES_H
 #define SONDE_SUPERVISE_ROLES_H
 
-enum role { ROLE_PROBE = 0, ROLE_TRACE, ROLE_SHIP, ROLE_INSPECT, ROLE_READ };
-#define ROLES 5
+enum role { ROLE_PROBE = 0, ROLE_TRACE, ROLE_SHIP, ROLE_INSPECT, ROLE_READ, ROLE_SERVE };
+#define ROLES 6
 
 /* "probe", "trace", …; a static string. */
 const char *roles__name(enum role role);
@@ -21,6 +21,8 @@ enum {
 	FD_FRAMES = 5,	/* SOCK_SEQPACKET from trace to ship: wakes it (supervise/frames.h) */
 	FD_CONFIG = 11, /* memfd: the role's configuration, read to its end */
 	FD_FRAMES_MEMORY = 12, /* memfd: struct frames_shared and the frames */
+	/* serve */
+	FD_LISTEN = 13, /* the socket that it accepts connections from */
 	/* trace */
 	FD_RING = 6,	 /* ring buffer map, or -1 when probe drains into FD_DRAIN */
 	FD_SLOTS = 7,	 /* BPF_F_MMAPABLE array of struct sonde_slot */

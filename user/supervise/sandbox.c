@@ -107,10 +107,8 @@ static int enter_landlock(const struct sandbox *sandbox)
 	return ret;
 }
 
-static int drop_ids(uid_t uid)
+static int drop_ids(uid_t uid, gid_t gid)
 {
-	gid_t gid = uid;
-
 	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
 		return -errno;
 	return 0;
@@ -192,6 +190,12 @@ static int set_limits(enum role role)
 	return 0;
 }
 
+/* Landlock shows them which; the others see an empty root. */
+static bool sees_files(enum role role)
+{
+	return role == ROLE_SHIP || role == ROLE_READ || role == ROLE_SERVE;
+}
+
 int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 {
 	bool root = geteuid() == 0;
@@ -211,7 +215,7 @@ int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 	if (ret)
 		return err__set(err, ret, "Landlock refused the rules of the %s role: %s",
 				roles__name(sandbox->role), strerror(-ret));
-	if (root && sandbox->role != ROLE_SHIP && sandbox->role != ROLE_READ) {
+	if (root && !sees_files(sandbox->role)) {
 		ret = enter_empty_root();
 		if (ret)
 			return err__set(err, ret,
@@ -221,7 +225,7 @@ int sandbox__enter(const struct sandbox *sandbox, struct err *err)
 	}
 	ret = drop_bounding_set(NULL);
 	if (!ret && root && sandbox->uid)
-		ret = drop_ids(sandbox->uid);
+		ret = drop_ids(sandbox->uid, sandbox->gid ? sandbox->gid : sandbox->uid);
 	if (!ret)
 		ret = drop_all_capabilities();
 	if (ret)

@@ -21,6 +21,7 @@ struct sandbox_path {
 struct sandbox {
 	enum role role;
 	uid_t uid; /* 0: stay who we are (sonde itself was not started as root) */
+	gid_t gid; /* 0: of the same number */
 	const struct sandbox_path
 		*paths; /* ship: certificates, tokens, resolver files, a store; read: a store */
 	unsigned int n_paths;

@@ -23,7 +23,7 @@
 /* Alive for this long: the deaths before do not count any more. */
 #define STABLE_NS 30000000000ull
 
-static const enum role role_of[SUPERVISED] = { ROLE_TRACE, ROLE_SHIP };
+static const enum role role_of[SUPERVISED] = { ROLE_TRACE, ROLE_SHIP, ROLE_SERVE };
 
 void supervisor__pass(struct supervisor *s, unsigned int at, int ours, int place)
 {
@@ -80,7 +80,7 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 		return err__set(
 			err, ret,
 			"no user id from 61184 to 65519 is unused: the roles cannot be separated");
-	for (unsigned int i = 0; i < SUPERVISED; i++) {
+	for (unsigned int i = AT_TRACE; i <= AT_SHIP; i++) {
 		supervisor__pass(s, i, s->account_fd, FD_ACCOUNT);
 		supervisor__pass(s, i, s->frames[i == AT_TRACE], FD_FRAMES);
 		supervisor__pass(s, i, s->frames_memory, FD_FRAMES_MEMORY);
@@ -90,6 +90,15 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 		ret = pass_document(s, AT_SHIP, ship_config);
 	return ret ? err__set(err, ret, "cannot hand the configuration over: %s", strerror(-ret)) :
 		     0;
+}
+
+int supervisor__serve(struct supervisor *s, const struct buf *config, int listening)
+{
+	int ret = pass_document(s, AT_SERVE, config);
+
+	if (!ret)
+		supervisor__pass(s, AT_SERVE, listening, FD_LISTEN);
+	return ret;
 }
 
 int supervisor__reconfigure(struct supervisor *s, unsigned int at, const struct buf *config)
@@ -126,6 +135,15 @@ static int start(struct supervisor *s, unsigned int at, struct err *err)
 	return spawn__role(&s->roles[at], s->fds[at], s->n_fds[at], err);
 }
 
+static void end_at_once(struct role_process *role)
+{
+	if (role->pid) {
+		spawn__signal(role, SIGKILL);
+		waitpid(role->pid, NULL, 0);
+	}
+	spawn__forget(role);
+}
+
 static int wait_ready(struct supervisor *s, unsigned int at, struct err *err)
 {
 	struct pollfd p = { .fd = s->roles[at].control, .events = POLLIN };
@@ -147,6 +165,17 @@ static int wait_ready(struct supervisor *s, unsigned int at, struct err *err)
 			n == -EPIPE ? ": it ended at once" : " within 10 s");
 }
 
+static void start_serve(struct supervisor *s)
+{
+	struct role_process *role = &s->roles[AT_SERVE];
+	struct err err = { "" };
+
+	if (!start(s, AT_SERVE, &err) && !wait_ready(s, AT_SERVE, &err))
+		return;
+	log_warn("nothing is served: %s", err.text);
+	end_at_once(role);
+}
+
 int supervisor__start(struct supervisor *s, struct err *err)
 {
 	int ret;
@@ -159,6 +188,8 @@ int supervisor__start(struct supervisor *s, struct err *err)
 		if (ret)
 			return ret;
 	}
+	if (s->n_fds[AT_SERVE])
+		start_serve(s);
 	return 0;
 }
 
@@ -173,6 +204,8 @@ static void count_loss(struct supervisor *s, unsigned int at)
 		t->ex_open = t->ex_held = t->conns_open = t->frames_waiting = 0;
 		return;
 	}
+	if (at != AT_SHIP)
+		return;
 	for (unsigned int i = 0; i < ACCOUNT_SINKS_MAX; i++) {
 		s->account->sinks[i].dropped_restart += s->account->sinks[i].queued;
 		s->account->sinks[i].queued = 0;
@@ -300,14 +333,18 @@ void supervisor__finish(struct supervisor *s, unsigned int seconds)
 	}
 }
 
+void supervisor__end_serve(struct supervisor *s)
+{
+	if (!s->roles[AT_SERVE].pid)
+		return;
+	control__send(s->roles[AT_SERVE].control, CONTROL_FINISH, NULL, 0);
+	wait_end(s, AT_SERVE, clock__boot_ns() + 1000000000ull);
+}
+
 void supervisor__free(struct supervisor *s)
 {
 	for (unsigned int at = 0; at < SUPERVISED; at++) {
-		if (s->roles[at].pid) {
-			spawn__signal(&s->roles[at], SIGKILL);
-			waitpid(s->roles[at].pid, NULL, 0);
-		}
-		spawn__forget(&s->roles[at]);
+		end_at_once(&s->roles[at]);
 		for (unsigned int i = 0; i < s->n_fds[at]; i++)
 			if (s->fds[at][i].place == FD_CONFIG)
 				close(s->fds[at][i].ours);

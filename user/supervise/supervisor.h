@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps trace and ship running: starts them, notices their deaths, counts what died with them,
+ * Keeps trace, ship and, where it is asked for, serve running: starts them, notices their deaths, counts what died with them,
  * starts them again with back-off, and ends them in order (trace drains, then ship flushes).
  */
 #ifndef SONDE_SUPERVISE_SUPERVISOR_H
@@ -13,8 +13,8 @@
 #include "supervise/control.h"
 #include "supervise/spawn.h"
 
-#define SUPERVISED 2
-enum { AT_TRACE = 0, AT_SHIP = 1 };
+#define SUPERVISED 3
+enum { AT_TRACE = 0, AT_SHIP = 1, AT_SERVE = 2 };
 
 struct supervisor {
 	struct role_process roles[SUPERVISED];
@@ -38,7 +38,13 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 /* ours stays open in this process for as long as the supervisor lives. */
 void supervisor__pass(struct supervisor *s, unsigned int at, int ours, int place);
 
-/* Starts both. Waits until each is in its sandbox, or fails with what the role said. */
+/* Adds the role that serves. It reads config from FD_CONFIG and accepts from `listening`, which stays ours. */
+int supervisor__serve(struct supervisor *s, const struct buf *config, int listening);
+
+/*
+ * Starts them. Capture does without the one that serves: what keeps it from starting is said, and it is left
+ * out. Waits until each is in its sandbox, or fails with what the role said.
+ */
 int supervisor__start(struct supervisor *s, struct err *err);
 
 /*
@@ -57,6 +63,8 @@ int supervisor__reconfigure(struct supervisor *s, unsigned int at, const struct 
 
 /* Drain, flush, end; at most `seconds` in all, then SIGKILL. */
 void supervisor__finish(struct supervisor *s, unsigned int seconds);
+/* After that: the one that serves may stay for as long as somebody looks. */
+void supervisor__end_serve(struct supervisor *s);
 void supervisor__free(struct supervisor *s);
 
 #endif

@@ -108,6 +108,12 @@ static const int looking[] = {
 	SCMP_SYS(ioctl),      SCMP_SYS(mprotect),
 };
 
+/* Connections from a socket that listens already; none is made, and none leads out. */
+static const int accepting[] = {
+	SCMP_SYS(accept4),    SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+	SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),  SCMP_SYS(shutdown),
+};
+
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 {
 	int ret;
@@ -159,6 +165,13 @@ static int allow_read(scmp_filter_ctx ctx)
 	return ret ? ret : allow_plain_mmap(ctx);
 }
 
+static int allow_serve(scmp_filter_ctx ctx)
+{
+	int ret = allow(ctx, accepting, sizeof(accepting) / sizeof(accepting[0]));
+
+	return ret ? ret : allow_read(ctx);
+}
+
 int syscalls__restrict(enum role role)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -168,9 +181,10 @@ int syscalls__restrict(enum role role)
 		return -ENOMEM;
 	ret = allow(ctx, sealed, sizeof(sealed) / sizeof(sealed[0]));
 	if (!ret)
-		ret = role == ROLE_SHIP ? allow_ship(ctx) :
-		      role == ROLE_READ ? allow_read(ctx) :
-					  allow_plain_mmap(ctx);
+		ret = role == ROLE_SHIP	 ? allow_ship(ctx) :
+		      role == ROLE_READ	 ? allow_read(ctx) :
+		      role == ROLE_SERVE ? allow_serve(ctx) :
+					   allow_plain_mmap(ctx);
 	if (!ret)
 		ret = seccomp_load(ctx);
 	seccomp_release(ctx);
