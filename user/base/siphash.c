@@ -91,18 +91,30 @@ typedef uint64_t lanes __attribute__((vector_size(SIPHASH_LANES * sizeof(uint64_
 
 #define ROTL(v, b) ((v) << (b) | (v) >> (64 - (b)))
 
+/* By 32 the halves change places, which takes one instruction where a rotation takes three. */
+static inline __attribute__((always_inline)) void swap_halves(lanes *v)
+{
+#if __has_builtin(__builtin_shufflevector)
+	typedef uint32_t halves __attribute__((vector_size(sizeof(lanes))));
+
+	*v = (lanes)__builtin_shufflevector((halves)*v, (halves)*v, 1, 0, 3, 2, 5, 4, 7, 6);
+#else
+	*v = ROTL(*v, 32);
+#endif
+}
+
 static inline __attribute__((always_inline)) void lanes_round(lanes v[4])
 {
 	v[0] += v[1];
 	v[1] = ROTL(v[1], 13) ^ v[0];
-	v[0] = ROTL(v[0], 32);
+	swap_halves(&v[0]);
 	v[2] += v[3];
 	v[3] = ROTL(v[3], 16) ^ v[2];
 	v[0] += v[3];
 	v[3] = ROTL(v[3], 21) ^ v[0];
 	v[2] += v[1];
 	v[1] = ROTL(v[1], 17) ^ v[2];
-	v[2] = ROTL(v[2], 32);
+	swap_halves(&v[2]);
 }
 
 static inline __attribute__((always_inline)) void lanes_word(lanes v[4], const lanes *word)

@@ -92,6 +92,11 @@ struct exchange *exchange_pool__get(struct exchange_pool *pool)
 	return &x->ex;
 }
 
+struct exchange *exchange_pool__next(const struct exchange_pool *pool)
+{
+	return pool->idle;
+}
+
 static void reset_buf(struct buf *b)
 {
 	if (b->cap > KEEP_TEXT_BYTES)

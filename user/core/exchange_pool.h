@@ -43,6 +43,8 @@ void exchange_pool__leave_out_response_fields(struct exchange_pool *pool);
 void exchange_pool__free(struct exchange_pool *pool);
 /* A zeroed exchange; NULL where the bound is reached or memory is short. exchange__free() gives it back. */
 struct exchange *exchange_pool__get(struct exchange_pool *pool);
+/* What exchange_pool__get() will give, where that is one that was used before; else NULL. */
+struct exchange *exchange_pool__next(const struct exchange_pool *pool);
 /* Exchanges in use now. */
 uint32_t exchange_pool__used(const struct exchange_pool *pool);
 

@@ -47,6 +47,7 @@ void tracer__free(struct tracer *tracer)
 	buf__free(&tracer->frame);
 	for (int i = 0; i < LINK_METHODS; i++)
 		buf__free(&tracer->link_said[i]);
+	buf__free(&tracer->edge_said);
 	free(tracer);
 }
 
@@ -122,7 +123,8 @@ static void hold_node(struct tracer *tracer, struct node *node, const struct exc
 	if (tracer__covered(tracer, node))
 		return;
 	hold__wake(&tracer->hold, &node->waiters);
-	hold__wake_one(&tracer->hold, node);
+	if (!tracer__wait_for_edge(tracer, node))
+		hold__wake_one(&tracer->hold, node);
 }
 
 static void on_covered(void *arg, struct node *node, const struct sdk_span *span)

@@ -48,7 +48,8 @@ int tracer__prepare_emit(struct tracer *tracer)
 		if (said->err)
 			return said->err;
 	}
-	return 0;
+	otlp__span_string(&tracer->edge_said, ATTR_SONDE_EDGE_ID, VIEW("0000000000000000"));
+	return tracer->edge_said.err;
 }
 
 static bool hand_over(struct tracer *tracer)
@@ -99,14 +100,16 @@ static bool send_scope(struct tracer *tracer)
 /* What no agent could link, a backend may join. Unix sockets do not leave the machine. */
 static void encode_edge(struct tracer *tracer, const struct node *node)
 {
+	struct buf *out = &tracer->frame;
 	uint8_t id[8];
-	char hex[2 * sizeof(id)];
 
 	if (!node->edge_known || node->edge_matched || !ids__is_tcp(&node->key))
 		return;
+	buf__add(out, tracer->edge_said.at, tracer->edge_said.len);
+	if (out->err)
+		return;
 	ids__put64(id, node->edge_id);
-	ids__hex(hex, id, sizeof(id));
-	otlp__span_string(&tracer->frame, ATTR_SONDE_EDGE_ID, (struct view){ hex, sizeof(hex) });
+	ids__hex((char *)out->at + out->len - 2 * sizeof(id), id, sizeof(id));
 }
 
 static void encode_link(struct buf *out, const struct node *node)

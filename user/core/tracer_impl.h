@@ -52,6 +52,7 @@ struct tracer {
 	} name_hash;
 	struct buf body, frame;
 	struct buf link_said[LINK_METHODS]; /* the attributes that tell of each method */
+	struct buf edge_said;		    /* the attribute of an edge's id, whose digits end it */
 	struct account spare;		    /* where nobody gave an account */
 };
 
@@ -75,6 +76,11 @@ bool tracer__count_span(struct tracer *tracer, const uint8_t trace_id[16], bool 
  * waits no more.
  */
 void tracer__try(struct tracer *tracer, struct node *node, bool force);
+/*
+ * The same of one that has ended just now, where nothing is missing but what the other end may say: it waits.
+ * False: there is more to look at.
+ */
+bool tracer__wait_for_edge(struct tracer *tracer, struct node *node);
 /*
  * The node makes no span: counted under *reason (NULL: the caller counts), those that wait for it
  * are woken.

@@ -300,6 +300,18 @@ void tracer__try(struct tracer *tracer, struct node *node, bool force)
 		go_out(tracer, node, force);
 }
 
+bool tracer__wait_for_edge(struct tracer *tracer, struct node *node)
+{
+	const struct process *p = node->process;
+	uint64_t until_ns = node->seen_ns + LINK_EDGE_WAIT_NS;
+
+	if (node->parent_state != PARENT_EDGE || !p->known || opted_out(p) ||
+	    tracer->links.now_ns >= until_ns)
+		return false;
+	wait(tracer, node, NULL, until_ns);
+	return true;
+}
+
 void tracer__run(struct tracer *tracer)
 {
 	struct node *node;

@@ -478,6 +478,7 @@ static void piece(struct conn *conn, struct piece *p)
 	struct http1_stream *s = &h->streams[p->dir];
 	struct view bytes = p->bytes;
 	uint64_t offset = p->offset, end = offset + bytes.len;
+	size_t usual;
 
 	if (h->other_protocol)
 		return;
@@ -498,8 +499,14 @@ static void piece(struct conn *conn, struct piece *p)
 		bytes.len -= s->next - offset;
 		offset = s->next;
 	}
-	(http1__is_request(h, p->dir) ? reach_request : reach_response)(conn, s, p);
-	s->turn = p->turn;
+	usual = http1__usual_head(conn, p);
+	if (!usual) {
+		(http1__is_request(h, p->dir) ? reach_request : reach_response)(conn, s, p);
+		s->turn = p->turn;
+	}
+	bytes.at += usual;
+	bytes.len -= usual;
+	offset += usual;
 	if (!h->given_up) {
 		if (offset > s->next)
 			skip_to(s, offset);

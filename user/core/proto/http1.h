@@ -173,6 +173,12 @@ void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t
  */
 bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset,
 		       struct view bytes, bool request, size_t *ret_bytes);
+/*
+ * Nearly every message: it begins a turn, where one is expected and nothing else is under way, with a
+ * head that is known by its bytes. Returns those of the head, which is dealt with as the general way would;
+ * 0: it is none of these, and nothing has come of it.
+ */
+size_t http1__usual_head(struct conn *conn, struct piece *piece);
 /* The stream's message has ended, its last byte passed at ns. */
 void http1__message_end(struct conn *conn, int dir, uint64_t ns);
 /* The exchange leaves the connection: no stream may point at it. */

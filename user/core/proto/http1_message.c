@@ -313,26 +313,32 @@ void http1__response_head(struct conn *conn, const struct piece *piece, uint64_t
 	on_response_head(conn, piece, offset, &head, partial);
 }
 
-/* Is it the head that this exchange has read last? Then it is read. */
-static bool read_before(struct exchange *ex, const struct http1_kept *kept, struct view bytes,
+/* Do these bytes begin with the head that this exchange has read last? */
+static bool comes_again(const struct exchange *ex, const struct http1_kept *kept, struct view bytes,
 			bool request)
 {
-	struct header_fields *fields = request ? &ex->fields : &ex->response_fields;
+	const struct header_fields *fields = request ? &ex->fields : &ex->response_fields;
 	const struct buf *text = request ? &ex->text : &ex->response_text;
 
 	/* What has grown large, its pool has taken back since. */
-	if (!kept->head.end || bytes.len < kept->head.end || text->cap < kept->head.end ||
-	    fields->cap < kept->fields || memcmp(bytes.at, text->at, kept->head.end))
-		return false;
+	return kept->head.end && bytes.len >= kept->head.end && text->cap >= kept->head.end &&
+	       fields->cap >= kept->fields && !memcmp(bytes.at, text->at, kept->head.end);
+}
+
+/* Then it is read. */
+static void take_kept(struct exchange *ex, const struct http1_kept *kept, bool request)
+{
+	struct header_fields *fields = request ? &ex->fields : &ex->response_fields;
+
+	(request ? &ex->text : &ex->response_text)->len = kept->head.end;
 	fields->n = kept->fields;
 	fields->lengths = kept->lengths;
 	if (!request)
-		return true;
+		return;
 	ex->method = kept->head.method;
 	ex->target = kept->head.target;
 	ex->version = kept->head.version;
 	ex->head_again = true;
-	return true;
 }
 
 static bool read_head(struct exchange *ex, struct http1_kept *kept, struct view bytes, bool request)
@@ -348,6 +354,7 @@ static bool read_head(struct exchange *ex, struct http1_kept *kept, struct view 
 	err = request ? http1__parse_request_head(ex, &kept->head) :
 			http1__parse_response_head(ex, &kept->head);
 	if (!err && kept->head.end) {
+		text->len = kept->head.end;
 		kept->fields = fields->n;
 		kept->lengths = fields->lengths;
 		return true;
@@ -360,28 +367,91 @@ none:
 	return false;
 }
 
+/* The exchange's text is a whole head, which ends at the stream's next byte. */
+static void on_head(struct conn *conn, const struct piece *piece, uint64_t next, bool request)
+{
+	struct http1_stream *s = stream_of(conn, request);
+	struct http1_kept *kept = &conn_exchange(s->ex)->kept[request];
+
+	s->next = next;
+	if (request)
+		on_request_head(conn, next, &kept->head, false);
+	else
+		on_response_head(conn, piece, next, &kept->head, false);
+}
+
 bool http1__whole_head(struct conn *conn, const struct piece *piece, uint64_t offset,
 		       struct view bytes, bool request, size_t *ret_bytes)
 {
-	struct http1_stream *s = stream_of(conn, request);
-	struct exchange *ex = s->ex;
+	struct exchange *ex = stream_of(conn, request)->ex;
 	struct http1_kept *kept = &conn_exchange(ex)->kept[request];
-	struct http1_head head;
+	bool again = comes_again(ex, kept, bytes, request);
+	size_t n;
 
-	if (!read_before(ex, kept, bytes, request) && !read_head(ex, kept, bytes, request))
+	if (again)
+		take_kept(ex, kept, request);
+	else if (!read_head(ex, kept, bytes, request))
 		return false;
-	head = kept->head;
+	*ret_bytes = n = kept->head.end;
+	on_head(conn, piece, offset + n, request);
 	/* Of the text, or of the fields, something is not what was sent. */
-	if (head.folded || ex->flags & EX_HEAD_PARTIAL)
+	if (kept->head.folded || ex->flags & EX_HEAD_PARTIAL)
 		kept->head.end = 0;
-	(request ? &ex->text : &ex->response_text)->len = head.end;
-	s->next = offset + head.end;
-	*ret_bytes = head.end;
-	if (request)
-		on_request_head(conn, s->next, &head, false);
-	else
-		on_response_head(conn, piece, s->next, &head, false);
 	return true;
+}
+
+static size_t usual_request(struct conn *conn, struct http1_stream *s, struct piece *piece)
+{
+	const struct http1_stream *r = stream_of(conn, false);
+	struct exchange *ex = exchange_pool__next(conn->core->pool);
+	struct http1_kept *kept;
+	size_t n;
+
+	if (conn->first || !ex || r->state != HTTP1_START || piece->other_offset > r->next ||
+	    conn->http1.unjoined)
+		return 0;
+	kept = &conn_exchange(ex)->kept[true];
+	if (!comes_again(ex, kept, piece->bytes, true))
+		return 0;
+	n = kept->head.end;
+	s->turn = piece->turn;
+	http1__begin_request(conn, piece, piece->offset);
+	take_kept(ex, kept, true);
+	on_head(conn, piece, piece->offset + n, true);
+	return n;
+}
+
+static size_t usual_response(struct conn *conn, struct http1_stream *s, struct piece *piece)
+{
+	const struct http1_stream *q = stream_of(conn, true);
+	struct exchange *ex = conn->first;
+	struct http1_kept *kept;
+	size_t n;
+
+	if (!ex || q->state != HTTP1_START || piece->other_offset != q->next ||
+	    piece->offset < conn_exchange(ex)->response_from)
+		return 0;
+	kept = &conn_exchange(ex)->kept[false];
+	if (!comes_again(ex, kept, piece->bytes, false))
+		return 0;
+	n = kept->head.end;
+	s->turn = piece->turn;
+	http1__begin_response(conn, piece, piece->offset);
+	take_kept(ex, kept, false);
+	on_head(conn, piece, piece->offset + n, false);
+	return n;
+}
+
+size_t http1__usual_head(struct conn *conn, struct piece *piece)
+{
+	const uint16_t begins = SONDE_F_TURN_START | SONDE_F_START;
+	struct http1_stream *s = &conn->http1.streams[piece->dir];
+
+	if ((piece->flags & begins) != begins || s->state != HTTP1_START ||
+	    piece->offset != s->next)
+		return 0;
+	return http1__is_request(&conn->http1, piece->dir) ? usual_request(conn, s, piece) :
+							     usual_response(conn, s, piece);
 }
 
 static uint64_t body_bytes(const struct http1_stream *s)
