@@ -448,6 +448,16 @@ static int whole(struct buf *out, struct view message, int (*object)(struct buf 
 	return err;
 }
 
+void otlp_json__pairs(struct buf *out, const char *name, struct view message, uint32_t field)
+{
+	size_t before = out->len, from;
+
+	buf__add_str(out, name);
+	from = out->len;
+	if ((add_pairs(out, message, field, 0) || out->len == from + 2) && !out->err)
+		out->len = before;
+}
+
 int otlp_json__span(struct buf *out, struct view message)
 {
 	return whole(out, message, span_object);

@@ -16,6 +16,12 @@ int otlp_json__span(struct buf *out, struct view message);
 int otlp_json__resource(struct buf *out, struct view message);
 int otlp_json__scope(struct buf *out, struct view message);
 
+/*
+ * Attributes (KeyValue, in one field of a message) as a list behind `name`; nothing where there are none, or they
+ * are broken.
+ */
+void otlp_json__pairs(struct buf *out, const char *name, struct view message, uint32_t field);
+
 /* A quoted JSON string, as valid UTF-8 whatever goes in. */
 void otlp_json__string(struct buf *out, struct view text);
 

@@ -325,9 +325,25 @@ static const struct route {
 	const char *path[TARGET_SEGMENTS_MAX + 1]; /* '*': any one part */
 	void (*answer)(struct ask *ask);
 } routes[] = {
-	{ { "api", "v1", "health" }, health },		{ { "api", "v1", "services" }, services },
-	{ { "api", "v1", "operations" }, operations },	{ { "api", "v1", "search" }, api__search },
-	{ { "api", "v1", "traces", "*" }, api__trace }, { { "api", "v1", "account" }, account },
+	/* clang-format off */
+	{ { "api", "v1", "health" }, health },
+	{ { "api", "v1", "services" }, services },
+	{ { "api", "v1", "operations" }, operations },
+	{ { "api", "v1", "search" }, api__search },
+	{ { "api", "v1", "traces", "*" }, api__trace },
+	{ { "api", "v1", "account" }, account },
+	{ { "jaeger", "api", "services" }, jaeger__services },
+	{ { "jaeger", "api", "services", "*", "operations" }, jaeger__service_operations },
+	{ { "jaeger", "api", "operations" }, jaeger__operations },
+	{ { "jaeger", "api", "traces" }, jaeger__traces },
+	{ { "jaeger", "api", "traces", "*" }, jaeger__trace },
+	{ { "tempo", "api", "echo" }, tempo__echo },
+	{ { "tempo", "api", "traces", "*" }, tempo__trace },
+	{ { "tempo", "api", "v2", "traces", "*" }, tempo__trace_v2 },
+	{ { "tempo", "api", "search" }, tempo__search },
+	{ { "tempo", "api", "search", "tags" }, tempo__tags },
+	{ { "tempo", "api", "search", "tag", "*", "values" }, tempo__tag_values },
+	/* clang-format on */
 };
 
 static bool leads_to(const struct route *route, const struct target *target, struct view *ret_part)

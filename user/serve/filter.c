@@ -225,6 +225,23 @@ static int read_attribute(struct filter *f, const char *value, struct complaint 
 				     equals + 1);
 }
 
+int filter__parse_where(const char *text, struct where **ret, struct err *err)
+{
+	struct err why = { "" };
+	int bad;
+
+	if (has_back_reference(text))
+		return err__set(
+			err, -EINVAL,
+			"a regular expression refers back to itself (\\1 to \\9), which may "
+			"take for ever");
+	bad = where__parse(text, ret, &why);
+	if (bad)
+		err__set(err, bad, "%s",
+			 strncmp(why.text, "--where: ", 9) ? why.text : why.text + 9);
+	return bad;
+}
+
 static int read_query(struct filter *f, const char *value, struct complaint *why)
 {
 	struct where *where = NULL;
@@ -233,16 +250,11 @@ static int read_query(struct filter *f, const char *value, struct complaint *why
 
 	if (!*value)
 		return 0;
-	if (has_back_reference(value))
-		return complain(why, "q", "write the expression without \\1 to \\9",
-				"a regular expression refers back to itself, which may take for "
-				"ever");
-	ret = where__parse(value, &where, &err);
+	ret = filter__parse_where(value, &where, &err);
 	if (ret == -EINVAL)
 		return complain(why, "q",
 				"write FIELD OP VALUE, such as: service=shop duration>200ms",
-				"%.500s",
-				strncmp(err.text, "--where: ", 9) ? err.text : err.text + 9);
+				"%.500s", err.text);
 	return ret ? ret : add(f, where);
 }
 

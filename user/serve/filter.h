@@ -35,6 +35,8 @@ void filter__free(struct filter *filter);
 int filter__add_text(struct filter *filter, const char *field, const char *value);
 int filter__add_attribute(struct filter *filter, struct view name, const char *value);
 int filter__add_duration(struct filter *filter, bool least, uint64_t ns);
+/* The search language, but for what may take for ever. 0, -ENOMEM, -EINVAL with err. */
+int filter__parse_where(const char *text, struct where **ret, struct err *err);
 /* NULL is no expression. */
 int filter__add_where(struct filter *filter, struct where *where);
 /* A decimal number, nothing else. */

@@ -73,11 +73,25 @@ static void fill(struct row *row, const struct otlp_value *values)
 	}
 }
 
+struct view row__service(struct view resource)
+{
+	struct view unknown = VIEW("unknown_service:"), service = VIEW("?");
+	struct otlp_value value;
+
+	if (otlp_attributes__find(resource, OTLP_RESOURCE_ATTRIBUTES, VIEW("service.name"),
+				  &value) &&
+	    value.type == OTLP_STRING && value.bytes.len)
+		service = value.bytes;
+	/* semconv's fallback, unknown_service:<executable>, says to a person what the executable does. */
+	if (service.len > unknown.len && view_eq((struct view){ service.at, unknown.len }, unknown))
+		service = (struct view){ service.at + unknown.len, service.len - unknown.len };
+	return service;
+}
+
 int row__read(struct row *ret_row, struct view span, struct view resource)
 {
 	struct otlp_value values[WANTS] = { 0 }, value;
-	struct row row = { .resource = resource, .service = VIEW("?") };
-	struct view unknown = VIEW("unknown_service:");
+	struct row row = { .resource = resource, .service = row__service(resource) };
 	struct otlp_attributes it;
 	struct view key;
 	int more;
@@ -91,15 +105,6 @@ int row__read(struct row *ret_row, struct view span, struct view resource)
 				values[i] = value;
 	if (more < 0)
 		return more;
-	if (otlp_attributes__find(resource, OTLP_RESOURCE_ATTRIBUTES, VIEW("service.name"),
-				  &value) &&
-	    value.type == OTLP_STRING && value.bytes.len)
-		row.service = value.bytes;
-	/* semconv's fallback, unknown_service:<executable>, says to a person what the executable does. */
-	if (row.service.len > unknown.len &&
-	    view_eq((struct view){ row.service.at, unknown.len }, unknown))
-		row.service = (struct view){ row.service.at + unknown.len,
-					     row.service.len - unknown.len };
 	row.duration_ns =
 		row.span.end_ns > row.span.start_ns ? row.span.end_ns - row.span.start_ns : 0;
 	fill(&row, values);

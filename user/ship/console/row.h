@@ -18,6 +18,8 @@ struct row {
 	uint64_t duration_ns;
 };
 
+/* What its service is called, as in a row. */
+struct view row__service(struct view resource);
 /* 0 or -EPROTO. */
 int row__read(struct row *ret_row, struct view span, struct view resource);
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How Tempo's clients ask: tags in logfmt, and of TraceQL one set of conditions on a span: { }, comparisons
+ * of fields and attributes, && and ||, parentheses. Pure.
+ */
+#ifndef SONDE_SERVE_TRACEQL_H
+#define SONDE_SERVE_TRACEQL_H
+
+#include "serve/filter.h"
+
+/* 0, -ENOMEM, -EINVAL with what is wrong in err. */
+int traceql__parse(struct filter *filter, const char *text, struct err *err);
+/* service.name=shop http.route="/users/{id}" */
+int traceql__tags(struct filter *filter, const char *text, struct err *err);
+/* 100ms, 1.5s, 2m; as Go writes them. */
+bool traceql__duration(const char *text, uint64_t *ret_ns);
+
+#endif

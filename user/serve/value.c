@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/value.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "core/otlp_json.h"
+
+void json__base64(struct buf *out, struct view bytes)
+{
+	static const char set[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint8_t *s = (const uint8_t *)bytes.at;
+
+	buf__add(out, "\"", 1);
+	for (size_t i = 0; i < bytes.len; i += 3) {
+		size_t n = bytes.len - i;
+		uint32_t v = (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) |
+			     (n > 2 ? s[i + 2] : 0);
+		char four[4] = { set[v >> 18], set[v >> 12 & 63], n > 1 ? set[v >> 6 & 63] : '=',
+				 n > 2 ? set[v & 63] : '=' };
+
+		buf__add(out, four, 4);
+	}
+	buf__add(out, "\"", 1);
+}
+
+static void add_value(struct buf *out, const struct otlp_value *value, int depth);
+
+static void add_array(struct buf *out, struct view message, int depth)
+{
+	struct pb pb = pb__of(message);
+	struct otlp_value value;
+	struct pb_field f;
+	bool first = true;
+
+	buf__add(out, "[", 1);
+	while (pb__next(&pb, &f) > 0) {
+		if (f.number != 1 || f.wire != PB_BYTES || otlp_value__read(f.bytes, &value))
+			continue;
+		buf__add(out, ",", !first);
+		first = false;
+		add_value(out, &value, depth + 1);
+	}
+	buf__add(out, "]", 1);
+}
+
+static void add_list(struct buf *out, struct view message, int depth)
+{
+	struct otlp_attributes it = otlp_attributes__of(message, 1);
+	struct otlp_value value;
+	bool first = true;
+	struct view key;
+
+	buf__add(out, "{", 1);
+	while (otlp_attributes__next(&it, &key, &value) > 0) {
+		buf__add(out, ",", !first);
+		first = false;
+		otlp_json__string(out, key);
+		buf__add(out, ":", 1);
+		add_value(out, &value, depth + 1);
+	}
+	buf__add(out, "}", 1);
+}
+
+static void add_value(struct buf *out, const struct otlp_value *value, int depth)
+{
+	if (depth > OTLP_DEPTH_MAX) {
+		buf__add_str(out, "null");
+		return;
+	}
+	switch (value->type) {
+	case OTLP_STRING:
+		otlp_json__string(out, value->bytes);
+		break;
+	case OTLP_BOOL:
+		buf__add_str(out, value->number ? "true" : "false");
+		break;
+	case OTLP_INT:
+		buf__printf(out, "%" PRId64, value->number);
+		break;
+	case OTLP_DOUBLE:
+		if (isfinite(value->real))
+			buf__printf(out, "%.17g", value->real);
+		else
+			buf__add_str(out, isnan(value->real) ? "\"NaN\"" :
+					  value->real > 0    ? "\"Infinity\"" :
+							       "\"-Infinity\"");
+		break;
+	case OTLP_ARRAY:
+		add_array(out, value->bytes, depth);
+		break;
+	case OTLP_KVLIST:
+		add_list(out, value->bytes, depth);
+		break;
+	case OTLP_BYTES:
+		json__base64(out, value->bytes);
+		break;
+	default:
+		buf__add_str(out, "null");
+	}
+}
+
+void json__value(struct buf *out, const struct otlp_value *value)
+{
+	add_value(out, value, 0);
+}
+
+void json__value_text(struct buf *out, const struct otlp_value *value)
+{
+	if (value->type == OTLP_STRING)
+		buf__add_view(out, value->bytes);
+	else if (value->type != OTLP_EMPTY)
+		add_value(out, value, 0);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parts of spans as the APIs of others write them. Bytes may be hostile; all that is written is JSON. */
+#ifndef SONDE_SERVE_VALUE_H
+#define SONDE_SERVE_VALUE_H
+
+#include "core/otlp_view.h"
+
+/* A value as plain JSON: "text", 5, true, ["a"], {"k":1}; bytes in base64. */
+void json__value(struct buf *out, const struct otlp_value *value);
+/* The same as text: a string as it is, others as JSON. */
+void json__value_text(struct buf *out, const struct otlp_value *value);
+void json__base64(struct buf *out, struct view bytes);
+
+#endif
