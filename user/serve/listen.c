@@ -21,12 +21,16 @@ static int wrong(const char *text, struct err *err)
 
 static bool read_port(const char *text, unsigned long *ret)
 {
+	unsigned long port;
 	char *end;
 
 	if (*text < '0' || *text > '9')
 		return false;
-	*ret = strtoul(text, &end, 10);
-	return !*end && *ret <= 65535;
+	port = strtoul(text, &end, 10);
+	if (*end || port > 65535)
+		return false;
+	*ret = port;
+	return true;
 }
 
 static void describe(struct listen_address *a)
