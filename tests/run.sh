@@ -3,7 +3,7 @@
 #
 # run.sh - the driver behind `make check` and `make test`.
 #
-#   run.sh [PHASE...]       build unit golden coverage includes format fuzz programs backends btf vm
+#   run.sh [PHASE...]       build unit golden page coverage includes format fuzz programs backends btf vm
 #                           bench-check  (default: all of these)
 #
 # Every phase leaves "passed failed skipped" in $OUTPUT/test/PHASE.counts and its output in
@@ -13,7 +13,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib/phases.sh
 
-[ $# -gt 0 ] || set -- build unit golden coverage includes format fuzz programs backends btf bench-check vm
+[ $# -gt 0 ] || set -- build unit golden page coverage includes format fuzz programs backends btf bench-check vm
 mkdir -p "$OUT"
 # The kernels' boots are long and mostly wait for one processor: see phase_vm.
 trap 'stop_background' EXIT

@@ -136,6 +136,18 @@ phase_golden() {
 	lines_phase golden tests/golden/run.sh
 }
 
+# The page's logic, without a browser; test_page.py of the programs drives a real one.
+phase_page() {
+	local out status
+	command -v node >/dev/null || { echo "node is missing: make deps"; return 1; }
+	out=$(node --test --test-reporter=tap tests/page/*_test.js 2>&1)
+	status=$?
+	printf '%s\n' "$out" | grep -E '^ *(not )?ok [0-9]' | sed -E 's/^ *//; s/^not ok [0-9]+ -/FAIL/; s/^ok [0-9]+ -/ok/' | grep -vE '_test\.js$'
+	[ "$status" = 0 ] || printf '%s\n' "$out" | grep -vE '^ *(ok|# Subtest)' | tail -80
+	counts page "$(sum '# pass \([0-9]*\)' "$out")" "$(sum '# fail \([0-9]*\)' "$out")" "$(sum '# skipped \([0-9]*\)' "$out")"
+	return $status
+}
+
 # At least nine of ten lines of user/core are reached by unit and golden tests.
 phase_coverage() {
 	make -j"$JOBS" OUTPUT="$OUTPUT" unit-build >/dev/null || return

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The traces that a view of many is made from: the newest ones of a range, read whole.
+
+import { getTraces, search } from "./api.js";
+import { h } from "./dom.js";
+import { changed, one, RANGES, searchQuery } from "./query.js";
+import { unixMs } from "./format.js";
+
+const MOST = 100;
+
+// { trees, found, from, to (ms), incomplete }
+export async function loadTraces(state, signal, progress) {
+	const { query } = searchQuery(state, Date.now(), MOST);
+	const answer = await search(query, signal);
+	const entries = await getTraces(answer.traces.map((t) => t.trace_id), signal, progress);
+	const starts = answer.traces.map((t) => unixMs(t.start_unix_nano));
+	const ends = answer.traces.map((t, i) => starts[i] + Number(t.duration_nano) / 1e6);
+	return {
+		trees: entries.map((e) => e.tree),
+		found: answer.traces.length,
+		from: starts.reduce((a, b) => Math.min(a, b), Infinity),
+		to: ends.reduce((a, b) => Math.max(a, b), -Infinity),
+		incomplete: answer.incomplete,
+	};
+}
+
+// The fields that such a view has: time, and how many traces are read.
+export function loadedControls(state, page, limits = ["100", "300", "1000"]) {
+	const select = (label, key, options) => {
+		const input = h("select", { name: key, onchange: () => page.go(changed(page.state, { [key]: input.value })) },
+			options.map(([value, text]) => h("option", { value }, text)));
+		input.value = one(state, key);
+		return h("label", { class: "field" }, h("span", {}, label), input);
+	};
+	return [
+		select("Time", "range", [["", "all"], ...Object.keys(RANGES).map((r) => [r, `last ${r}`])]),
+		select("From", "limit", limits.map((n, i) => [i ? n : "", `the newest ${n} traces`])),
+	];
+}
