@@ -2,7 +2,7 @@
 /*
  * The real ship code with frames from standard input, for tests of backends and outputs.
  *
- *	ship_frames [--env] [--otlp URL] [--config FILE] [-o FILE] [--console] [--tree] [-c]
+ *	ship_frames [--env] [--otlp URL] [--config FILE] [-o FILE] [--store DIR] [--console] [--tree] [-c]
  *		[--headers] [--where EXPR] [-n N] [--json] [--by-size] [--account FILE] [--control FD] < frames
  *
  * The account lies in FILE while it runs (a memory map that the test reads) and is printed to
@@ -186,6 +186,12 @@ static bool take(struct options *o, const char *option, const char *value)
 			fail(&err);
 	} else if (!strcmp(option, "-o")) {
 		add_file(config, value);
+	} else if (!strcmp(option, "--store")) {
+		struct ship_store *store = &add(config, SHIP_STORE)->store;
+
+		store->folder = strdup(value);
+		store->bytes_max = 1ULL << 30;
+		store->age_s = 365 * 24 * 3600;
 	} else if (!strcmp(option, "--config")) {
 		add_config_file(config, value, &env, &o->warnings);
 	} else if (!strcmp(option, "--width")) {

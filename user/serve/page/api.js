@@ -41,9 +41,10 @@ export async function getTrace(id, signal, fresh = false) {
 	const known = traces.get(id);
 	if (known && !fresh) return known;
 	const answer = await get(`api/v1/traces/${encodeURIComponent(id)}`, signal);
+	const arrived = performance.now();
 	const trace = parseTrace(answer);
 	trace.id ||= id;
-	const entry = { tree: buildTree(trace), answer };
+	const entry = { tree: buildTree(trace), answer, arrived };
 	// Large ones are held by the view that shows them, not here.
 	if (trace.spans.length <= 5000) {
 		traces.set(id, entry);

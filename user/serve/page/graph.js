@@ -74,7 +74,7 @@ export function errorsOnly(graph) {
 
 // Places: Map id -> { x, y } in columns from caller to called. The same graph gives the same places,
 // and names, not the order of arrival, decide what is above what.
-export function layout(graph, { column = 240, row = 76 } = {}) {
+export function layout(graph, { column = 280, row = 76 } = {}) {
 	const layer = layers(graph);
 	const columns = [];
 	for (const n of graph.nodes) (columns[layer.get(n.id)] ||= []).push(n.id);

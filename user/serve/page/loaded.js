@@ -25,7 +25,7 @@ export async function loadTraces(state, signal, progress) {
 }
 
 // The fields that such a view has: time, and how many traces are read.
-export function loadedControls(state, page, limits = ["100", "300", "1000"]) {
+export function loadedControls(state, page, limits = ["100", "200"]) {
 	const select = (label, key, options) => {
 		const input = h("select", { name: key, onchange: () => page.go(changed(page.state, { [key]: input.value })) },
 			options.map(([value, text]) => h("option", { value }, text)));
@@ -34,6 +34,6 @@ export function loadedControls(state, page, limits = ["100", "300", "1000"]) {
 	};
 	return [
 		select("Time", "range", [["", "all"], ...Object.keys(RANGES).map((r) => [r, `last ${r}`])]),
-		select("From", "limit", limits.map((n, i) => [i ? n : "", `the newest ${n} traces`])),
+		limits.length > 1 && select("From", "limit", limits.map((n, i) => [i ? n : "", `the newest ${n} traces`])),
 	];
 }

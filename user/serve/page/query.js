@@ -49,7 +49,9 @@ export function changed(state, changes) {
 }
 
 export const RANGES = { "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
-const COPIED = ["service", "operation", "kind", "status", "where"];
+const COPIED = ["service", "operation", "kind", "status", "q"];
+// The most that the server answers at once.
+const LIMIT_MOST = 200;
 
 // The search of the API for a state of the traces view. now: ms since 1970.
 // -> { query: "a=b&…", problems: [what cannot be understood] }
@@ -71,7 +73,7 @@ export function searchQuery(state, now, limit = 100) {
 	const { from, to } = timeRange(state, now);
 	if (from !== null) out.append("start_unix_nano", nano(from));
 	if (to !== null) out.append("end_unix_nano", nano(to));
-	out.append("limit", String(Number(one(state, "limit")) || limit));
+	out.append("limit", String(Math.min(LIMIT_MOST, Number(one(state, "limit")) || limit)));
 	return { query: out.toString(), problems };
 }
 

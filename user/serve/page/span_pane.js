@@ -6,7 +6,7 @@ import { clock, day, duration, percent, plural } from "./format.js";
 import { operation } from "./operation.js";
 import { atMs, attribute, text } from "./otlp.js";
 import { formatHash } from "./query.js";
-import { longestGap, selfTime } from "./tree.js";
+import { longestGap, noteText, selfTime } from "./tree.js";
 
 // What docs/links.md says, in a line each.
 const EVIDENCE = {
@@ -37,7 +37,7 @@ export function spanPane(tree, i, { onpath, close, select, path }) {
 			onpath ? fact("Critical path", `${duration(onpath)} (${percent(onpath / (path || 1))} of the path)`) : null,
 			tree.parent[i] >= 0 ? fact("Parent", h("button", { type: "button", class: "link", onclick: () => select(tree.parent[i]) }, name(tree.spans[tree.parent[i]].service, 40), " ", name(operation(tree.spans[tree.parent[i]]).name, 80))) : null,
 			fact("Span id", h("code", {}, name(span.id, 32)))),
-		(tree.notes.get(i) || []).map((n) => h("p", { class: "note" }, n.text)),
+		(tree.notes.get(i) || []).map((n) => h("p", { class: "note" }, noteText(tree, i, n))),
 		evidence(span),
 		links(span),
 		events(span, trace),

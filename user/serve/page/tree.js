@@ -3,10 +3,11 @@
 //
 // tree: { trace, spans, parent: Int32Array (-1: none), kids: [[index]…], roots: [index], order: Int32Array
 //         (depth first), depth, size (spans below and itself), errors (the same): Int32Array, notes: Map index -> [note] }
-// note: { what: "orphan" | "loop" | "duplicate" | "skew" | "outlives" | "negative", text }
+// note: { what: "orphan" | "loop" | "duplicate" | "skew" | "outlives" | "negative", ns (how far, where that says something) };
+//       noteText() says it in words, only for the few that are looked at
 // Nothing is moved: a span that seems to begin before its caller stays where its clock put it.
 
-import { duration } from "./format.js";
+import { duration, shown } from "./format.js";
 
 const NONE = [];
 
@@ -27,8 +28,15 @@ export function buildTree(trace) {
 		notes: new Map(),
 	};
 	for (let i = 0; i < n; i++) {
-		if (tree.byId.has(spans[i].id)) note(tree, i, "duplicate", "another span of this trace has the same id");
-		else tree.byId.set(spans[i].id, i);
+		tree.byId.set(spans[i].id, i);
+	}
+	// The first of a name keeps it.
+	for (let i = n - 1; tree.byId.size < n && i >= 0; i--) {
+		if (tree.byId.get(spans[i].id) === i) continue;
+		tree.byId.set(spans[i].id, i);
+	}
+	for (let i = 0; tree.byId.size < n && i < n; i++) {
+		if (tree.byId.get(spans[i].id) !== i) note(tree, i, "duplicate");
 	}
 	join(tree);
 	walk(tree);
@@ -37,10 +45,10 @@ export function buildTree(trace) {
 	return tree;
 }
 
-function note(tree, index, what, text) {
-	const notes = tree.notes.get(index) || [];
-	notes.push({ what, text });
-	tree.notes.set(index, notes);
+function note(tree, index, what, ns = 0) {
+	const notes = tree.notes.get(index);
+	if (notes) notes.push({ what, ns });
+	else tree.notes.set(index, [{ what, ns }]);
 }
 
 function join(tree) {
@@ -49,19 +57,17 @@ function join(tree) {
 		const above = spans[i].parent ? tree.byId.get(spans[i].parent) : undefined;
 		if (above === undefined || above === i) {
 			roots.push(i);
-			if (spans[i].parent) note(tree, i, "orphan", `its parent ${spans[i].parent} is not in the store`);
+			if (spans[i].parent) note(tree, i, "orphan");
 			continue;
 		}
 		parent[i] = above;
 		if (kids[above] === NONE) kids[above] = [i];
 		else kids[above].push(i);
 	}
-	const byStart = (a, b) => spans[a].start - spans[b].start || b_longer(spans, a, b) || a - b;
+	const byStart = (a, b) => spans[a].start - spans[b].start || spans[b].end - spans[a].end || a - b;
 	roots.sort(byStart);
 	for (const list of kids) if (list.length > 1) list.sort(byStart);
 }
-
-const b_longer = (spans, a, b) => spans[b].end - spans[a].end;
 
 // Depth first with a stack of its own: a trace may be one chain of 100,000 calls.
 function walk(tree) {
@@ -91,7 +97,7 @@ function walk(tree) {
 		tree.kids[above] = tree.kids[above].filter((k) => k !== i);
 		tree.parent[i] = -1;
 		tree.roots.push(i);
-		note(tree, i, "loop", "its parents form a loop, which is cut here");
+		note(tree, i, "loop");
 		visit(i);
 	}
 }
@@ -111,24 +117,28 @@ function annotate(tree) {
 	const { spans, parent } = tree;
 	for (let i = 0; i < spans.length; i++) {
 		const span = spans[i];
-		if (span.duration < 0) note(tree, i, "negative", `ends ${duration(-span.duration)} before it begins`);
+		if (span.duration < 0) note(tree, i, "negative", span.duration);
 		if (parent[i] < 0) continue;
 		const above = spans[parent[i]];
-		const early = above.start - span.start;
-		const late = span.end - above.end;
-		if (early > 0) {
-			note(tree, i, "skew", `begins ${duration(early)} before its parent${clocks(span, above)}`);
-		} else if (late > 0) {
-			const what = span.host !== above.host && span.kind === "server" ? "skew" : "outlives";
-			note(tree, i, what, `ends ${duration(late)} after its parent${what === "skew" ? clocks(span, above) : ""}`);
+		if (span.start < above.start) note(tree, i, "skew", span.start - above.start);
+		else if (span.end > above.end) {
+			note(tree, i, span.kind === "server" && span.host !== above.host ? "skew" : "outlives", span.end - above.end);
 		}
 	}
 }
 
-function clocks(span, above) {
-	return span.host && above.host && span.host !== above.host
-		? ": the clocks of the two hosts differ; shown as sent"
-		: "; shown as sent";
+export function noteText(tree, index, { what, ns }) {
+	const span = tree.spans[index];
+	const above = tree.spans[tree.parent[index]];
+	const clocks = above && span.host && above.host && span.host !== above.host ? ": the clocks of the two hosts differ; shown as sent" : "; shown as sent";
+	switch (what) {
+	case "orphan": return `its parent ${shown(span.parent, 32)} is not in the store`;
+	case "loop": return "its parents form a loop, which is cut here";
+	case "duplicate": return "another span of this trace has the same id";
+	case "negative": return `ends ${duration(-ns)} before it begins`;
+	case "skew": return ns < 0 ? `begins ${duration(-ns)} before its parent${clocks}` : `ends ${duration(ns)} after its parent${clocks}`;
+	default: return `ends ${duration(ns)} after its parent`;
+	}
 }
 
 // The longest stretch of a span in which none of its children runs: { start, end } or null where

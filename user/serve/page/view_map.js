@@ -11,6 +11,8 @@ import { summary } from "./stats.js";
 const WIDE = 150;
 const HIGH = 40;
 const MARGIN = 30;
+const COLUMN = 280;
+const ROW = 76;
 
 export function open(root, state, page) {
 	let abort = new AbortController();
@@ -53,7 +55,7 @@ export function open(root, state, page) {
 			return;
 		}
 		// Places are those of the whole map: hiding what works must not move what does not.
-		replace(body, h("div", { class: "map-box", tabindex: "0", role: "group", "aria-label": "Map of services" }, drawing(shownGraph, layout(graph), seconds)), edgesTable(shownGraph, seconds));
+		replace(body, h("div", { class: "map-box", tabindex: "0", role: "group", "aria-label": "Map of services" }, drawing(shownGraph, layout(graph, { column: COLUMN, row: ROW }), seconds)), edgesTable(shownGraph, seconds));
 	}
 
 	let key = "";
@@ -75,8 +77,8 @@ export function open(root, state, page) {
 
 function drawing(graph, { places, columns, rows }, seconds) {
 	const at = (id) => ({ x: places.get(id).x + MARGIN, y: places.get(id).y + MARGIN });
-	const width = (columns - 1) * 240 + WIDE + MARGIN * 2;
-	const height = (rows - 1) * 76 + HIGH + MARGIN * 2;
+	const width = (columns - 1) * COLUMN + WIDE + MARGIN * 2;
+	const height = (rows - 1) * ROW + HIGH + MARGIN * 2;
 	const marker = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
 		svg("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }));
 	return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${plural(graph.nodes.length, "service")}, ${plural(graph.edges.length, "call")}; as a table below` },

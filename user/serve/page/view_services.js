@@ -50,7 +50,7 @@ async function requestsOf(page, signal) {
 	base.params.set("service", [page.state.id]);
 	for (const kind of ["server", "client"]) {
 		base.params.set("kind", [kind]);
-		const answer = await search(searchQuery(base, Date.now(), 500).query, signal);
+		const answer = await search(searchQuery(base, Date.now(), 200).query, signal);
 		const items = answer.traces.flatMap((t) => t.matched.filter((m) => m.kind === kind && m.service === page.state.id).map((m) => ({
 			name: m.name, trace: t.trace_id, span: m.span_id, start: unixMs(m.start_unix_nano),
 			duration: Number(m.duration_nano) / 1e6, error: m.status === "error",
@@ -64,7 +64,7 @@ async function showService(root, page, signal) {
 	const { id } = page.state;
 	page.title(id);
 	const { kind, items, traces, incomplete } = await requestsOf(page, signal);
-	const head = h("div", { class: "bar" }, h("h1", {}, service(id, 80)), h("div", { class: "search" }, loadedControls(page.state, page, ["500", "2000"])));
+	const head = h("div", { class: "bar" }, h("h1", {}, service(id, 80)), h("div", { class: "search" }, loadedControls(page.state, page, [])));
 	if (!items.length) {
 		replace(root, head, empty("No requests of this service in that time", "Look at a longer time."));
 		return;

@@ -66,8 +66,8 @@ class Traces {
 			kind: select("Kind", "kind", [["", "any"], ...KINDS.map((k) => [k, k])]),
 			status: select("Status", "status", [["", "any"], ["error", "error"], ["ok", "ok"], ["unset", "unset"]]),
 			range: select("Time", "range", [["", "all"], ...Object.keys(RANGES).map((r) => [r, `last ${r}`])]),
-			limit: select("Show", "limit", [["", "100"], ["20", "20"], ["500", "500"], ["1000", "1000"]]),
-			where: field("Where", "where", { type: "search", placeholder: "status >= 400 and not path ~ health" }),
+			limit: select("Show", "limit", [["", "100"], ["20", "20"], ["200", "200"]]),
+			q: field("Where", "q", { type: "search", placeholder: "status >= 400 and not path ~ health", title: "AND, OR, NOT and brackets, as in: sonde search" }),
 		};
 		this.fields = f;
 		this.chips = h("div", { class: "chips" });
@@ -108,7 +108,7 @@ class Traces {
 	submit() {
 		const attr = this.fields.attr.input.value.trim();
 		const changes = { attr: [...all(this.state, "attr"), attr] };
-		for (const key of ["service", "operation", "min", "max", "kind", "status", "range", "limit", "where"]) {
+		for (const key of ["service", "operation", "min", "max", "kind", "status", "range", "limit", "q"]) {
 			changes[key] = this.fields[key].input.value.trim();
 		}
 		if (changes.range !== one(this.state, "range")) changes.from = changes.to = "";
@@ -120,7 +120,7 @@ class Traces {
 
 	fillForm() {
 		const s = this.state;
-		for (const key of ["service", "operation", "min", "max", "kind", "status", "range", "limit", "where"]) {
+		for (const key of ["service", "operation", "min", "max", "kind", "status", "range", "limit", "q"]) {
 			this.fields[key].input.value = one(s, key);
 		}
 		const chip = (text, changes) => h("button", {
@@ -285,6 +285,10 @@ class Traces {
 
 	async compareNow() {
 		const { mode, bound, selected, others } = this.split();
+		// Not the signal of the search: a live list asks again before this is done.
+		this.comparing?.abort();
+		this.comparing = new AbortController();
+		const { signal } = this.comparing;
 		this.panel.hidden = !mode;
 		if (!mode) return;
 		const choose = (value, text) => h("button", {
@@ -303,7 +307,7 @@ class Traces {
 		}
 		try {
 			const sets = await Promise.all([selected, others].map(async (list) =>
-				(await getTraces(list.slice(0, COMPARED).map((t) => t.trace_id), this.abort.signal)).map((e) => features(e.tree.trace))));
+				(await getTraces(list.slice(0, COMPARED).map((t) => t.trace_id), signal)).map((e) => features(e.tree.trace))));
 			replace(body, this.compared(sets, mode, bound));
 		} catch (error) {
 			if (error.name !== "AbortError") replace(body, notice(error));
@@ -354,6 +358,7 @@ class Traces {
 	close() {
 		clearInterval(this.timer);
 		this.abort.abort();
+		this.comparing?.abort();
 		this.plot.close();
 	}
 }

@@ -6,6 +6,7 @@ import { duration } from "./format.js";
 import { label } from "./operation.js";
 import { attribute } from "./otlp.js";
 import { ticks } from "./stats.js";
+import { noteText } from "./tree.js";
 
 const ROW = 24;
 const SPARE = 8;
@@ -40,12 +41,14 @@ export class Waterfall {
 	// tree, groups, flat ({rows, depth}), path ([] where it is not shown), closed, opened, selected (row or null), range [from, to]
 	draw(shownNow) {
 		const redrawMap = !this.now || this.now.tree !== shownNow.tree || this.now.path !== shownNow.path;
+		if (this.now?.flat !== shownNow.flat) this.rowOf = null;
 		this.now = shownNow;
-		this.rowOf = null;
-		this.onPath = new Map();
-		for (const part of shownNow.path) {
-			if (!this.onPath.has(part.index)) this.onPath.set(part.index, []);
-			this.onPath.get(part.index).push(part);
+		if (redrawMap) {
+			this.onPath = new Map();
+			for (const part of shownNow.path) {
+				if (!this.onPath.has(part.index)) this.onPath.set(part.index, []);
+				this.onPath.get(part.index).push(part);
+			}
 		}
 		this.spacer.style.height = `${shownNow.flat.rows.length * ROW}px`;
 		for (const element of this.pool.values()) element.remove();
@@ -132,7 +135,7 @@ export class Waterfall {
 			h("span", { class: "operation" }, name(label(span), 100)),
 			failed ? h("span", { class: "mark bad", title: "error" }, "!") : null,
 			hidden ? h("span", { class: "more" }, `+${hidden}`, tree.errors[i] - Number(failed) ? h("b", { class: "bad" }, ` ${tree.errors[i] - Number(failed)}!`) : null) : null,
-			notes ? h("span", { class: "mark warn", title: notes.map((n) => n.text).join("; ") }, noteSign(notes)) : null,
+			notes ? h("span", { class: "mark warn", title: notes.map((n) => noteText(tree, i, n)).join("; ") }, noteSign(notes)) : null,
 			attribute(span, "sonde.link.ambiguous") ? h("span", { class: "mark warn", title: "the link to its parent is ambiguous: none was made" }, "?") : null,
 		];
 		const right = [this.bar(span.start, span.end, `bar c${colour(span.service)}${failed ? " bad" : ""}${span.kind === "client" ? " client" : ""}`),
