@@ -279,6 +279,9 @@ static __noinline int hit_place(struct hit *hit)
 	hit->other = hit->tx ? &hit->conn->rx : &hit->conn->tx;
 	if (is_unix)
 		return true;
+	quiet_ends(hit->k, hit->conn, &now, hit->tx ? 0 : bytes, hit->tx ? bytes : 0);
+	settle_whole(hit->k, &hit->conn->rx);
+	settle_whole(hit->k, &hit->conn->tx);
 	if (bypass_counted(hit, &now, true))
 		return false;
 	tx = tx_seq_of(hit->conn, &now);
@@ -353,39 +356,57 @@ static __always_inline bool quick_vector(struct quick *q, __u64 at, __u64 n)
 	if (n == 1)
 		return true;
 	q->area.len = two[0].len;
-	return q->conn->last == (q->tx ? LAST_TX : LAST_RX) || quick_behind(q, &two[1]);
+	return quick_behind(q, &two[1]);
+}
+
+/* Of a call that the program itself makes: what it is. CALL_OTHER: not to be said so quickly. */
+static __always_inline enum call_shape quick_shape(struct task_struct *task, bool tx,
+						   struct call_regs *regs)
+{
+	if ((task->flags & (PF_KTHREAD | PF_IO_WORKER)) || task_compat(task) ||
+	    !call_regs_read((struct pt_regs *)bpf_task_pt_regs(task), regs))
+		return CALL_OTHER;
+	return tx ? call_shape_send(regs->number) : call_shape_recv(regs->number);
 }
 
 /* Where the bytes of this firing lie. False: not to be said so quickly, see source_find(). */
-static __always_inline bool quick_source(struct quick *q, const struct sock *sk)
+static __always_inline bool quick_source(struct quick *q, enum call_shape shape,
+					 const struct call_regs *regs)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct call_regs regs;
-	enum call_shape shape;
-
-	if (task_compat(task) || !call_regs_read((struct pt_regs *)bpf_task_pt_regs(task), &regs) ||
-	    !fd_is(task, regs.fd, sk))
-		return false;
-	shape = q->tx ? call_shape_send(regs.number) : call_shape_recv(regs.number);
-	q->area.base = regs.arg1;
+	q->area.base = regs->arg1;
 	q->area.len = q->bytes;
 	return shape == CALL_BUFFER ||
-	       (shape == CALL_VECTOR && quick_vector(q, regs.arg1, regs.arg2));
+	       (shape == CALL_VECTOR && quick_vector(q, regs->arg1, regs->arg2));
 }
 
 /* The usual call, with nothing unusual about it: see quick.h. True: dealt with. */
 static __noinline bool quick_call(struct sock *sk, __u32 bytes, bool tx, __u64 id)
 {
 	struct quick q = { .tx = tx, .bytes = bytes, .id = id };
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call_regs regs;
+	enum call_shape shape;
 
-	if (!quick_state(&q, sk) || q.conn->family == SONDE_AF_UNIX || q.dir->stood != q.dir->seq ||
+	q.conn = conn_find(sk);
+	if (!q.conn)
+		return false;
+	if (q.conn->flags & CONN_QUIET)
+		return quiet_call(q.conn, sk, tx, bytes);
+	if (!quick_state(&q) || q.conn->family == SONDE_AF_UNIX || q.dir->stood != q.dir->seq ||
 	    q.other->stood != q.other->seq || !quick_stands(&q, sk, tx ? bytes : 0, tx ? 0 : bytes))
 		return false;
+	shape = quick_shape(task, tx, &regs);
 	q.k = counters();
-	if (!q.k || !quick_caller(&q, !tx || q.conn->role != SONDE_ROLE_PASSIVE) ||
-	    !quick_source(&q, sk))
+	if (!q.k || (shape != CALL_BUFFER && shape != CALL_VECTOR))
 		return false;
-	return q.conn->last == (tx ? LAST_RX : LAST_TX) ? quick_head(&q) : quick_body(&q);
+	/* whose memory it is does not matter where it is not looked at */
+	if (quick_in_body(&q)) {
+		quick_body(&q);
+		return true;
+	}
+	return q.conn->last == (tx ? LAST_RX : LAST_TX) && fd_is(task, regs.fd, sk) &&
+	       quick_caller(&q, !tx || q.conn->role != SONDE_ROLE_PASSIVE) &&
+	       quick_source(&q, shape, &regs) && quick_head(&q);
 }
 
 static __always_inline void on_call(struct sock *sk, int ret, int flags, bool tx)

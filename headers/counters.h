@@ -52,6 +52,7 @@
 	/* for doctor and bench */ \
 	X(hits_send,             "send hook ran in scope") \
 	X(hits_recv,             "receive hook ran in scope") \
+	X(hits_quiet,            "hook ran on a connection none of whose bytes is looked at; not exact") \
 	X(conns_seen,            "connections in scope") \
 	X(conns_joined,          "of these, met after their first byte") \
 	X(conns_http1,           "of these, HTTP/1") \

@@ -60,7 +60,7 @@ static __always_inline struct conn *conn_goes_on(const struct sock *sk, struct t
 	struct conn *conn = conn_find(sk);
 	struct sock_now is;
 
-	if (!conn || (conn->flags & (CONN_KNOWN | CONN_UNSEEN)) != CONN_KNOWN ||
+	if (!conn || (conn->flags & (CONN_KNOWN | CONN_UNSEEN | CONN_QUIET)) != CONN_KNOWN ||
 	    !sock_now_read(sk, &is))
 		return NULL;
 	if (is.state != TCP_ESTABLISHED || is.pair != conn->pair || is.prot != conn->prot)
@@ -101,6 +101,7 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 			conn_enter(hit->k, sk, &now, recv_taken(hit->thread, sk, &now, copied), 0);
 		if (!hit->conn)
 			return false;
+		quiet_ends(hit->k, hit->conn, &now, copied, 0);
 	}
 	hit->dir = tx ? &hit->conn->tx : &hit->conn->rx;
 	hit->other = tx ? &hit->conn->rx : &hit->conn->tx;
@@ -110,6 +111,7 @@ static __noinline bool hit_begin(struct hit *hit, const struct sock *sk, bool tx
 	hit->w->tgid = id >> 32;
 	hit->w->tid = id;
 	hit->w->flags = 0;
+	settle_whole(hit->k, &hit->conn->rx);
 	if (bypass_counted(hit, &now, tx || copied))
 		return false;
 	if (!(hit->conn->flags & CONN_TX_DONE)) {

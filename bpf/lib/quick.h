@@ -9,7 +9,7 @@
 #ifndef SONDE_BPF_QUICK_H
 #define SONDE_BPF_QUICK_H
 
-#include "life.h"
+#include "quiet.h"
 
 struct quick {
 	struct sonde_kcounters *k;
@@ -27,17 +27,16 @@ struct quick {
 };
 
 /* Of the connection's state: what leaves no question. */
-static __always_inline bool quick_state(struct quick *q, const struct sock *sk)
+static __always_inline bool quick_state(struct quick *q)
 {
 	const __u16 flags = CONN_KNOWN | CONN_SENT | CONN_LOST | CONN_FIN_SENT | CONN_RESET |
 			    CONN_UNSEEN | CONN_TX_DONE | CONN_EARLY | CONN_SHED;
 	const __u16 moved = DIR_GAP | DIR_UNSEEN | DIR_HOLD_END | DIR_ADRIFT;
-	struct conn *conn = conn_find(sk);
+	struct conn *conn = q->conn;
 
-	if (settings.lockdown || !conn || (conn->flags & flags) != (CONN_KNOWN | CONN_SENT) ||
+	if (settings.lockdown || (conn->flags & flags) != (CONN_KNOWN | CONN_SENT) ||
 	    conn->verdict != SONDE_VERDICT_HTTP1)
 		return false;
-	q->conn = conn;
 	q->dir = q->tx ? &conn->tx : &conn->rx;
 	q->other = q->tx ? &conn->rx : &conn->tx;
 	if (q->dir->state != DIR_BODY || ((q->dir->flags | q->other->flags) & moved))
@@ -66,29 +65,13 @@ static __always_inline bool quick_stands(const struct quick *q, const struct soc
 	       now.copied_seq - q->conn->rx.seq == copied;
 }
 
-/* All that the last call offered was taken: what settle() then does. */
-static __always_inline void settle_whole(struct sonde_kcounters *k, struct direction *dir)
-{
-	__u32 asked = dir->asked, captured = dir->copied, lost = dir->lost;
-
-	if (!asked)
-		return;
-	count(k, bytes_sequence, asked);
-	if (captured)
-		count(k, bytes_captured, captured);
-	if (lost)
-		count(k, gap_lost, lost);
-	if (asked > captured + lost)
-		count(k, bytes_counted, asked - captured - lost);
-	dir->asked = dir->copied = dir->lost = 0;
-}
-
 /* The call is done with: q->copied of its bytes are in a record, the others are to be counted. */
 static __always_inline void quick_done(struct quick *q, __u64 ns)
 {
 	struct direction *dir = q->dir;
 
 	settle_whole(q->k, &q->conn->tx);
+	settle_whole(q->k, &q->conn->rx);
 	dir->offset += q->bytes;
 	dir->ns = ns;
 	dir->seq += q->bytes;
@@ -118,14 +101,46 @@ static __always_inline void quick_done(struct quick *q, __u64 ns)
 		count(q->k, bytes_counted, q->bytes - q->copied);
 }
 
-/* A call inside a body of which user space knows that it goes on behind it: counted. */
-static __always_inline bool quick_body(struct quick *q)
+/* Whether the call lies inside a body of which user space knows that it goes on behind it. */
+static __always_inline bool quick_in_body(const struct quick *q)
 {
-	if (q->dir->offset + q->bytes >= q->watermark)
-		return false;
-	q->copied = 0;
-	quick_done(q, bpf_ktime_get_boot_ns());
-	return true;
+	return q->conn->last == (q->tx ? LAST_TX : LAST_RX) &&
+	       q->dir->offset + q->bytes < q->watermark;
+}
+
+/* Bytes that wait to be accounted, at most. */
+#define QUICK_WAITS_MAX (1u << 20)
+
+/*
+ * Such a call: its bytes are accounted with what comes behind them. When it was matters only where
+ * nothing more comes, so the clock is asked once a tick of the kernel.
+ */
+static __always_inline void quick_body(struct quick *q)
+{
+	__u32 tick = bpf_jiffies64();
+	struct direction *dir = q->dir;
+
+	if (dir->asked >= QUICK_WAITS_MAX)
+		settle_whole(q->k, dir);
+	if (dir->tail != tick) {
+		dir->tail = tick;
+		dir->ns = bpf_ktime_get_boot_ns();
+	}
+	dir->asked += q->bytes;
+	dir->offset += q->bytes;
+	dir->seq += q->bytes;
+#ifdef SONDE_FIRES_AFTERWARDS
+	dir->stood = dir->seq;
+#endif
+	if (q->tx) {
+		count(q->k, hits_send, 1);
+		q->slot->tx_ns = dir->ns;
+		q->slot->tx_offset = dir->offset;
+	} else {
+		count(q->k, hits_recv, 1);
+		q->slot->rx_ns = dir->ns;
+		q->slot->rx_offset = dir->offset;
+	}
 }
 
 static __always_inline void quick_fill(struct quick *q, struct sonde_rec_data *rec, __u64 ns,
@@ -272,8 +287,10 @@ static __always_inline bool quick_caller(struct quick *q, bool thread)
 	q->thread = NULL;
 #ifdef SONDE_DIRECT
 	if (!thread) {
+#ifndef SONDE_FIRES_AFTERWARDS
 		if (task_flags() & (PF_KTHREAD | PF_IO_WORKER))
 			return false;
+#endif
 		q->process_start_ns = process_start_ns(this_task());
 		return true;
 	}
@@ -281,10 +298,7 @@ static __always_inline bool quick_caller(struct quick *q, bool thread)
 	q->thread = thread_get(q->k, false);
 	if (!q->thread)
 		return false;
-#ifdef SONDE_FIRES_AFTERWARDS
-	if (task_flags() & (PF_KTHREAD | PF_IO_WORKER))
-		return false;
-#else
+#ifndef SONDE_FIRES_AFTERWARDS
 	if (q->thread->kind != THREAD_OF_PROGRAM)
 		return false;
 #endif

@@ -66,7 +66,16 @@ static __always_inline bool quick_offered(struct quick *q, const struct sock *sk
 		return false;
 	q->area.base = two[0].base;
 	q->area.len = two[0].len;
-	return q->conn->last == LAST_TX || quick_behind(q, &two[1]);
+	return quick_behind(q, &two[1]);
+}
+
+/* Whether what is offered lies in memory of the program, which is who calls. */
+static __always_inline bool quick_of_program(struct msghdr *msg)
+{
+	struct msg_now now;
+
+	return !(task_flags() & (PF_KTHREAD | PF_IO_WORKER)) && msg_now_read(msg, &now) &&
+	       now.kind != ITER_KIND_OTHER;
 }
 
 /* What was offered to tcp_sendmsg_locked(); the caller is in scope. True: dealt with. */
@@ -74,14 +83,25 @@ static __noinline bool quick_send(struct sock *sk, struct msghdr *msg, __u64 siz
 {
 	struct quick q = { .tx = true, .bytes = size, .id = id };
 
-	if (size > 0x7fffffff || !quick_state(&q, sk) || !quick_stands(&q, sk, 0, 0) ||
+	q.conn = conn_find(sk);
+	if (!q.conn)
+		return false;
+	if (q.conn->flags & CONN_QUIET)
+		return quiet_call(q.conn, sk, true, size);
+	if (size > 0x7fffffff || !quick_state(&q) || !quick_stands(&q, sk, 0, 0) ||
 	    FIELD(sk, sk_err))
 		return false;
 	q.k = counters();
-	if (!q.k || !quick_caller(&q, q.conn->role != SONDE_ROLE_PASSIVE) ||
-	    !quick_offered(&q, sk, msg))
+	if (!q.k)
 		return false;
-	return q.conn->last == LAST_RX ? quick_head(&q) : quick_body(&q);
+	if (quick_in_body(&q)) {
+		if (!quick_of_program(msg))
+			return false;
+		quick_body(&q);
+		return true;
+	}
+	return q.conn->last == LAST_RX && quick_caller(&q, q.conn->role != SONDE_ROLE_PASSIVE) &&
+	       quick_offered(&q, sk, msg) && quick_head(&q);
 }
 
 /*
@@ -93,7 +113,12 @@ static __noinline bool quick_recv(struct sock *sk, __u32 copied, __u64 id)
 	struct quick q = { .tx = false, .bytes = copied, .id = id };
 	const struct call *call;
 
-	if (!quick_state(&q, sk) || !quick_stands(&q, sk, 0, copied))
+	q.conn = conn_find(sk);
+	if (!q.conn)
+		return false;
+	if (q.conn->flags & CONN_QUIET)
+		return quiet_call(q.conn, sk, false, copied);
+	if (!quick_state(&q) || !quick_stands(&q, sk, 0, copied))
 		return false;
 	q.k = counters();
 	if (!q.k)
@@ -108,9 +133,13 @@ static __noinline bool quick_recv(struct sock *sk, __u32 copied, __u64 id)
 	if (call->sk != (__u64)sk || call->kind != ITER_KIND_UBUF ||
 	    call_state_of(&q.thread->recv, copied, copied) != CALL_GOES_ON)
 		return false;
+	if (quick_in_body(&q)) {
+		quick_body(&q);
+		return true;
+	}
 	q.area.base = call->at + call->skip;
 	q.area.len = copied;
-	return q.conn->last == LAST_TX ? quick_head(&q) : quick_body(&q);
+	return q.conn->last == LAST_TX && quick_head(&q);
 }
 
 #endif

@@ -44,6 +44,23 @@ static __always_inline void settle(struct sonde_kcounters *k, struct direction *
 	dir->asked = dir->copied = dir->lost = 0;
 }
 
+/* All that the last call offered was taken: what settle() then does. */
+static __always_inline void settle_whole(struct sonde_kcounters *k, struct direction *dir)
+{
+	__u32 asked = dir->asked, captured = dir->copied, lost = dir->lost;
+
+	if (!asked)
+		return;
+	count(k, bytes_sequence, asked);
+	if (captured)
+		count(k, bytes_captured, captured);
+	if (lost)
+		count(k, gap_lost, lost);
+	if (asked > captured + lost)
+		count(k, bytes_counted, asked - captured - lost);
+	dir->asked = dir->copied = dir->lost = 0;
+}
+
 /* What passed since is counted, whatever it was: its numbers are not those of the program's bytes. */
 static __always_inline void settle_counted(struct sonde_kcounters *k, struct direction *dir,
 					   __u32 real)
@@ -56,6 +73,52 @@ static __always_inline void settle_counted(struct sonde_kcounters *k, struct dir
 		dir->offset += more;
 	}
 	settle(k, dir, real);
+}
+
+/*
+ * The same for what passed while the connection was quiet, however much: `total` are all bytes that
+ * ever passed in this direction, which is where the direction now stands.
+ */
+static __always_inline void settle_quiet(struct sonde_kcounters *k, struct direction *dir,
+					 __u32 real, __u64 total)
+{
+	__s64 more = total - dir->offset;
+
+	if ((__u32)more != real - dir->seq)
+		more = (__s32)(real - dir->seq);
+	if (more <= 0)
+		return;
+	settle_whole(k, dir);
+	count(k, bytes_sequence, more);
+	count(k, bytes_counted, more);
+	dir->offset += more;
+	dir->seq = dir->stood = real;
+	dir->flags &= ~DIR_UNSEEN;
+}
+
+static __always_inline void settle_quiet_tx(struct sonde_kcounters *k, struct conn *conn,
+					    const struct tcp_now *now, __u32 real)
+{
+	settle_quiet(k, &conn->tx, real,
+		     now->acked + (__s32)(real - now->snd_una) - (conn->role == SONDE_ROLE_ACTIVE));
+}
+
+static __always_inline void settle_quiet_rx(struct sonde_kcounters *k, struct conn *conn,
+					    const struct tcp_now *now, __u32 real)
+{
+	settle_quiet(k, &conn->rx, real, now->received - (__s32)(now->rcv_nxt - real));
+}
+
+/* Its calls are looked at again. Of the one in progress rx or tx bytes have passed and are told by itself. */
+static __always_inline void quiet_ends(struct sonde_kcounters *k, struct conn *conn,
+				       const struct tcp_now *now, __u32 rx, __u32 tx)
+{
+	if (!(conn->flags & CONN_QUIET))
+		return;
+	conn->flags &= ~CONN_QUIET;
+	if (!(conn->flags & CONN_TX_DONE))
+		settle_quiet_tx(k, conn, now, tx_seq_of(conn, now) - tx);
+	settle_quiet_rx(k, conn, now, rx_seq_of(now) - rx);
 }
 
 /* The name of what sits on top of TCP begins with these letters. */
@@ -115,10 +178,14 @@ static __always_inline bool bypass_counted(struct hit *hit, const struct tcp_now
 }
 
 /* The same at the end, where no call is. */
-static __always_inline void settle_last(struct sonde_kcounters *k, const struct conn *conn,
+static __always_inline void settle_last(struct sonde_kcounters *k, struct conn *conn,
 					struct direction *dir, __u32 real,
 					const struct tcp_now *now)
 {
+	if ((conn->flags & CONN_QUIET) && dir == &conn->tx)
+		settle_quiet_tx(k, conn, now, real);
+	else if (conn->flags & CONN_QUIET)
+		settle_quiet_rx(k, conn, now, real);
 	if (now->layered || (conn->flags & CONN_UNSEEN))
 		settle_counted(k, dir, real);
 	else

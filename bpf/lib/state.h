@@ -33,15 +33,20 @@ struct direction {
 	__u64 ns;	/* when the last byte passed */
 	__u64 first[2]; /* the first bytes of the message that is open */
 	__u32 seq;	/* TCP: sequence number of the byte at offset */
-	__u32 asked;	/* tx, where a hook sees the call's entry: what the last call offered */
+	__u32 asked;	/* what is not accounted yet: of the last calls; the last one, where
+			   a hook sees a send's entry, has only offered it */
 	__u32 copied;	/* and how much of that was captured */
 	__u16 head;	/* bytes of the open head that were captured */
 	__u16 body_kib; /* KiB of the open export's body that were captured */
 	__u8 first_bytes;
 	__u8 state;  /* enum dir_state */
 	__u16 flags; /* DIR_* */
-	__u32 tail;  /* the last four bytes captured, for an end of head that lies across records */
-	__u32 lost;  /* bytes of the last call that were in records that were lost */
+	/*
+	 * The last four bytes captured, for an end of head that lies across records; in a body the
+	 * kernel's tick at which a call last asked for the time.
+	 */
+	__u32 tail;
+	__u32 lost; /* bytes of the last call that were in records that were lost */
 	__u32 stood; /* where hooks hold no lock: how far it had got at the last call that was seen */
 };
 
@@ -59,6 +64,7 @@ enum {
 	CONN_EARLY = 1 << 10, /* the turn before this one belongs to a call that may still fire */
 	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */
 	CONN_SHED = 1 << 11,	  /* the governor sheds it: its requests are only counted */
+	CONN_QUIET = 1 << 12,	  /* TCP: none of its bytes is looked at: see quiet.h */
 };
 
 /* Values of conn.last: which direction the last byte went. */

@@ -396,6 +396,16 @@ static __always_inline __u64 wish_of(const struct conn *conn)
 }
 
 /*
+ * From the next call on none of its bytes is looked at, and what passes is counted some time later: see
+ * quiet.h. A Unix connection has no sequence numbers to count it by.
+ */
+static __always_inline void quiet_begins(struct conn *conn)
+{
+	if (conn->family != SONDE_AF_UNIX)
+		conn->flags |= CONN_QUIET;
+}
+
+/*
  * What the governor sheds of a connection begins and ends where a request does, so that no exchange
  * is seen by half. Once a turn.
  */
@@ -411,11 +421,7 @@ static __always_inline void shed_advance(struct hit *hit)
 		return;
 	conn->flags |= CONN_SHED;
 	count(hit->k, shed_exchanges, 1);
-}
-
-static __always_inline bool is_ignored(const struct conn *conn)
-{
-	return conn->flags & CONN_SHED || wish_of(conn) & SONDE_WISH_IGNORE;
+	quiet_begins(conn);
 }
 
 /* Whether the call's bytes may matter at all: most calls of connections that are not ours end here. */
@@ -423,9 +429,18 @@ static __always_inline bool worth_looking(struct hit *hit)
 {
 	struct conn *conn = hit->conn;
 
-	if (conn->verdict == SONDE_VERDICT_OTHER)
+	if (conn->verdict == SONDE_VERDICT_OTHER) {
+		/* whoever reads the ring knows of it, and it will not be looked at again */
+		if (conn->checks >= CHECKS_EACH_TURN &&
+		    (conn->flags & (CONN_OTHER_SENT | CONN_SENT)))
+			quiet_begins(conn);
 		return conn->checks < (hit->w->begins ? CHECKS_EACH_TURN : CHECKS_EACH_CALL);
-	return !is_ignored(conn);
+	}
+	if (wish_of(conn) & SONDE_WISH_IGNORE) {
+		quiet_begins(conn); /* which is for good */
+		return false;
+	}
+	return !(conn->flags & CONN_SHED);
 }
 
 /* What this thread has in hand of the connection has gone on where nobody saw it. */

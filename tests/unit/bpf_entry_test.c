@@ -521,6 +521,56 @@ static void test_connection_is_shed(void **state)
 			 counters()->bytes_captured + counters()->bytes_counted);
 }
 
+/* A ping-pong of no protocol: after so many turns none of its bytes is looked at, and all are counted. */
+static void test_no_protocol_is_quiet(void **state)
+{
+	const struct sonde_kcounters *k = counters();
+	const uint64_t more = 5ull << 30;
+	uint64_t hits;
+
+	(void)state;
+	for (unsigned int i = 0; i < 200; i++) {
+		arrive(4);
+		recv_enters("ping");
+		recv_copies(4, true);
+		send_all("pong");
+	}
+	assert_int_equal(k->conns_other, 1);
+	assert_true(k->hits_quiet > 200);
+	hits = k->hits_send + k->hits_recv;
+	assert_true(hits < 200);
+	/* What nobody saw is no gap here, and more of it than sequence numbers tell apart. */
+	tp.bytes_received += more;
+	tp.rcv_nxt += (uint32_t)more;
+	tp.copied_seq += (uint32_t)more;
+	tp.bytes_acked += 200 * 4;
+	tp.snd_una += 200 * 4;
+	life_destroy_sock(sk);
+	assert_int_equal(k->bytes_sequence, 200 * 8 + more);
+	assert_int_equal(k->bytes_counted, 200 * 8 + more);
+	assert_int_equal(k->gap_missed, 0);
+	assert_int_equal(k->hits_send + k->hits_recv, hits);
+	assert_int_equal(data_records(), 0);
+	assert_non_null(record(SONDE_REC_GONE, 0));
+}
+
+/* Another connection at the address of one that was quiet, whose end nobody saw, is none. */
+static void test_quiet_address_used_again(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 200; i++) {
+		arrive(4);
+		recv_enters("ping");
+		recv_copies(4, true);
+		send_all("pong");
+	}
+	accepted();
+	sk->__sk_common.skc_dport = 40001;
+	one_exchange();
+	assert_int_equal(counters()->state_conn_stale, 1);
+	assert_int_equal(data_records(), 2);
+}
+
 static void read_long_head(const char *head, uint32_t n)
 {
 	arrive(n);
@@ -744,6 +794,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_numbers_without_the_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection_is_shed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_protocol_is_quiet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quiet_address_used_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_head_is_shed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_member, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockmap_redirects, setup, teardown),

@@ -10,6 +10,8 @@
 
 /* A record costs as much as so many hits that write none. */
 #define RECORD_UNITS 3
+/* So many hits on connections none of whose bytes is looked at cost as much as one on another. */
+#define QUIET_A_UNIT 4
 /* What a unit costs until it is calibrated, and where it cannot be. */
 #define UNIT_NS 80.0
 /* Hits after which the calibration is good enough. */
@@ -23,7 +25,8 @@ static uint64_t units(const struct capture *capture)
 	struct sonde_kcounters sum;
 
 	capture__counters(capture, &sum);
-	return sum.hits_send + sum.hits_recv + RECORD_UNITS * sum.records_attempted;
+	return sum.hits_send + sum.hits_recv + RECORD_UNITS * sum.records_attempted +
+	       sum.hits_quiet / QUIET_A_UNIT;
 }
 
 void usage__begin(struct usage *usage, const struct capture *capture, bool calibrate)

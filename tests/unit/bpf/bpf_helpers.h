@@ -164,6 +164,7 @@ static long shim_read(void *to, uint32_t bytes, const void *from)
 #define bpf_get_current_task_btf() (shim.task)
 #define bpf_get_current_comm(to, bytes) memcpy(to, "test", 5)
 #define bpf_ktime_get_boot_ns() (++shim.ns)
+#define bpf_jiffies64() (shim.ns)
 #define bpf_current_task_under_cgroup(map, index) 0
 #define bpf_task_storage_get(map, task, value, flags) ((void *)NULL)
 
