@@ -117,7 +117,6 @@ child(const struct role_process *role, const struct spawn_fd *fds, unsigned int 
 	forget_input_and_output(role);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	exe = exe < 0 ? exe : dup2(exe, FD_MAX - 1);
 	snprintf(name, sizeof(name), "--role=%s", roles__name(role->role));
 	snprintf(uid, sizeof(uid), "%u", (unsigned int)role->uid);
 	if (exe >= 0) {
