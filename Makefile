@@ -66,7 +66,10 @@ $(OUTPUT)/sonde: $(OUTPUT)/obj/user/main.o $(REST_OBJ) $(CORE_OBJ)
 
 # Generated before anything is compiled: the registry's header, the skeletons.
 $(CORE_OBJ): | $(OUTPUT)/gen/registry.h
-$(CORE_OBJ): WHOLE_CFLAGS := $(CORE_CFLAGS)
+# What every record and frame passes through outside of the pure part, as well.
+HOT_OBJ := $(patsubst %,$(OUTPUT)/obj/user/%.o,trace/role trace/ring supervise/frames ship/ship ship/stream ship/sink/otlp \
+	ship/export/queue ship/export/batch)
+$(CORE_OBJ) $(HOT_OBJ): WHOLE_CFLAGS := $(CORE_CFLAGS)
 $(REST_OBJ) $(OUTPUT)/obj/user/main.o: | $(OUTPUT)/gen/registry.h $(SKELS)
 
 # A change of flags rebuilds everything.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ship/stream.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +159,11 @@ uint8_t *stream__room(struct stream *s, size_t *ret_room)
 	size_t cap = s->cap ? s->cap : READ_BYTES + READ_BYTES / 4;
 	uint8_t *bigger;
 
+	/* Frame by frame, all of it was taken. */
+	if (s->cap && !s->end) {
+		*ret_room = s->cap;
+		return s->bytes;
+	}
 	if (s->begin) {
 		memmove(s->bytes, s->bytes + s->begin, s->end - s->begin);
 		s->end -= s->begin;
@@ -202,7 +208,7 @@ static void take_span(struct stream *s, const uint8_t *body, size_t len)
  */
 static bool plausible(const struct frame_header *h, const uint8_t *body, size_t len)
 {
-	struct frame_span span;
+	uint8_t kind, status, sampled;
 
 	switch (h->type) {
 	case FRAME_RESOURCE:
@@ -210,13 +216,15 @@ static bool plausible(const struct frame_header *h, const uint8_t *body, size_t 
 	case FRAME_SCOPE:
 		return h->length >= 4;
 	case FRAME_SPAN:
-		if (h->length < sizeof(span))
+		if (h->length < sizeof(struct frame_span))
 			return false;
-		if (len < sizeof(span))
+		if (len < sizeof(struct frame_span))
 			return true;
-		memcpy(&span, body, sizeof(span));
-		return span.kind <= 5 && span.status <= 2 && span.sampled <= 1 &&
-		       (span.sampled == (h->length > sizeof(span)));
+		kind = body[offsetof(struct frame_span, kind)];
+		status = body[offsetof(struct frame_span, status)];
+		sampled = body[offsetof(struct frame_span, sampled)];
+		return kind <= 5 && status <= 2 && sampled <= 1 &&
+		       (sampled == (h->length > sizeof(struct frame_span)));
 	default:
 		return false;
 	}

@@ -231,15 +231,39 @@ int batch__begin(struct batch *batch, const struct queue *q, uint64_t n, size_t 
 	return 0;
 }
 
+/* The next span with its tag, where that is what comes next and fits as a whole: nearly always. */
+static size_t read_span(struct batch *b, uint8_t *to, size_t room)
+{
+	struct batch_place *at = &b->place;
+	const struct batch_item *item;
+	size_t tag;
+
+	if (at->left.len || at->next != BATCH_TAG || at->item == NONE)
+		return 0;
+	item = &b->items[at->item];
+	if (room < BATCH_TAG_BYTES || item->entry->len > room - BATCH_TAG_BYTES)
+		return 0;
+	tag = put_tag(to, 2, item->entry->len);
+	memcpy(to + tag, item->entry->bytes, item->entry->len);
+	at->item = item->next;
+	return tag + item->entry->len;
+}
+
 size_t batch__read(struct batch *batch, void *to, size_t room)
 {
 	struct view *left = &batch->place.left;
 	uint8_t *at = to;
-	size_t done = 0;
+	size_t done = 0, n;
 
-	while (done < room && (left->len || next_piece(batch))) {
-		size_t n = left->len < room - done ? left->len : room - done;
-
+	while (done < room) {
+		n = read_span(batch, at + done, room - done);
+		if (n) {
+			done += n;
+			continue;
+		}
+		if (!left->len && !next_piece(batch))
+			break;
+		n = left->len < room - done ? left->len : room - done;
 		memcpy(at + done, left->at, n);
 		*left = (struct view){ left->at + n, left->len - n };
 		done += n;
@@ -254,7 +278,7 @@ void batch__rewind(struct batch *batch)
 
 static int protobuf_request(struct buf *out, struct batch *batch, const struct queue *q, uint64_t n)
 {
-	size_t bytes;
+	size_t bytes = 0;
 	int err = batch__begin(batch, q, n, &bytes);
 
 	if (err)
