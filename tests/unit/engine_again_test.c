@@ -6,6 +6,7 @@
 #include "sim.h"
 
 #include "core/frame.h"
+#include "core/otlp.h"
 
 #define ROUNDS 6
 #define BETWEEN "GET /between HTTP/1.1\r\nHost: other\r\nUser-Agent: other\r\n\r\n"
@@ -186,13 +187,47 @@ static void test_other_ends(void **state)
 	buf__free(&frames);
 }
 
+/* So do connections of one client in its port alone, which takes more bytes or fewer. */
+static void test_other_ports(void **state)
+{
+	static const uint16_t ports[] = { 40000, 80, 40001, 5001, 65535, 5002 };
+	enum { PORTS = sizeof(ports) / sizeof(ports[0]) };
+	struct buf frames = { 0 };
+	struct sim sim = { .frames = &frames };
+	struct sim_conn *c[PORTS];
+
+	sim_open(&sim);
+	for (int i = 0; i < PORTS; i++) {
+		sim.remote_port = ports[i];
+		c[i] = sim_connect(&sim, SONDE_ROLE_PASSIVE, true);
+	}
+	for (int i = 0; i < ROUNDS * PORTS; i++)
+		ask(c[i % PORTS], true, cases[1].request, i % 3 ? OK : BROKEN, 0);
+	assert_int_equal(sim_feed_raw(&sim, MSG_END, NULL, 0), 0);
+	for (int i = 0; i < PORTS; i++) {
+		struct attribute a = { .key = ATTR_NETWORK_PEER_PORT, .type = VALUE_INT };
+		unsigned int found = 0;
+		uint8_t said[256];
+		size_t n;
+
+		a.number = ports[i];
+		n = otlp__attribute(said, sizeof(said), &a);
+		assert_true(n > 0);
+		for (size_t at = 0; at + n <= frames.len; at++)
+			found += !memcmp(frames.at + at, said, n);
+		assert_int_equal(found, ROUNDS);
+	}
+	sim_close(&sim);
+	buf__free(&frames);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_server),		cmocka_unit_test(test_client),
 		cmocka_unit_test(test_joined),		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_shed_attributes), cmocka_unit_test(test_in_two_calls),
-		cmocka_unit_test(test_other_ends),
+		cmocka_unit_test(test_other_ends),	cmocka_unit_test(test_other_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,7 @@ struct sim {
 	uint64_t missed;		 /* calls that were */
 	uint32_t capture;		 /* bytes of a call that are captured at most; 0: all */
 	uint32_t tx_base, rx_base, tgid; /* of the next connection; 0: 1000, 2000, 100 */
+	uint16_t remote_port;		 /* the same; 0: 5000 */
 	struct buf *frames;		 /* where what comes out is kept, or NULL */
 	char *area;
 };
@@ -244,7 +245,7 @@ static struct sim_conn *sim_connect(struct sim *sim, uint8_t role, bool from_sta
 	rec.role = role;
 	rec.verdict = SONDE_VERDICT_HTTP1;
 	rec.local_port = 80;
-	rec.remote_port = 5000;
+	rec.remote_port = sim->remote_port ?: 5000;
 	rec.from_start = from_start;
 	memcpy(rec.local, "\x7f\0\0\1", 4);
 	memcpy(rec.remote, "\x0a\0\0\7", 4);

@@ -404,6 +404,21 @@ size_t otlp__attributes(uint8_t *to, size_t size, const struct span *span, unsig
 	return (size_t)(at - to);
 }
 
+size_t otlp__attribute(uint8_t *to, size_t size, const struct attribute *a)
+{
+	return attribute_room(a) <= size ? (size_t)(put_attribute(to, a) - to) : 0;
+}
+
+size_t otlp__varint_size(uint64_t value)
+{
+	return varint_size(value);
+}
+
+void otlp__put_varint(uint8_t *to, uint64_t value)
+{
+	put_varint(to, value);
+}
+
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns)
 {
 	size_t room = span->name.len + 4 * FIELD_MAX_BYTES;

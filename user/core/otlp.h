@@ -35,6 +35,14 @@ void otlp__set_times(uint8_t *content, uint64_t start_ns, uint64_t end_ns);
  */
 size_t otlp__attributes(uint8_t *to, size_t size, const struct span *span, unsigned int first);
 
+/*
+ * The same of one attribute of the registry. And what a number comes to: its bytes, which
+ * otlp__put_varint() writes.
+ */
+size_t otlp__attribute(uint8_t *to, size_t size, const struct attribute *a);
+size_t otlp__varint_size(uint64_t value);
+void otlp__put_varint(uint8_t *to, uint64_t value);
+
 /* Appends flags: the W3C byte and OTLP_FLAG_*. */
 void otlp__flags(struct buf *out, uint32_t flags);
 

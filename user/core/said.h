@@ -30,10 +30,14 @@ enum said_what {
 
 /*
  * All that otlp__content() made of an exchange, whose times alone another one has to change, where
- * its request's head, and what else is told of, are the same.
+ * its request's head, and what else is told of, are the same; and the peer's port, where it ends with that:
+ * many connections of a client differ in nothing else.
  */
 struct said_whole {
 	uint16_t head_len, len; /* len 0: nothing */
+	uint16_t family, remote_port;
+	uint8_t remote[16];
+	uint8_t port_bytes; /* of the port, the last ones; 0: it may not be changed */
 	uint16_t http_status;
 	uint8_t side, status; /* status: the span's */
 	uint32_t flags;	      /* EX_* */
@@ -45,11 +49,11 @@ struct said {
 	uint16_t family, remote_port;
 	uint8_t remote[16];
 	struct said_part parts[SAID_WHATS];
-	struct said_whole whole;
 };
 
 struct said_table {
 	struct said at[SAID_MAX];
+	struct said_whole wholes[SAID_MAX]; /* by the peer's address */
 };
 
 /*
@@ -67,7 +71,7 @@ void said__keep(struct span *span, const struct exchange *ex, enum said_what wha
 
 /*
  * The whole of an exchange whose request's head came before (ex->head_again), where the same was said
- * on its connection. NULL: it was not, or may have to tell more than that depends on.
+ * to or by that peer. NULL: it was not, or may have to tell more than that depends on.
  */
 const struct said_whole *said__whole(struct said_table *table, const struct exchange *ex);
 /* Keeps it for the next one, where it is not too long. */
