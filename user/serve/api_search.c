@@ -240,7 +240,7 @@ static void free_summary(struct summary *s)
 	buf__free(&s->matches);
 }
 
-static void tell(struct ask *ask, const uint8_t id[16], struct summary *s)
+static void tell(struct ask *ask, const uint8_t id[16], struct summary *s, bool lost)
 {
 	struct buf *out = ask__text(ask);
 	struct view bytes = { (const char *)id, 16 };
@@ -252,8 +252,7 @@ static void tell(struct ask *ask, const uint8_t id[16], struct summary *s)
 	buf__add_str(out, ",");
 	json__nano(out, "duration_nano", s->end_ns > s->start_ns ? s->end_ns - s->start_ns : 0);
 	buf__printf(out, ",\"spans\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"lost\":%s,\"services\":[",
-		    s->spans, s->errors,
-		    store__has_lost(ask->api->folder, bytes) ? "true" : "false");
+		    s->spans, s->errors, lost ? "true" : "false");
 	names__merge(&s->services);
 	for (size_t i = 0; i < s->services.n; i++) {
 		if (i)
@@ -276,13 +275,14 @@ static void tell_all(struct ask *ask, const struct filter *filter, const struct 
 			       .filter = filter,
 			       .summaries =
 				       calloc(found->n ? found->n : 1, sizeof(struct summary)) };
-	bool any = false;
+	bool any = false, lost[FILTER_LIMIT_MAX];
 
 	if (!all.summaries) {
 		ask__wrong(ask, -ENOMEM, NULL);
 		return;
 	}
 	if (ask__spans(ask, found->ids, found->n, see_span, &all)) {
+		store__have_lost(ask->api->folder, found->ids, found->n, lost);
 		buf__add_str(ask__text(ask), "{\"traces\":[");
 		for (unsigned int i = 0; i < found->n; i++) {
 			/* Given up meanwhile, or not come to in time. */
@@ -290,7 +290,7 @@ static void tell_all(struct ask *ask, const struct filter *filter, const struct 
 				continue;
 			buf__add_str(ask__text(ask), any ? "," : "");
 			any = true;
-			tell(ask, found->ids[i], &all.summaries[i]);
+			tell(ask, found->ids[i], &all.summaries[i], lost[i]);
 		}
 		buf__printf(ask__text(ask), "],\"incomplete\":%s}\n", ask->late ? "true" : "false");
 	}

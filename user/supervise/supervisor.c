@@ -45,7 +45,7 @@ static int choose_uids(struct supervisor *s)
 	uid_t taken[SUPERVISED];
 	int ret;
 
-	for (unsigned int i = 0; i < SUPERVISED; i++) {
+	for (unsigned int i = AT_TRACE; i <= AT_SHIP; i++) {
 		if (geteuid())
 			continue; /* we cannot become somebody else; the rest of the sandbox holds */
 		ret = uid__unused(taken, i, &taken[i]);
@@ -94,8 +94,11 @@ int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 
 int supervisor__serve(struct supervisor *s, const struct buf *config, int listening)
 {
-	int ret = pass_document(s, AT_SERVE, config);
+	const uid_t taken[] = { s->roles[AT_TRACE].uid, s->roles[AT_SHIP].uid };
+	int ret = geteuid() ? 0 : uid__unused(taken, 2, &s->roles[AT_SERVE].uid);
 
+	if (!ret)
+		ret = pass_document(s, AT_SERVE, config);
 	if (!ret)
 		supervisor__pass(s, AT_SERVE, listening, FD_LISTEN);
 	return ret;

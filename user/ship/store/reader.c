@@ -324,27 +324,50 @@ int store__walk(const char *folder, uint64_t partition, struct store_place *plac
 	return ret;
 }
 
-bool store__has_lost(const char *folder, struct view trace_id)
+static void look_for_lost(sqlite3 *db, const uint8_t (*ids)[16], unsigned int n, bool *lost)
 {
-	uint64_t hash = term__trace_hash(trace_id);
-	struct store_files files;
-	bool lost = false;
-	struct err err;
-	char sql[96];
+	sqlite3_stmt *stmt = NULL;
 
-	if (store_files__list(&files, folder, &err))
-		return false;
-	snprintf(sql, sizeof(sql), "SELECT 1 FROM lost WHERE trace=%lld", (long long)hash);
-	for (unsigned int i = 0; i < files.n && !lost; i++) {
+	if (sqlite3_prepare_v2(db, "SELECT 1 FROM lost WHERE trace=?1", -1, &stmt, NULL) ==
+	    SQLITE_OK)
+		for (unsigned int i = 0; i < n; i++) {
+			uint64_t hash = term__trace_hash((struct view){ (const char *)ids[i], 16 });
+
+			sqlite3_bind_int64(stmt, 1, (sqlite3_int64)hash);
+			lost[i] = lost[i] || sqlite3_step(stmt) == SQLITE_ROW;
+			sqlite3_reset(stmt);
+		}
+	sqlite3_finalize(stmt);
+}
+
+void store__have_lost(const char *folder, const uint8_t (*ids)[16], unsigned int n, bool *ret)
+{
+	struct store_files files;
+	struct err err;
+
+	memset(ret, 0, n * sizeof(*ret));
+	if (!n || store_files__list(&files, folder, &err))
+		return;
+	for (unsigned int i = 0; i < files.n; i++) {
 		sqlite3 *db;
-		int ret;
 
 		if (files.at[i].damaged ||
 		    store_file__open_to_read(&db, folder, files.at[i].number, &err))
 			continue;
-		lost = store_number(db, sql, &ret) == 1;
+		look_for_lost(db, ids, n, ret);
 		sqlite3_close(db);
 	}
 	store_files__free(&files);
+}
+
+bool store__has_lost(const char *folder, struct view trace_id)
+{
+	uint8_t id[1][16];
+	bool lost;
+
+	if (trace_id.len != sizeof(id[0]))
+		return false;
+	memcpy(id[0], trace_id.at, sizeof(id[0]));
+	store__have_lost(folder, (const uint8_t(*)[16])id, 1, &lost);
 	return lost;
 }

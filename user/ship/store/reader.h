@@ -57,5 +57,7 @@ int store__walk(const char *folder, uint64_t partition, struct store_place *plac
 
 /* Were older spans of this trace given up for the store's limits? False where that cannot be read. */
 bool store__has_lost(const char *folder, struct view trace_id);
+/* The same of n of them; ret has room for all. */
+void store__have_lost(const char *folder, const uint8_t (*ids)[16], unsigned int n, bool *ret);
 
 #endif
