@@ -162,6 +162,7 @@ static void read_btf(struct kernel_features *f)
 		btf__find_by_name_kind(btf, "btf_trace_sock_recv_length", BTF_KIND_TYPEDEF) > 0;
 	/* both came with 5.11; the field is how a task holds its storage */
 	f->task_storage = has_member(btf, "task_struct", "bpf_storage");
+	f->hash_grows = has_member(btf, "bpf_htab", "ma");
 	f->sk_storage = f->task_storage && has_member(btf, "sock", "sk_bpf_storage");
 	f->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
 	f->casts = func_proto(btf, "bpf_rdonly_cast") != NULL;

@@ -21,6 +21,7 @@ struct kernel_features {
 	bool preempt;	    /* preemption is full or lazy: fentry and tp_btf miss hits */
 	bool sock_tracepoints; /* sock_send_length, sock_recv_length: 6.3 */
 	bool sk_storage;       /* socket storage for tracing programs: 5.11 */
+	bool hash_grows;       /* hashes with memory of their own, safe in all programs: 6.1 */
 	bool task_storage;     /* task storage for tracing programs: 5.11 */
 	bool task_regs;	       /* typed pointers to the registers of a task's call: 5.15 */
 	/*
