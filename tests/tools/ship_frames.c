@@ -189,7 +189,11 @@ static bool take(struct options *o, const char *option, const char *value)
 	} else if (!strcmp(option, "--store")) {
 		struct ship_store *store = &add(config, SHIP_STORE)->store;
 
-		store->folder = strdup(value);
+		/* As the role does it: the store is the folder that it works in. */
+		if (!(store->folder = realpath(value, NULL)) || chdir(value)) {
+			perror(value);
+			exit(2);
+		}
 		store->bytes_max = 1ULL << 30;
 		store->age_s = 365 * 24 * 3600;
 	} else if (!strcmp(option, "--config")) {

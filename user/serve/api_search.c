@@ -159,8 +159,15 @@ static const char *status_name(uint32_t status)
 	return status == 2 ? "error" : status == 1 ? "ok" : "unset";
 }
 
+#define PATH_MAX_BYTES 512 /* longer ones are no help in a list */
+
 static void add_names(struct buf *out, const struct row *row)
 {
+	if (row->path.len && row->path.len <= PATH_MAX_BYTES) {
+		buf__add_str(out, "\"path\":");
+		otlp_json__string(out, row->path);
+		buf__add_str(out, ",");
+	}
 	buf__add_str(out, "\"service\":");
 	otlp_json__string(out, row->service);
 	buf__add_str(out, ",\"name\":");

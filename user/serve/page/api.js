@@ -7,14 +7,24 @@ import { buildTree } from "./tree.js";
 export class ApiError extends Error {
 	constructor({ what, why, do: todo }, status) {
 		super(what);
-		Object.assign(this, { what, why, do: todo, status });
+		Object.assign(this, { what, why, do: todo, status, useToken: setToken });
 	}
 }
 
+// Asked for where the page is served to others; kept for this tab alone, and never in an address.
+const TOKEN = "sonde-token";
+
+function setToken(token) {
+	sessionStorage.setItem(TOKEN, token);
+}
+
 export async function get(path, signal) {
+	const headers = { accept: "application/json" };
+	const token = sessionStorage.getItem(TOKEN);
+	if (token) headers.authorization = `Bearer ${token}`;
 	let answer;
 	try {
-		answer = await fetch(path, { signal, headers: { accept: "application/json" } });
+		answer = await fetch(path, { signal, headers });
 	} catch (error) {
 		if (error.name === "AbortError") throw error;
 		throw new ApiError({

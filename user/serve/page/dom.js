@@ -102,7 +102,19 @@ export function notice(error, retry) {
 		h("strong", {}, shown(error.what || error.message || String(error))),
 		error.why && h("p", {}, shown(error.why)),
 		error.do && h("p", {}, shown(error.do)),
-		retry && h("button", { type: "button", onclick: retry }, "Try again"));
+		error.status === 401 ? tokenForm(error, retry) : retry && h("button", { type: "button", onclick: retry }, "Try again"));
+}
+
+function tokenForm(error, retry) {
+	const input = h("input", { type: "password", autocomplete: "off", "aria-label": "Token" });
+	const form = h("form", { class: "actions" }, input, h("button", { type: "submit", class: "primary" }, "Use this token"));
+	form.addEventListener("submit", (event) => {
+		event.preventDefault();
+		error.useToken(input.value.trim());
+		if (retry) retry();
+		else location.reload();
+	});
+	return form;
 }
 
 export function empty(title, ...lines) {

@@ -7,17 +7,21 @@ import { changed, one, RANGES, searchQuery } from "./query.js";
 import { unixMs } from "./format.js";
 
 const MOST = 100;
+// One huge trace would take longer to read than all others together, and is but one example more.
+export const HUGE = 20000;
 
-// { trees, found, from, to (ms), incomplete }
+// { trees, found, huge (left out), from, to (ms), incomplete }
 export async function loadTraces(state, signal, progress) {
 	const { query } = searchQuery(state, Date.now(), MOST);
 	const answer = await search(query, signal);
-	const entries = await getTraces(answer.traces.map((t) => t.trace_id), signal, progress);
-	const starts = answer.traces.map((t) => unixMs(t.start_unix_nano));
-	const ends = answer.traces.map((t, i) => starts[i] + Number(t.duration_nano) / 1e6);
+	const kept = answer.traces.filter((t) => t.spans <= HUGE);
+	const entries = await getTraces(kept.map((t) => t.trace_id), signal, progress);
+	const starts = kept.map((t) => unixMs(t.start_unix_nano));
+	const ends = kept.map((t, i) => starts[i] + Number(t.duration_nano) / 1e6);
 	return {
 		trees: entries.map((e) => e.tree),
-		found: answer.traces.length,
+		found: kept.length,
+		huge: answer.traces.length - kept.length,
 		from: starts.reduce((a, b) => Math.min(a, b), Infinity),
 		to: ends.reduce((a, b) => Math.max(a, b), -Infinity),
 		incomplete: answer.incomplete,

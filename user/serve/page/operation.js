@@ -45,6 +45,15 @@ export function operation(span) {
 	return out;
 }
 
+// The same for a span of a search's answer, which has a name and where there is one a path.
+export function summaryName({ name, path }) {
+	return path && METHOD.test(name) ? `${name} ${path}` : name || "(no name)";
+}
+
+export function summaryOperation({ name, path }) {
+	return summaryName({ name, path: path && template(path) });
+}
+
 // As the page writes it in a row: with the path itself, not its template.
 export function label(span) {
 	if (METHOD.test(span.name)) {

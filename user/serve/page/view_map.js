@@ -4,7 +4,7 @@
 import { colour, empty, h, name, notice, replace, svg } from "./dom.js";
 import { count, duration, percent, plural, rate, shown } from "./format.js";
 import { buildGraph, errorsOnly, layout } from "./graph.js";
-import { loadedControls, loadTraces } from "./loaded.js";
+import { HUGE, loadedControls, loadTraces } from "./loaded.js";
 import { changed, formatHash, one } from "./query.js";
 import { summary } from "./stats.js";
 
@@ -32,7 +32,7 @@ export function open(root, state, page) {
 			const loaded = await loadTraces(page.state, abort.signal, (done, of) => replace(said, `Reading traces… ${done} of ${of}`));
 			seconds = Math.max(0.001, (loaded.to - loaded.from) / 1000);
 			graph = buildGraph(loaded.trees);
-			replace(said, loaded.found ? `From ${plural(loaded.found, "trace")} of ${duration(seconds * 1e9)}${loaded.incomplete ? "; the search took too long: there may be more" : ""}` : "");
+			replace(said, loaded.found ? `From ${plural(loaded.found, "trace")} of ${duration(seconds * 1e9)}${loaded.huge ? `, without ${loaded.huge} of more than ${count(HUGE)} spans` : ""}${loaded.incomplete ? "; the search took too long: there may be more" : ""}` : "");
 			draw();
 		} catch (error) {
 			if (error.name === "AbortError") return;

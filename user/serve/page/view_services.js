@@ -6,6 +6,7 @@ import { chart } from "./chart.js";
 import { empty, h, name, notice, replace, service } from "./dom.js";
 import { count, duration, percent, plural, rate, unixMs } from "./format.js";
 import { loadedControls } from "./loaded.js";
+import { summaryName, summaryOperation } from "./operation.js";
 import { formatHash, one, searchQuery } from "./query.js";
 import { buckets, percentile, summary } from "./stats.js";
 
@@ -52,7 +53,7 @@ async function requestsOf(page, signal) {
 		base.params.set("kind", [kind]);
 		const answer = await search(searchQuery(base, Date.now(), 200).query, signal);
 		const items = answer.traces.flatMap((t) => t.matched.filter((m) => m.kind === kind && m.service === page.state.id).map((m) => ({
-			name: m.name, trace: t.trace_id, span: m.span_id, start: unixMs(m.start_unix_nano),
+			name: summaryName(m), operation: summaryOperation(m), asked: m.name, trace: t.trace_id, span: m.span_id, start: unixMs(m.start_unix_nano),
 			duration: Number(m.duration_nano) / 1e6, error: m.status === "error",
 		})));
 		if (items.length) return { kind, items, traces: answer.traces.length, incomplete: answer.incomplete };
@@ -104,17 +105,17 @@ function charts(items, from, to) {
 function operations(state, items, seconds, kind) {
 	const by = new Map();
 	for (const i of items) {
-		if (!by.has(i.name)) by.set(i.name, []);
-		by.get(i.name).push(i);
+		if (!by.has(i.operation)) by.set(i.operation, []);
+		by.get(i.operation).push(i);
 	}
 	const rows = [...by].map(([op, list]) => ({ op, list, errors: list.filter((i) => i.error).length, ...summary(list.map((i) => i.duration * 1e6)) }))
 		.sort((a, b) => b.count * b.p50 - a.count * a.p50);
-	const to = (row, more) => formatHash({ view: "traces", params: new Map([["service", [state.id]], ["operation", [row.op]], ["kind", [kind]], ...(one(state, "range") ? [["range", [one(state, "range")]]] : []), ...more]) });
-	const slow = (row) => [["min", [`${(row.p95 / 1e6).toFixed(3)}ms`]]];
+	const to = (row, more) => formatHash({ view: "traces", params: new Map([["service", [state.id]], ["operation", [row.list[0].asked]], ["kind", [kind]], ...(one(state, "range") ? [["range", [one(state, "range")]]] : []), ...more]) });
+	const slow = (row) => [["min", [`${(Math.floor(row.p95 / 1e3) / 1e3).toFixed(3)}ms`]]];
 	return h("div", { class: "card scroll" }, h("table", {},
 		h("thead", {}, h("tr", {}, h("th", {}, "Operation"), ["Requests", "Rate", "Errors", "p50", "p95", "p99"].map((t) => h("th", { class: "n" }, t)), h("th", {}, "Examples"))),
 		h("tbody", {}, rows.map((r) => h("tr", {},
-			h("td", {}, h("a", { href: to(r, []) }, name(r.op, 120))), h("td", { class: "n" }, count(r.count)), h("td", { class: "n" }, rate(r.count / seconds)),
+			h("td", {}, h("a", { href: to(r, []) }, name(r.op, 120)), r.op === r.list[0].asked ? null : h("small", { class: "soft", title: "The route is not known: identifiers in the path are replaced" }, " inferred")), h("td", { class: "n" }, count(r.count)), h("td", { class: "n" }, rate(r.count / seconds)),
 			h("td", { class: `n${r.errors ? " bad" : ""}` }, r.errors ? percent(r.errors / r.count) : "0"),
 			[r.p50, r.p95, r.p99].map((v) => h("td", { class: "n" }, duration(v))),
 			h("td", {}, h("a", { href: to(r, slow(r)) }, "slow"), r.errors ? [" ", h("a", { class: "bad", href: to(r, [["status", ["error"]]]) }, "failed")] : null))))));

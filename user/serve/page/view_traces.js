@@ -6,6 +6,8 @@ import { compare, features } from "./compare.js";
 import * as proposals from "./complete.js";
 import { code, empty, h, name, notice, replace, service } from "./dom.js";
 import { ago, clock, count, day, duration, parseDuration, percent, plural, shown, unixMs } from "./format.js";
+import { HUGE } from "./loaded.js";
+import { summaryName } from "./operation.js";
 import { all, changed, formatHash, one, RANGES, searchQuery } from "./query.js";
 import { scatter } from "./scatter.js";
 import { percentile } from "./stats.js";
@@ -221,7 +223,7 @@ class Traces {
 		const start = unixMs(t.start_unix_nano);
 		const ns = Number(t.duration_nano);
 		const bar = h("i", { style: { width: `${Math.max(1, Math.min(100, (ns / this.longest) * 100))}%` } });
-		const title = t.root ? [service(t.root.service), " ", h("span", { class: "operation" }, name(this.named(t), 120))] : "(its root is not here)";
+		const title = t.root ? [service(t.root.service), " ", h("span", { class: "operation" }, name(summaryName(t.root), 120))] : "(its root is not here)";
 		return h("li", { class: t.errors ? "failed" : undefined, "data-at": at },
 			h("input", {
 				type: "checkbox", "aria-label": "Mark for a diff", checked: this.marked.has(t.trace_id), onchange: () => this.mark(t.trace_id),
@@ -238,11 +240,6 @@ class Traces {
 				t.lost ? h("span", { class: "warn", title: "Spans of this trace were lost" }, " lost") : null),
 			h("span", { class: "with" }, t.services.filter((s) => s !== t.root?.service).slice(0, 4).map((s) => service(s, 24)),
 				t.services.length > 5 ? h("small", {}, `+${t.services.length - 5}`) : null)));
-	}
-
-	// The root is often named by its method alone; the matched span of the root says no more here.
-	named(t) {
-		return t.root.path ? `${t.root.name} ${t.root.path}` : t.root.name;
 	}
 
 	tick() {
@@ -307,7 +304,7 @@ class Traces {
 		}
 		try {
 			const sets = await Promise.all([selected, others].map(async (list) =>
-				(await getTraces(list.slice(0, COMPARED).map((t) => t.trace_id), signal)).map((e) => features(e.tree.trace))));
+				(await getTraces(list.filter((t) => t.spans <= HUGE).slice(0, COMPARED).map((t) => t.trace_id), signal)).map((e) => features(e.tree.trace))));
 			replace(body, this.compared(sets, mode, bound));
 		} catch (error) {
 			if (error.name !== "AbortError") replace(body, notice(error));
