@@ -271,11 +271,15 @@ def test_phone(page):
 def test_a_hundred_thousand_spans(page):
     """Protects: of a huge trace only the rows in sight are elements; folding it all takes a moment."""
     browser = page.browser
-    page.open(f"#/trace/{BIG.hex()}", f"{ROWS} > 10")
+    browser.open(page.url + "#/traces?service=nobody&live=0")
+    browser.wait("document.querySelector('.notice')")
+    before = browser.processor_ms()
+    browser.evaluate(f"location.hash = '#/trace/{BIG.hex()}'")
+    paint = browser.wait("performance.getEntriesByName('trace-paint')[0]?.duration")
+    work = browser.processor_ms() - before
     assert browser.evaluate("document.querySelector('.trace-head').innerText.includes('100 000 spans')")
     assert browser.evaluate(ROWS) < 100
     page.shot("big")
-    paint = browser.wait("performance.getEntriesByName('trace-paint')[0]?.duration")
     fold = []
     for key in "[][]":
         before = browser.processor_ms()
@@ -286,7 +290,7 @@ def test_a_hundred_thousand_spans(page):
             return performance.now() - began;
         }})()""")
         fold.append((browser.processor_ms() - before, clock))
-    print(f"100,000 spans: first paint {paint:.0f} ms after the answer was read; folded and unfolded in",
+    print(f"100,000 spans: first paint {paint:.0f} ms after the answer was read, {work:.0f} ms of work in all; folded and unfolded in",
           ", ".join(f"{work:.0f} ms of work, {clock:.0f} ms by the clock" for work, clock in fold))
     assert min(work for work, _ in fold[::2]) < 100
     page.check()

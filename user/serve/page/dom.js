@@ -48,9 +48,14 @@ export function name(text, limit = 200, props = {}) {
 const COLOURS = 10;
 
 // The same service has the same colour on every page and in every trace.
+const colours = new Map();
+
 export function colour(service) {
+	const known = colours.get(service);
+	if (known !== undefined) return known;
 	let hash = 5381;
 	for (let i = 0; i < service.length && i < 64; i++) hash = ((hash * 33) ^ service.charCodeAt(i)) >>> 0;
+	colours.set(service, hash % COLOURS);
 	return hash % COLOURS;
 }
 

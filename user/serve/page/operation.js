@@ -34,8 +34,8 @@ export function pathOf(span) {
 export function operation(span) {
 	if (span.operation) return span.operation;
 	let out = { name: span.name || "(no name)", inferred: false };
-	const route = attribute(span, "http.route") || attribute(span, "url.template");
 	if (METHOD.test(span.name)) {
+		const route = attribute(span, "http.route") || attribute(span, "url.template");
 		const path = route || template(pathOf(span));
 		if (path) out = { name: `${span.name} ${path}`, inferred: !route };
 	} else if (/\/\d/.test(span.name)) {

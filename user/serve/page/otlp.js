@@ -76,7 +76,8 @@ function settle(spans, resources, baseS, answer) {
 }
 
 function split(nano) {
-	const digits = String(nano ?? "0").padStart(10, "0");
+	const text = typeof nano === "string" ? nano : String(nano ?? 0);
+	const digits = text.length < 10 ? text.padStart(10, "0") : text;
 	return { s: Number(digits.slice(0, -9)), ns: Number(digits.slice(-9)) };
 }
 

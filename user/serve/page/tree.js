@@ -66,7 +66,9 @@ function join(tree) {
 	}
 	const byStart = (a, b) => spans[a].start - spans[b].start || spans[b].end - spans[a].end || a - b;
 	roots.sort(byStart);
-	for (const list of kids) if (list.length > 1) list.sort(byStart);
+	// They mostly come in order, and sorting what is in order costs more than looking.
+	const inOrder = (list) => list.every((k, at) => at === 0 || byStart(list[at - 1], k) < 0);
+	for (const list of kids) if (list.length > 1 && !inOrder(list)) list.sort(byStart);
 }
 
 // Depth first with a stack of its own: a trace may be one chain of 100,000 calls.

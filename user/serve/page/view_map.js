@@ -101,7 +101,7 @@ function drawEdge(e, a, b, seconds) {
 		const x0 = a.x + WIDE;
 		const middle = (x0 + b.x) / 2;
 		d = `M${x0},${y0} C${middle},${y0} ${middle},${y1} ${b.x},${y1}`;
-		label = { x: middle, y: (y0 + y1) / 2 - 4 };
+		label = { x: middle, y: (y0 + y1) / 2 - (failing ? 16 : 8) };
 	} else {
 		// A call back: below the others.
 		const low = Math.max(y0, y1) + HIGH;
@@ -119,7 +119,7 @@ function drawNode(n, { x, y }, seconds) {
 	const second = n.traced ? (n.requests ? `${rate(n.requests / seconds)}${n.errors ? `, ${percent(n.errors / n.requests)} errors` : ""}` : "calls only") : "not traced";
 	const inside = [
 		svg("rect", { x, y, width: WIDE, height: HIGH, rx: 6 }),
-		svg("text", { x: x + 10, y: y + 17, "font-weight": 600 }, shown(n.name, 20)),
+		svg("text", { x: x + 10, y: y + 17, "font-weight": 600 }, shown(n.name, 17)),
 		svg("text", { x: x + 10, y: y + 32, class: "second" }, second),
 		svg("title", {}, shown(n.name, 300)),
 	];
