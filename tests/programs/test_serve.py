@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import urllib.parse
 
 import pytest
@@ -24,6 +25,8 @@ from harness import SONDE, free_port, start_trace, trace_scene, wait_for, write_
 
 HOSTILE = "<script>alert(1)</script>\u202e\"'\\"
 TOKEN = "a-token-of-some-length"
+# A client whose environment can still be read when it is looked at: it does not end at once.
+STAYS = "import sys, time, urllib.request as r; r.urlopen(sys.argv[1]).read(); time.sleep(1)"
 
 
 class Answer:
@@ -96,7 +99,7 @@ def traced(tmp_path_factory):
     server, store = servers.Nginx(where), where / "store"
     urls = [server.url(f"/path-{n}") for n in range(20)]
     clients = [["curl", "-s", "-o", "/dev/null", *urls],
-               ["env", f"OTEL_SERVICE_NAME={HOSTILE}", "curl", "-s", "-o", "/dev/null",
+               ["env", f"OTEL_SERVICE_NAME={HOSTILE}", sys.executable, "-c", STAYS,
                 server.url("/%3Cscript%3E?q=%22%3E%3Cb%3E")]]
     run = trace_scene(where, [server], clients, options=["--store", store]).check()
     run.store = store
