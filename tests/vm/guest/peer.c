@@ -160,6 +160,9 @@ bool peer__read(struct reader *reader, const struct call *call, char *ret_line, 
 			fail("message too long");
 		n = call->get(reader->fd, reader->bytes + reader->len,
 			      sizeof(reader->bytes) - reader->len);
+		/* of a socket with a timeout alone: asked again */
+		if (n < 0 && errno == EAGAIN)
+			continue;
 		if (n < 0)
 			fail(call->name);
 		if (n == 0)
