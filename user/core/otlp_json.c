@@ -98,12 +98,13 @@ static void add_hex(struct buf *out, const char *name, struct view id)
 	buf__add(out, "\"", 1);
 }
 
-static void add_base64(struct buf *out, struct view bytes)
+void otlp_json__base64(struct buf *out, struct view bytes)
 {
 	static const char set[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const uint8_t *s = (const uint8_t *)bytes.at;
 
+	buf__add(out, "\"", 1);
 	for (size_t i = 0; i < bytes.len; i += 3) {
 		size_t n = bytes.len - i;
 		uint32_t v = (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) |
@@ -113,6 +114,7 @@ static void add_base64(struct buf *out, struct view bytes)
 
 		buf__add(out, four, 4);
 	}
+	buf__add(out, "\"", 1);
 }
 
 /* Most of what a span has beside text; printf would take most of the time. */
@@ -135,7 +137,7 @@ static void add_i64(struct buf *out, int64_t n)
 	add_u64(out, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
 }
 
-static void add_double(struct buf *out, double d)
+void otlp_json__double(struct buf *out, double d)
 {
 	if (isnan(d))
 		buf__add_str(out, "\"NaN\"");
@@ -193,7 +195,7 @@ static int add_value(struct buf *out, const struct otlp_value *value, int depth)
 		break;
 	case OTLP_DOUBLE:
 		buf__add_str(out, "{\"doubleValue\":");
-		add_double(out, value->real);
+		otlp_json__double(out, value->real);
 		break;
 	case OTLP_ARRAY:
 		return add_array(out, value->bytes, depth);
@@ -204,9 +206,8 @@ static int add_value(struct buf *out, const struct otlp_value *value, int depth)
 		buf__add(out, "}", 1);
 		break;
 	case OTLP_BYTES:
-		buf__add_str(out, "{\"bytesValue\":\"");
-		add_base64(out, value->bytes);
-		buf__add(out, "\"", 1);
+		buf__add_str(out, "{\"bytesValue\":");
+		otlp_json__base64(out, value->bytes);
 		break;
 	default:
 		buf__add(out, "{", 1);

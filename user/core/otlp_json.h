@@ -24,5 +24,9 @@ void otlp_json__pairs(struct buf *out, const char *name, struct view message, ui
 
 /* A quoted JSON string, as valid UTF-8 whatever goes in. */
 void otlp_json__string(struct buf *out, struct view text);
+/* Bytes in base64 (RFC 4648 4), quoted. */
+void otlp_json__base64(struct buf *out, struct view bytes);
+/* A number, or what JSON has no number for, quoted: "NaN", "Infinity", "-Infinity". */
+void otlp_json__double(struct buf *out, double d);
 
 #endif

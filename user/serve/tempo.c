@@ -91,7 +91,7 @@ static void add_id(struct buf *out, const char *name, struct view id)
 	if (!id.len)
 		return;
 	buf__printf(out, ",\"%s\":", name);
-	json__base64(out, id);
+	otlp_json__base64(out, id);
 }
 
 static void add_text(struct buf *out, const char *name, struct view text)
@@ -148,7 +148,7 @@ static void add_links(struct buf *out, struct view message)
 			if (g.wire != PB_BYTES || (g.number != 1 && g.number != 2))
 				continue;
 			buf__add_str(out, g.number == 1 ? "\"traceId\":" : ",\"spanId\":");
-			json__base64(out, g.bytes);
+			otlp_json__base64(out, g.bytes);
 		}
 		otlp_json__pairs(out, ",\"attributes\":", f.bytes, 4);
 		buf__add_str(out, "}");
@@ -172,7 +172,7 @@ static int json_span(struct buf *out, struct view message, bool first)
 	if (otlp_span__read(message, &span))
 		return -EPROTO;
 	buf__add_str(out, first ? "{\"traceId\":" : ",{\"traceId\":");
-	json__base64(out, span.trace_id);
+	otlp_json__base64(out, span.trace_id);
 	add_id(out, "spanId", span.span_id);
 	add_text(out, "traceState", span.trace_state);
 	add_id(out, "parentSpanId", span.parent_id);

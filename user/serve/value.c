@@ -2,28 +2,8 @@
 #include "serve/value.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 #include "core/otlp_json.h"
-
-void json__base64(struct buf *out, struct view bytes)
-{
-	static const char set[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const uint8_t *s = (const uint8_t *)bytes.at;
-
-	buf__add(out, "\"", 1);
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		size_t n = bytes.len - i;
-		uint32_t v = (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) |
-			     (n > 2 ? s[i + 2] : 0);
-		char four[4] = { set[v >> 18], set[v >> 12 & 63], n > 1 ? set[v >> 6 & 63] : '=',
-				 n > 2 ? set[v & 63] : '=' };
-
-		buf__add(out, four, 4);
-	}
-	buf__add(out, "\"", 1);
-}
 
 static void add_value(struct buf *out, const struct otlp_value *value, int depth);
 
@@ -80,12 +60,7 @@ static void add_value(struct buf *out, const struct otlp_value *value, int depth
 		buf__printf(out, "%" PRId64, value->number);
 		break;
 	case OTLP_DOUBLE:
-		if (isfinite(value->real))
-			buf__printf(out, "%.17g", value->real);
-		else
-			buf__add_str(out, isnan(value->real) ? "\"NaN\"" :
-					  value->real > 0    ? "\"Infinity\"" :
-							       "\"-Infinity\"");
+		otlp_json__double(out, value->real);
 		break;
 	case OTLP_ARRAY:
 		add_array(out, value->bytes, depth);
@@ -94,7 +69,7 @@ static void add_value(struct buf *out, const struct otlp_value *value, int depth
 		add_list(out, value->bytes, depth);
 		break;
 	case OTLP_BYTES:
-		json__base64(out, value->bytes);
+		otlp_json__base64(out, value->bytes);
 		break;
 	default:
 		buf__add_str(out, "null");

@@ -9,6 +9,5 @@
 void json__value(struct buf *out, const struct otlp_value *value);
 /* The same as text: a string as it is, others as JSON. */
 void json__value_text(struct buf *out, const struct otlp_value *value);
-void json__base64(struct buf *out, struct view bytes);
 
 #endif
