@@ -237,30 +237,19 @@ static void add_links(struct buf *out, const struct row *row, bool *first)
 
 static void add_logs(struct buf *out, const struct row *row)
 {
-	struct pb pb = pb__of(row->span.message), inner;
-	struct pb_field f, g;
+	struct pb pb = pb__of(row->span.message);
+	struct span_event event;
 	bool any = false;
 
-	while (row->span.events && pb__next(&pb, &f) > 0) {
-		struct view name = { "", 0 };
-		uint64_t at = 0;
+	while (row->span.events && span_event__next(&pb, &event)) {
 		bool first = true;
 
-		if (f.number != 11 || f.wire != PB_BYTES)
-			continue;
-		inner = pb__of(f.bytes);
-		while (pb__next(&inner, &g) > 0) {
-			if (g.number == 1 && g.wire == PB_FIXED64)
-				at = g.value;
-			else if (g.number == 2 && g.wire == PB_BYTES)
-				name = g.bytes;
-		}
 		buf__printf(out, "%s{\"timestamp\":%" PRIu64 ",\"fields\":[", any ? "," : "",
-			    at / 1000);
+			    event.time_ns / 1000);
 		any = true;
-		if (name.len)
-			add_text_tag(out, &first, "event", name);
-		add_tags(out, &first, f.bytes, 3, NULL);
+		if (event.name.len)
+			add_text_tag(out, &first, "event", event.name);
+		add_tags(out, &first, event.message, 3, NULL);
 		buf__add_str(out, "]}");
 	}
 }

@@ -104,28 +104,16 @@ static void add_text(struct buf *out, const char *name, struct view text)
 
 static void add_events(struct buf *out, struct view message)
 {
-	struct pb pb = pb__of(message), inner;
-	struct pb_field f, g;
+	struct pb pb = pb__of(message);
+	struct span_event event;
 	bool any = false;
 
-	while (pb__next(&pb, &f) > 0) {
-		struct view name = { "", 0 };
-		uint64_t at = 0;
-
-		if (f.number != 11 || f.wire != PB_BYTES)
-			continue;
-		inner = pb__of(f.bytes);
-		while (pb__next(&inner, &g) > 0) {
-			if (g.number == 1 && g.wire == PB_FIXED64)
-				at = g.value;
-			else if (g.number == 2 && g.wire == PB_BYTES)
-				name = g.bytes;
-		}
+	while (span_event__next(&pb, &event)) {
 		buf__add_str(out, any ? "," : ",\"events\":[");
 		any = true;
-		buf__printf(out, "{\"timeUnixNano\":\"%" PRIu64 "\"", at);
-		add_text(out, "name", name);
-		otlp_json__pairs(out, ",\"attributes\":", f.bytes, 3);
+		buf__printf(out, "{\"timeUnixNano\":\"%" PRIu64 "\"", event.time_ns);
+		add_text(out, "name", event.name);
+		otlp_json__pairs(out, ",\"attributes\":", event.message, 3);
 		buf__add_str(out, "}");
 	}
 	if (any)

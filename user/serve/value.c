@@ -88,3 +88,25 @@ void json__value_text(struct buf *out, const struct otlp_value *value)
 	else if (value->type != OTLP_EMPTY)
 		add_value(out, value, 0);
 }
+
+bool span_event__next(struct pb *span, struct span_event *ret)
+{
+	struct pb_field f;
+
+	while (pb__next(span, &f) > 0) {
+		struct pb event;
+
+		if (f.number != 11 || f.wire != PB_BYTES)
+			continue;
+		*ret = (struct span_event){ .name = { "", 0 }, .message = f.bytes };
+		event = pb__of(f.bytes);
+		while (pb__next(&event, &f) > 0) {
+			if (f.number == 1 && f.wire == PB_FIXED64)
+				ret->time_ns = f.value;
+			else if (f.number == 2 && f.wire == PB_BYTES)
+				ret->name = f.bytes;
+		}
+		return true;
+	}
+	return false;
+}

@@ -10,4 +10,13 @@ void json__value(struct buf *out, const struct otlp_value *value);
 /* The same as text: a string as it is, others as JSON. */
 void json__value_text(struct buf *out, const struct otlp_value *value);
 
+/* An event of a span (opentelemetry-proto, Span.Event); its attributes are field 3 of message. */
+struct span_event {
+	uint64_t time_ns;
+	struct view name, message;
+};
+
+/* The next one of an encoded span; views borrow its bytes. False: there is none, or the rest is broken. */
+bool span_event__next(struct pb *span, struct span_event *ret);
+
 #endif
