@@ -311,8 +311,9 @@ static void certificates_that_cannot_be_read(void **state)
 
 	assert_int_equal(ship_otlp__from_env(o, &env, NULL, &err),
 			 0); /* http: they do not matter */
-	assert_int_equal(ship_otlp__set_url(o, "https://h", &err), -EIO);
-	assert_string_equal(err.text, "the client certificate file / cannot be read");
+	assert_int_equal(ship_otlp__set_url(o, "https://h", &err), -EISDIR);
+	assert_string_equal(err.text,
+			    "the client certificate file / cannot be read: Is a directory");
 	ship_config__free(&config);
 	env = ENV("OTEL_EXPORTER_OTLP_CERTIFICATE=/no/such", BASE "https://h");
 	o = &ship_config__add(&config, SHIP_OTLP)->otlp;

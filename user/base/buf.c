@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 4096
 
 struct view view_of(const char *s)
 {
@@ -111,6 +114,24 @@ void buf__printf(struct buf *b, const char *fmt, ...)
 		b->len += (size_t)n;
 	}
 	va_end(again);
+}
+
+int buf__read(struct buf *b, int fd)
+{
+	ssize_t n = 1;
+
+	while (n) {
+		uint8_t *to = buf__reserve(b, READ_BYTES);
+
+		if (!to)
+			return b->err;
+		n = read(fd, to, READ_BYTES);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			b->len += (size_t)n;
+	}
+	return 0;
 }
 
 void buf__clear(struct buf *b)

@@ -55,6 +55,8 @@ static inline void buf__add(struct buf *b, const void *bytes, size_t n)
 void buf__add_str(struct buf *b, const char *s);
 void buf__add_view(struct buf *b, struct view v);
 void buf__printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds what is left of a file. Returns 0, the negative errno of a read that failed, or err of the buffer. */
+int buf__read(struct buf *b, int fd);
 /* Forget the content and the error, keep the memory. */
 void buf__clear(struct buf *b);
 /* Take n bytes away from the front. */

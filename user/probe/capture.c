@@ -15,6 +15,7 @@
 
 #include "probe/capture_internal.h"
 #include "probe/lockdown.h"
+#include "probe/procfs.h"
 #include "probe/scope.h"
 
 static bool is_power_of_two(uint32_t n)
@@ -658,19 +659,10 @@ const struct kernel_features *capture__features(const struct capture *c)
 /* What a map that grows holds now, as the kernel says it (6.4; earlier: what it may hold). 0: it does not. */
 static uint64_t grown_bytes(int fd)
 {
-	unsigned long long bytes = 0;
-	char path[64], line[128];
-	FILE *f;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "memlock: %llu", &bytes) == 1)
-			break;
-	fclose(f);
-	return bytes;
+	return procfs__number(path, "memlock:");
 }
 
 uint64_t capture__map_bytes(const struct capture *c)

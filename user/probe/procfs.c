@@ -100,6 +100,24 @@ fail:
 	return n;
 }
 
+uint64_t procfs__number(const char *path, const char *key)
+{
+	size_t len = strlen(key);
+	uint64_t number = 0;
+	char line[256];
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, len)) {
+			number = strtoull(line + len, NULL, 10);
+			break;
+		}
+	fclose(f);
+	return number;
+}
+
 uint32_t procfs__namespace(int proc, const char *name)
 {
 	char path[32], text[64];

@@ -48,6 +48,9 @@ ssize_t procfs__read_all(int proc, const char *name, char **ret_bytes, size_t ma
 /* Reads the link `name` ("exe", "cwd", "ns/net"); NUL added. Returns its length or a negative errno. */
 ssize_t procfs__link(int proc, const char *name, char *to, size_t max);
 
+/* The number behind `key` at the start of a line of a file of the kernel's ("Pss:"); 0: there is none. */
+uint64_t procfs__number(const char *path, const char *key);
+
 /* The inode number of namespace `name` ("net"), or 0. */
 uint32_t procfs__namespace(int proc, const char *name);
 

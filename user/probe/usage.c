@@ -8,6 +8,8 @@
 
 #include <bpf/bpf.h>
 
+#include "probe/procfs.h"
+
 /* A record costs as much as so many hits that write none. */
 #define RECORD_UNITS 3
 /* So many hits on connections none of whose bytes is looked at cost as much as one on another. */
@@ -105,19 +107,10 @@ double usage__cpu(struct usage *usage, uint64_t now_ns, const pid_t pids[USAGE_R
 
 static uint64_t pss_bytes(pid_t pid)
 {
-	unsigned long long kib = 0;
-	char path[64], line[256];
-	FILE *f;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pss: %llu kB", &kib) == 1)
-			break;
-	fclose(f);
-	return kib * 1024;
+	return procfs__number(path, "Pss:") * 1024;
 }
 
 uint64_t usage__memory(const struct usage *usage, const pid_t pids[USAGE_ROLES])

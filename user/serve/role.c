@@ -26,17 +26,10 @@ static void on_signal(int sig)
 static int read_config(struct serve_config *config, struct err *err)
 {
 	struct buf text = { .max = CONFIG_MAX_BYTES };
-	ssize_t n;
-	int ret;
+	int ret = buf__read(&text, FD_CONFIG);
 
-	do {
-		uint8_t *at = buf__reserve(&text, 4096);
-
-		n = at ? read(FD_CONFIG, at, 4096) : -1;
-		if (n > 0)
-			text.len += (size_t)n;
-	} while (n > 0);
-	ret = serve_config__from_json(config, (const char *)text.at, text.len, err);
+	if (!ret)
+		ret = serve_config__from_json(config, (const char *)text.at, text.len, err);
 	buf__free(&text);
 	close(FD_CONFIG);
 	return ret;

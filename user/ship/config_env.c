@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdio.h>
@@ -22,7 +23,6 @@
 #define HTTP_PATH "v1/traces"
 #define GRPC_PATH "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #define PEM_MAX_BYTES (256u << 10)
-#define PEM_PIECE_BYTES 4096
 
 /* The signal's own variable before the general one; *ret_own says which it was. */
 static const char *otlp_variable(const struct otel_env *env, const char *what, char name[96],
@@ -242,31 +242,22 @@ static int read_files(struct ship_otlp *otlp, const struct otel_env *env)
 static int read_pem(const char *path, const char *what, char **ret_pem, struct err *err)
 {
 	struct buf text = { .max = PEM_MAX_BYTES };
-	FILE *file = fopen(path, "re");
-	size_t n = 0;
-	uint8_t *at;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret = fd < 0 ? -errno : 0;
 
-	if (!file)
-		return err__set(err, -errno, "the %s file %.200s cannot be read: %s", what, path,
-				strerror(errno));
-	do {
-		at = buf__reserve(&text, PEM_PIECE_BYTES);
-		n = at ? fread(at, 1, PEM_PIECE_BYTES, file) : 0;
-		text.len += n;
-	} while (n);
-	if (ferror(file)) {
-		fclose(file);
-		buf__free(&text);
-		return err__set(err, -EIO, "the %s file %.200s cannot be read", what, path);
-	}
-	fclose(file);
+	if (!ret)
+		ret = buf__read(&text, fd);
+	if (fd >= 0)
+		close(fd);
 	buf__add(&text, "", 1);
-	if (text.err == -ENOMEM || (!text.err && config__set(ret_pem, (const char *)text.at))) {
-		buf__free(&text);
-		return -ENOMEM;
-	}
+	if (!ret && config__set(ret_pem, (const char *)text.at))
+		ret = -ENOMEM;
 	buf__free(&text);
-	return 0;
+	if (ret == -EMSGSIZE)
+		return 0;
+	if (!ret || ret == -ENOMEM)
+		return ret;
+	return err__set(err, ret, "the %s file %.200s cannot be read: %s", what, path,
+			strerror(-ret));
 }
 
 int ship_otlp__read_files(struct ship_otlp *otlp, struct err *err)
