@@ -16,7 +16,7 @@
 	X(lost_ring_full,        "no room in the ring") \
 	X(lost_ring_busy,        "reserve refused though the ring had room") \
 	X(lost_life_reserve,     "payload gave way to records of life") \
-	X(lost_fault,            "not one byte of the head could be read from the program's memory") \
+	X(lost_fault,            "a head, or its rest, could not be read: from the program's memory, or out of more pieces of it than are gathered") \
 	/* line "bytes", TCP only */ \
 	X(bytes_sequence,        "sequence numbers that passed on connections in scope, as hooks saw them") \
 	X(bytes_captured,        "copied into delivered records") \

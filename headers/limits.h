@@ -18,8 +18,8 @@
 #define SONDE_HEAD_MAX_BYTES 16384
 /* The body of a telemetry export (a trace export that a program sends itself) is captured up to here. */
 #define SONDE_EXPORT_BODY_MAX_BYTES 65536
-/* iovec segments of one call that are gathered into one record; the rest is counted. */
-#define SONDE_SEGMENTS_MAX 8
+/* iovec segments of one call that are gathered into one record. */
+#define SONDE_SEGMENTS_MAX 24
 
 /* Connections whose state the kernel keeps at once (the hash tiers preallocate it). */
 #define SONDE_CONNS_DEFAULT 32768

@@ -210,9 +210,7 @@ static __noinline int data_gathered(struct hit *hit)
 	struct piece *piece = &hit->w->p;
 	const struct segment *segments = hit->w->segments;
 
-	if (piece->want < SONDE_CLASS_1_BYTES)
-		data_one(hit, piece, SONDE_CLASS_1_BYTES, NULL, segments, true);
-	else if (piece->want < SONDE_CLASS_2_BYTES)
+	if (piece->want < SONDE_CLASS_2_BYTES)
 		data_one(hit, piece, SONDE_CLASS_2_BYTES, NULL, segments, true);
 	else
 		data_one(hit, piece, SONDE_CLASS_3_BYTES, NULL, segments, true);
@@ -250,7 +248,7 @@ static __always_inline bool piece_locate(struct hit *hit, struct piece *piece)
 		piece->area.len = piece->want;
 		return true;
 	}
-	piece->area = segments_locate(hit->w, piece->at, piece->want);
+	piece->area = segments_locate(hit->w, piece->at);
 	if (piece->area.len == 0) {
 		data_unreadable(hit, piece);
 		return false;

@@ -5,6 +5,9 @@
 
 #include "hit.h"
 
+/* A piece ends where its window ends, at the most: the next one is in that window or the one behind it. */
+#define SLIDES_MAX 2
+
 /* The smaller, without a branch: each branch on a length doubles what the verifier has to walk. */
 static __always_inline __u64 smaller(__u64 a, __u64 b)
 {
@@ -33,7 +36,38 @@ static __always_inline void work_begin(struct work *w)
 {
 	w->source = (struct source){ .kind = SOURCE_NONE };
 	w->segments_at = ~0u;
+	w->window = w->passed = 0;
 	w->late = 0;
+}
+
+/*
+ * Of a source with more segments than w->segments holds: moves the window on, by whole windows, to the one
+ * that byte `skip` of the source lies in. False: it lies further on than the next, or is unreadable.
+ */
+static __noinline int segments_slide(struct work *w, __u64 skip)
+{
+	struct segment *to = w->segments;
+
+	if (skip < w->passed)
+		w->passed = w->window = 0;
+#pragma clang loop unroll(disable)
+	for (int turn = 0; turn < SLIDES_MAX; turn++) {
+		__u64 bytes = w->passed;
+
+		if (w->window + SONDE_SEGMENTS_MAX >= w->source.segments)
+			return true;
+		if (segments_read(to, sizeof(w->segments),
+				  w->source.at + w->window * sizeof(struct segment)))
+			return false;
+#pragma unroll
+		for (int i = 0; i < SONDE_SEGMENTS_MAX; i++)
+			bytes += to[i].len;
+		if (skip < bytes)
+			return true;
+		w->passed = bytes;
+		w->window += SONDE_SEGMENTS_MAX;
+	}
+	return false;
 }
 
 /*
@@ -43,18 +77,25 @@ static __always_inline void work_begin(struct work *w)
 static __noinline int segments_load(struct work *w, __u32 at)
 {
 	struct segment *to = w->segments;
-	__u64 bytes = smaller(w->source.segments, SONDE_SEGMENTS_MAX) * sizeof(struct segment);
-	__u64 skip = w->source.skip + at;
+	__u64 skip = w->source.skip + at, from = w->source.at, bytes = w->source.segments;
 
 	if (w->segments_at == at)
 		return true;
 	w->segments_at = ~0u;
+	if (bytes > SONDE_SEGMENTS_MAX) {
+		if (!segments_slide(w, skip))
+			return false;
+		skip -= w->passed;
+		from += w->window * sizeof(struct segment);
+		bytes -= w->window;
+	}
+	bytes = smaller(bytes, SONDE_SEGMENTS_MAX) * sizeof(struct segment);
 	w->n_segments = bytes / sizeof(struct segment);
 	__builtin_memset(to, 0, sizeof(w->segments));
 	barrier_var(bytes);
 	if (bytes == 0 || bytes > sizeof(w->segments))
 		return false;
-	if (segments_read(to, bytes, w->source.at))
+	if (segments_read(to, bytes, from))
 		return false;
 	w->segments_at = at;
 	if (!skip)
@@ -70,36 +111,26 @@ static __noinline int segments_load(struct work *w, __u32 at)
 	return true;
 }
 
-/* Where byte `at` of what the segments hold lies, and how much follows it there: 0, nothing does. */
-static __always_inline struct area area_at(const struct segment *segments, __u64 at)
+/* The first area that is not empty; one of no length: there is none. */
+static __always_inline struct area area_at(const struct segment *segments)
 {
 	struct area area = { 0, 0 };
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SONDE_SEGMENTS_MAX; i++) {
-		__u64 len = segments[i].len;
-
-		if (at < len) {
-			area.base = segments[i].base + at;
-			area.len = len - at;
+		if (segments[i].len) {
+			area.base = segments[i].base;
+			area.len = segments[i].len;
 			break;
 		}
-		at -= len;
 	}
 	return area;
 }
 
-/* Where byte `at` of a call of segments lies; they are loaded again where `want` bytes lie in several. */
-static __always_inline struct area segments_locate(struct work *w, __u32 at, __u64 want)
+/* Where byte `at` of a call of segments lies. */
+static __always_inline struct area segments_locate(struct work *w, __u32 at)
 {
-	struct area area = { 0, 0 };
-
-	if (at && w->segments_at == 0) {
-		area = area_at(w->segments, at);
-		if (area.len >= want)
-			return area;
-	}
-	return segments_load(w, at) ? area_at(w->segments, 0) : (struct area){ 0, 0 };
+	return segments_load(w, at) ? area_at(w->segments) : (struct area){ 0, 0 };
 }
 
 /* Puts n bytes, of which low and high are the first 16, behind the `have` bytes of to. How many. */
@@ -181,7 +212,7 @@ static __noinline int peek(struct hit *hit, __u32 at)
 					 (const void *)(w->source.at + w->source.skip + at)))
 			w->n_first = left;
 	} else if (w->source.kind == SOURCE_SEGMENTS) {
-		area = segments_locate(w, at, left);
+		area = segments_locate(w, at);
 		if (area.len == 0)
 			return 0;
 		if (area.len >= left) {

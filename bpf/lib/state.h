@@ -178,7 +178,9 @@ struct work {
 	struct piece p;
 	__u32 segments_at; /* the byte of the call that segments[] begins at; ~0: none */
 	__u32 n_segments;
+	__u32 window; /* which of the source's segments segments[] begins with, where it has more */
 	__u32 pad;
+	__u64 passed; /* bytes of the segments before it */
 	struct segment segments[SONDE_SEGMENTS_MAX];
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 };

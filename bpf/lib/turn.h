@@ -14,7 +14,7 @@
 /* How many calls of a connection that is none of ours are looked at again. */
 #define CHECKS_EACH_CALL 8
 #define CHECKS_EACH_TURN 64
-/* Records of one call. */
+/* Records of one call: with gathered segments, five times SONDE_SEGMENTS_MAX of them. */
 #define PIECES_MAX 5
 #define EXPORT_PIECES_MAX 16
 
@@ -191,16 +191,13 @@ static __always_inline bool head_is_shed(struct hit *hit)
 	return sw && *(volatile __u32 *)&sw->shed_heads;
 }
 
-/* Captures the call's bytes until the open head ends, or a bound is reached. */
-static __noinline int head_capture(struct hit *hit)
+/* Records the call's bytes until the open head ends, or a bound is reached. */
+static __always_inline void head_pieces(struct hit *hit)
 {
 	struct direction *dir = hit->dir;
 	struct work *w = hit->w;
 	struct piece *p = &w->p;
 
-	p->at = p->whole = 0;
-	if (head_is_shed(hit))
-		w->flags |= SONDE_F_FAULT;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < PIECES_MAX; i++) {
 		__u32 left = w->bytes - p->at, budget = SONDE_HEAD_MAX_BYTES - dir->head;
@@ -208,20 +205,33 @@ static __noinline int head_capture(struct hit *hit)
 
 		if (dir->head >= SONDE_HEAD_MAX_BYTES) {
 			head_closed(dir);
-			break;
+			return;
 		}
 		if (left > budget)
 			left = budget;
 		p->want = left < room ? left : room;
 		data_head(hit, i == 0);
 		if (!head_piece_done(hit))
-			break;
+			return;
 		if (w->flags & SONDE_F_FAULT) {
 			head_closed(dir);
 			count(hit->k, shed_heads, 1);
-			break;
+			return;
 		}
 	}
+	/* in more segments than are gathered */
+	data_unreadable(hit, p);
+	head_lost(hit, p->at);
+}
+
+static __noinline int head_capture(struct hit *hit)
+{
+	struct work *w = hit->w;
+
+	w->p.at = w->p.whole = 0;
+	if (head_is_shed(hit))
+		w->flags |= SONDE_F_FAULT;
+	head_pieces(hit);
 	w->flags &= ~SONDE_F_FAULT;
 	return 0;
 }

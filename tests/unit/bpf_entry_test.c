@@ -780,6 +780,58 @@ static void test_unusual_heads(void **state)
 	assert_int_equal(k->conns_http1, 1);
 }
 
+/* A response's head, in n segments as equal as they come. */
+static void send_cut(const char *head, unsigned int n)
+{
+	struct iovec v[128];
+	size_t len = strlen(head);
+
+	for (unsigned int i = 0; i < n; i++) {
+		v[i].iov_base = (char *)head + len * i / n;
+		v[i].iov_len = len * (i + 1) / n - len * i / n;
+	}
+	send_segments(v, n);
+}
+
+/* One in more segments than a record gathers is in as many records as it takes; in far too many, that is said. */
+static void test_head_in_many_segments(void **state)
+{
+	const unsigned int cuts[] = { SONDE_SEGMENTS_MAX, SONDE_SEGMENTS_MAX + 1, 100,
+				      5 * SONDE_SEGMENTS_MAX };
+	const struct sonde_kcounters *k = counters();
+	unsigned int seen = 0;
+	char head[1600];
+
+	(void)state;
+	memset(head, 'x', sizeof(head));
+	memcpy(head, HEAD, strlen(HEAD) - 2);
+	memcpy(head + strlen(HEAD) - 2, "A: ", 3);
+	strcpy(head + sizeof(head) - 5, "\r\n\r\n");
+	for (unsigned int i = 0; i < 4; i++) {
+		const struct sonde_rec_data *data;
+		uint32_t at = 0;
+
+		request_is_read(REQUEST);
+		send_cut(head, cuts[i]);
+		for (seen++; (data = (const void *)record(SONDE_REC_DATA, seen)); seen++) {
+			assert_memory_equal(data->payload, head + at, data->copied);
+			at += data->copied;
+		}
+		assert_int_equal(at, strlen(head));
+		assert_true(
+			((const struct sonde_rec_data *)record(SONDE_REC_DATA, seen - 1))->h.flags &
+			SONDE_F_HEAD_END);
+	}
+	assert_int_equal(k->lost_fault, 0);
+	assert_int_equal(k->bytes_sequence, k->bytes_captured + k->bytes_counted);
+	request_is_read(REQUEST);
+	send_cut(head, 5 * SONDE_SEGMENTS_MAX + 1);
+	assert_int_equal(k->lost_fault, 1);
+	assert_int_equal(k->records_attempted, k->records_delivered + 1);
+	request_is_read(REQUEST);
+	assert_int_equal(k->bytes_sequence, k->bytes_captured + k->bytes_counted + k->gap_lost);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -802,6 +854,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_usual_heads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_known_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unusual_heads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_head_in_many_segments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scope_cells, setup, teardown),
 	};
 

@@ -54,6 +54,31 @@ static ssize_t get_readv(int fd, void *bytes, size_t len)
 	return readv(fd, iov, (int)segments(iov, bytes, len));
 }
 
+/* As many as a head of many fields makes where a program keeps them apart. */
+#define MANY 100
+
+static int many_segments(struct iovec iov[MANY], void *bytes, size_t len)
+{
+	for (size_t i = 0; i < MANY; i++)
+		iov[i] = (struct iovec){ (char *)bytes + len * i / MANY,
+					 len * (i + 1) / MANY - len * i / MANY };
+	return MANY;
+}
+
+static ssize_t put_writev_many(int fd, const void *bytes, size_t len)
+{
+	struct iovec iov[MANY];
+
+	return writev(fd, iov, many_segments(iov, (void *)bytes, len));
+}
+
+static ssize_t get_readv_many(int fd, void *bytes, size_t len)
+{
+	struct iovec iov[MANY];
+
+	return readv(fd, iov, many_segments(iov, bytes, len));
+}
+
 static ssize_t put_send(int fd, const void *bytes, size_t len)
 {
 	return send(fd, bytes, len, MSG_NOSIGNAL);
@@ -341,6 +366,8 @@ const struct call calls[] = {
 	{ .name = "write-read", .put = put_write, .get = get_read },
 	{ .name = "writev", .put = put_writev, .get = get_read },
 	{ .name = "readv", .put = put_write, .get = get_readv },
+	{ .name = "writev-many", .put = put_writev_many, .get = get_read },
+	{ .name = "readv-many", .put = put_write, .get = get_readv_many },
 	{ .name = "send-recv", .put = put_send, .get = get_recv },
 	{ .name = "sendto-recvfrom", .put = put_sendto, .get = get_recvfrom },
 	{ .name = "sendmsg", .put = put_sendmsg, .get = get_read },
