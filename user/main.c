@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "inspect/role.h"
+#include "serve/receive_role.h"
 #include "serve/role.h"
 #include "ship/role.h"
 #include "supervise/sandbox.h"
@@ -67,6 +68,8 @@ static int run_role(const char *name, uid_t uid)
 		return inspect__role_main(uid);
 	if (!strcmp(name, "serve"))
 		return serve__main(uid);
+	if (!strcmp(name, "receive"))
+		return receive__main(uid);
 	fprintf(stderr, "sonde: there is no role '%s'\n", name);
 	return EXIT_USAGE;
 }
@@ -80,6 +83,7 @@ static int run_escape(const char *name, uid_t uid)
 	sandbox.role = !strcmp(name, "ship")	? ROLE_SHIP :
 		       !strcmp(name, "read")	? ROLE_READ :
 		       !strcmp(name, "serve")	? ROLE_SERVE :
+		       !strcmp(name, "receive") ? ROLE_RECEIVE :
 		       !strcmp(name, "inspect") ? ROLE_INSPECT :
 						  ROLE_TRACE;
 	if (sandbox__enter(&sandbox, &err)) {

@@ -42,7 +42,7 @@ def running(tmp_path):
     process.communicate(timeout=30)
 
 
-@pytest.mark.parametrize("role", ["trace", "ship", "inspect", "read", "serve"])
+@pytest.mark.parametrize("role", ["trace", "ship", "inspect", "read", "serve", "receive"])
 def test_a_role_cannot_leave_its_sandbox(role):
     uid = 61184 + 77
     done = subprocess.run([harness.SONDE, f"--escape={role}", str(uid)], capture_output=True, text=True)

@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	account = map_account(o.account);
 	if (!account || account == MAP_FAILED)
 		return 1;
-	ret = ship__run(&o.config, 0, NULL, o.control, account, &err);
+	ret = ship__run(&o.config, &(struct ship_input){ 0, NULL }, 1, o.control, account, &err);
 	if (ret)
 		fprintf(stderr, "error: %s\n", err.text);
 	print_account(account);

@@ -30,6 +30,9 @@ enum {
 	OPT_UI,
 	OPT_UI_TOKEN,
 	OPT_UI_HOST,
+	OPT_OTLP_HTTP,
+	OPT_OTLP_GRPC,
+	OPT_OTLP_TOKEN,
 	OPT_TREE,
 	OPT_WHERE,
 	OPT_DURATION,
@@ -64,14 +67,17 @@ static const struct option_rule rules[] = {
 	{ "exe", OPT_EXE, true, TAKES_SCOPE },
 	{ "user", 'u', true, TAKES_COMMAND },
 	{ "output", 'o', true, TAKES_OUTPUT },
-	{ "otlp", OPT_OTLP, true, TAKES_OUTPUT },
-	{ "ledger", OPT_LEDGER, true, TAKES_OUTPUT },
-	{ "store", OPT_STORE, true, TAKES_OUTPUT },
-	{ "store-bytes", OPT_STORE_BYTES, true, TAKES_OUTPUT },
-	{ "store-age", OPT_STORE_AGE, true, TAKES_OUTPUT },
-	{ "ui", OPT_UI, MAYBE, TAKES_OUTPUT },
-	{ "ui-token-file", OPT_UI_TOKEN, true, TAKES_OUTPUT },
-	{ "ui-host", OPT_UI_HOST, true, TAKES_OUTPUT },
+	{ "otlp", OPT_OTLP, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "ledger", OPT_LEDGER, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "store", OPT_STORE, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "store-bytes", OPT_STORE_BYTES, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "store-age", OPT_STORE_AGE, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "ui", OPT_UI, MAYBE, TAKES_OUTPUT | TAKES_SERVE },
+	{ "ui-token-file", OPT_UI_TOKEN, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "ui-host", OPT_UI_HOST, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "otlp-http", OPT_OTLP_HTTP, MAYBE, TAKES_OUTPUT | TAKES_SERVE },
+	{ "otlp-grpc", OPT_OTLP_GRPC, MAYBE, TAKES_OUTPUT | TAKES_SERVE },
+	{ "otlp-token-file", OPT_OTLP_TOKEN, true, TAKES_OUTPUT | TAKES_SERVE },
 	{ "tree", OPT_TREE, false, TAKES_OUTPUT },
 	{ "summary", 'c', false, TAKES_OUTPUT },
 	{ "json", OPT_JSON, false, TAKES_OUTPUT },
@@ -277,11 +283,13 @@ static int add_host(struct run_options *o, const char *value)
 }
 
 /* --ui ADDR: getopt takes an argument that may be left out only behind a '='. */
-static const char *take_address(int argc, char **argv)
+static const char *take_address(int code, int argc, char **argv)
 {
 	if (optind < argc && listen_address__looks_like(argv[optind]))
 		return argv[optind++];
-	return LISTEN_DEFAULT;
+	return code == OPT_UI	     ? LISTEN_DEFAULT :
+	       code == OPT_OTLP_HTTP ? RECEIVE_HTTP_DEFAULT :
+				       RECEIVE_GRPC_DEFAULT;
 }
 
 static int set_tier(struct run_options *o, const char *value)
@@ -377,6 +385,15 @@ static int set_option(struct run_options *o, int code, const char *value)
 		return 0;
 	case OPT_UI_HOST:
 		return add_host(o, value);
+	case OPT_OTLP_HTTP:
+		o->receiving.http = value;
+		return 0;
+	case OPT_OTLP_GRPC:
+		o->receiving.grpc = value;
+		return 0;
+	case OPT_OTLP_TOKEN:
+		o->receiving.token_file = value;
+		return 0;
 	case OPT_TREE:
 		o->tree = true;
 		return 0;
@@ -459,8 +476,8 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 				   argv[optind - 1], argv[0]);
 		if (code == ':')
 			return bad(ret, "%s: it needs a value", argv[optind - 1]);
-		if (code == OPT_UI && !optarg)
-			optarg = (char *)take_address(argc, argv);
+		if ((code == OPT_UI || code == OPT_OTLP_HTTP || code == OPT_OTLP_GRPC) && !optarg)
+			optarg = (char *)take_address(code, argc, argv);
 		status = set_option(ret, code, optarg);
 		if (status)
 			return status;

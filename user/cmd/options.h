@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cmd/receiving.h"
 #include "cmd/ui.h"
 
 #define OPTION_LIST_MAX 64
@@ -39,6 +40,7 @@ struct run_options {
 	const char *store;  /* --store */
 	uint64_t store_bytes, store_age_s;
 	struct ui_options ui;
+	struct receiving_options receiving;
 	bool tree, summary, json, headers;
 	const char *where;
 	uint64_t limit;	   /* -n */
@@ -63,6 +65,7 @@ enum {
 	TAKES_OUTPUT = 1 << 2,
 	TAKES_CAPTURE = 1 << 3,
 	TAKES_AGENT = 1 << 4,
+	TAKES_SERVE = 1 << 5,
 };
 
 /*

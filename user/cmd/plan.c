@@ -346,6 +346,8 @@ static int reload(const struct run_plan *plan, struct ship_config *ret_ship)
 	otel_pairs__free(&ignored);
 	if (!ret)
 		ret = add_otlp(ret_ship, plan->options);
+	if (!ret)
+		ret = receiving__check_loop(&plan->receiving, ret_ship, "agent");
 	for (uint32_t i = 0; i < plan->ship.n_sinks && !ret; i++) {
 		old = &plan->ship.sinks[i];
 		if (old->type == SHIP_STORE) {
@@ -412,6 +414,37 @@ static void known_methods(struct run_plan *plan)
 			 list);
 }
 
+/* What is taken in goes where what is traced goes. */
+static int add_receiving(struct run_plan *plan, const struct run_options *o)
+{
+	int ret = receiving__make(&plan->receiving, &o->receiving, &o->ui, o->command_name);
+
+	return ret ? ret : receiving__check_loop(&plan->receiving, &plan->ship, o->command_name);
+}
+
+int plan__make_untraced(struct run_plan *plan, const struct run_options *o)
+{
+	int ret;
+
+	*plan = (struct run_plan){ .options = o,
+				   .file_fd = -1,
+				   .record_fd = -1,
+				   .ledger_fd = -1,
+				   .untraced = true,
+				   .ui = { .listening = -1 },
+				   .receiving = RECEIVING_NONE };
+	ret = add_store(plan, o);
+	if (!ret)
+		ret = add_otlp(&plan->ship, o);
+	if (!ret)
+		ret = add_receiving(plan, o);
+	if (!ret && o->ledger) {
+		plan->ledger_fd = plan__open_output(o->command_name, "--ledger", o->ledger, 0644);
+		ret = plan->ledger_fd < 0 ? EXIT_FAILED : 0;
+	}
+	return ret;
+}
+
 int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 {
 	struct otel_pairs resource = { 0 };
@@ -422,7 +455,8 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 				   .record_fd = -1,
 				   .ledger_fd = -1,
 				   .agent = agent,
-				   .ui = { .listening = -1 } };
+				   .ui = { .listening = -1 },
+				   .receiving = RECEIVING_NONE };
 	plan->settings.sampler_ratio = 1;
 	plan->settings.headers = o->headers;
 	if (fleet_key(plan->settings.fleet_key))
@@ -446,6 +480,8 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 		ret = add_store(plan, o);
 	if (!ret)
 		ret = add_otlp(&plan->ship, o);
+	if (!ret)
+		ret = add_receiving(plan, o);
 	if (!ret && o->ledger) {
 		plan->ledger_fd = plan__open_output(o->command_name, "--ledger", o->ledger, 0644);
 		ret = plan->ledger_fd < 0 ? (o->command ? EXIT_SONDE : EXIT_FAILED) : 0;
@@ -456,6 +492,7 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 static void plan_free(struct run_plan *plan)
 {
 	ui__free(&plan->ui);
+	receiving__free(&plan->receiving);
 	if (plan->own_store)
 		rmdir(plan->own_store); /* where the run did not come to it */
 	free(plan->own_store);

@@ -15,6 +15,11 @@
  */
 int plan__make(struct run_plan *plan, const struct run_options *options, bool agent);
 /*
+ * For `sonde serve`: what is received goes to a store, and on to --otlp; nothing is traced. The store is of the options.
+ * Returns as plan__make().
+ */
+int plan__make_untraced(struct run_plan *plan, const struct run_options *options);
+/*
  * Runs it, where status (of what made it) is 0, and frees it in either case. Returns the command's exit
  * status.
  */

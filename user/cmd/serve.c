@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,20 +6,27 @@
 #include <errno.h>
 
 #include "cmd/command.h"
-#include "cmd/ui.h"
+#include "cmd/options.h"
+#include "cmd/plan.h"
 #include "serve/role.h"
 #include "ship/store/folder.h"
 
 static const char help[] =
-	"usage: sonde serve [--store DIR] [--ui ADDR]\n"
+	"usage: sonde serve [--store DIR] [--ui ADDR] [--otlp-http [ADDR]] [--otlp-grpc [ADDR]]\n"
 	"\n"
 	"Shows a store in the browser and answers its HTTP API, without tracing anything: of an "
 	"agent that\n"
-	"runs or has run, or a copy of its folder.\n"
+	"runs or has run, or a copy of its folder. With --otlp-http or --otlp-grpc it also takes "
+	"spans in,\n"
+	"from programs with an OpenTelemetry SDK and from other machines' sondes, and keeps them "
+	"there.\n"
 	"\n"
 	"  sonde serve                              the agent's store, at http://127.0.0.1:4380/\n"
 	"  sonde serve --store spans --ui 8080      another one, at another port\n"
 	"  curl -s http://127.0.0.1:4380/api/v1/search?status=error\n"
+	"\n"
+	"  sonde serve --store spans --otlp-http    ... and OTEL_EXPORTER_OTLP_ENDPOINT="
+	"http://127.0.0.1:4318\n"
 	"\n"
 	"  --store DIR           the store (default " STORE_FOLDER_DEFAULT ")\n"
 	"  --ui ADDR             address and port (default " LISTEN_DEFAULT ")\n"
@@ -29,79 +35,72 @@ static const char help[] =
 	"                        SONDE_UI_TOKEN); it must, on an address that others reach\n"
 	"  --ui-host NAME        a name that it answers to, beside localhost and its address; may "
 	"be repeated\n"
+	"Receiving (`sonde trace` and `sonde agent` have the same options):\n"
+	"  --otlp-http [ADDR]    take OTLP over HTTP, protobuf or JSON "
+	"(default " RECEIVE_HTTP_DEFAULT ")\n"
+	"  --otlp-grpc [ADDR]    take OTLP over gRPC (default " RECEIVE_GRPC_DEFAULT ")\n"
+	"  --otlp-token-file FILE  senders have to show this token (or the variable "
+	"SONDE_OTLP_TOKEN);\n"
+	"                        they must, on an address that others reach\n"
+	"  --otlp URL            pass what is received on, beside keeping it\n"
+	"  --store-bytes SIZE, --store-age TIME, --ledger FILE\n"
+	"                        as in `sonde trace --help`\n"
 	"\n"
 	"Exit status: 0 after Ctrl-C or SIGTERM, 1 where the store cannot be served, 2 for wrong "
 	"usage.\n";
 
-enum { OPT_STORE = 256, OPT_UI, OPT_TOKEN, OPT_HOST };
-
-static const struct option longs[] = { { "store", required_argument, NULL, OPT_STORE },
-				       { "ui", required_argument, NULL, OPT_UI },
-				       { "ui-token-file", required_argument, NULL, OPT_TOKEN },
-				       { "ui-host", required_argument, NULL, OPT_HOST },
-				       { "help", no_argument, NULL, 'h' },
-				       { 0 } };
-
-/* True: go on. */
-static bool read_options(int argc, char **argv, const char **store, struct ui_options *ui,
-			 int *ret_status)
+/* Only shown: nothing is written, and one process does it. */
+static int show(const struct run_options *o)
 {
-	int code;
-
-	optind = 1;
-	opterr = 0;
-	*ret_status = EXIT_USAGE;
-	while ((code = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
-		if (code == 'h') {
-			fputs(help, stdout);
-			*ret_status = EXIT_DONE;
-			return false;
-		} else if (code == OPT_STORE) {
-			*store = optarg;
-		} else if (code == OPT_UI) {
-			ui->address = optarg;
-		} else if (code == OPT_TOKEN) {
-			ui->token_file = optarg;
-		} else if (code == OPT_HOST && ui->n_hosts < UI_HOSTS_MAX) {
-			ui->hosts[ui->n_hosts++] = optarg;
-		} else {
-			fprintf(stderr,
-				"sonde serve: %s '%s'; `sonde serve --help` shows how it is used\n",
-				code == ':' ? "a value is missing behind" : "cannot use",
-				argv[optind - 1]);
-			return false;
-		}
-	}
-	if (optind == argc)
-		return true;
-	fprintf(stderr, "sonde serve: '%s' is one argument too many; --store DIR names a store\n",
-		argv[optind]);
-	return false;
-}
-
-int cmd_serve(int argc, char **argv)
-{
-	struct ui_options options = { .address = LISTEN_DEFAULT };
-	const char *store = STORE_FOLDER_DEFAULT;
 	struct ui ui;
 	struct stat st;
 	int status;
 
-	if (!read_options(argc, argv, &store, &options, &status))
-		return status;
-	if (stat(store, &st) || !S_ISDIR(st.st_mode)) {
+	if (stat(o->store, &st) || !S_ISDIR(st.st_mode)) {
 		fprintf(stderr,
 			"sonde serve: there is no store in %s: %s; `sonde agent --store DIR` "
 			"writes "
 			"one, --store DIR names it here\n",
-			store, errno ? strerror(errno) : "it is no folder");
+			o->store, errno ? strerror(errno) : "it is no folder");
 		return EXIT_FAILED;
 	}
-	status = ui__make(&ui, &options, "serve", store);
+	status = ui__make(&ui, &o->ui, "serve", o->store);
 	if (!status && ui.listening < 0)
 		status = EXIT_FAILED;
 	if (!status)
 		status = serve__alone(&ui.config, ui.listening, ui.address.url);
 	ui__free(&ui);
 	return status;
+}
+
+/* A store that spans come into has one writer, the role for that. */
+static int receive(const struct run_options *o)
+{
+	struct run_plan plan;
+	int status = plan__make_untraced(&plan, o);
+
+	if (!status && plan.receiving.http < 0 && plan.receiving.grpc < 0)
+		status = EXIT_FAILED;
+	return plan__run(&plan, status);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	struct run_options options;
+	int status;
+
+	if (!options__parse(argc, argv, TAKES_SERVE, help, &options, &status))
+		return status;
+	if ((options.otlp || options.ledger) && !options.receiving.http &&
+	    !options.receiving.grpc) {
+		fprintf(stderr, "sonde serve: --otlp and --ledger are for what is received: add "
+				"--otlp-http or --otlp-grpc\n");
+		return EXIT_USAGE;
+	}
+	if (!options.store)
+		options.store = STORE_FOLDER_DEFAULT;
+	if (!options.ui.address)
+		options.ui.address = LISTEN_DEFAULT;
+	return options.receiving.http || options.receiving.grpc ? receive(&options) :
+								  show(&options);
 }

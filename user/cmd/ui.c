@@ -8,6 +8,8 @@
 
 #include "cmd/command.h"
 
+#define TOKEN_ENV "SONDE_UI_TOKEN"
+
 static int wrong(const char *command, const char *why)
 {
 	fprintf(stderr, "sonde %s: --ui: %s\n", command, why);
@@ -31,7 +33,7 @@ int ui__make(struct ui *ret, const struct ui_options *options, const char *comma
 	*ret = (struct ui){ .listening = -1 };
 	if (listen_address__parse(options->address, &ret->address, &err))
 		return wrong(command, err.text);
-	if (serve_config__read_token(options->token_file, &ret->config.token, &err))
+	if (serve_config__read_token(options->token_file, TOKEN_ENV, &ret->config.token, &err))
 		return wrong(command, err.text);
 	if (!ret->address.loopback && !ret->config.token)
 		return wrong(command,

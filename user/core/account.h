@@ -70,6 +70,28 @@
 	X(unconfirmed,           "sent, answer never received") \
 	X(evicted,               "of the acknowledged: given up for the store's limits of bytes and age") \
 	X(damaged,               "partitions of the store that were damaged and put aside")
+
+/* Written by receive: requests, then the spans in those that were taken. */
+#define ACCOUNT_RECEIVED(X) \
+	X(requests,              "requests to the receiver, all told") \
+	X(taken,                 "of these, those whose spans were taken, all or some") \
+	X(refused_unauthorized,  "without the token, or of a host that is not answered to") \
+	X(refused_address,       "another path, service or method") \
+	X(refused_type,          "neither protobuf nor JSON") \
+	X(refused_encoding,      "a compression that is not known, or broken") \
+	X(refused_too_large,     "larger than what is taken") \
+	X(refused_malformed,     "no OTLP") \
+	X(refused_busy,          "too much waits already: the sender is asked to come again") \
+	X(refused_incomplete,    "ended, or was ended, before all of it had come") \
+	X(bytes,                 "of bodies, unpacked") \
+	X(spans,                 "in requests that were taken") \
+	X(passed,                "spans, of these, handed to ship") \
+	X(waiting,               "spans that ship has no room for yet (a gauge)") \
+	X(rejected_id,           "spans with ids of a wrong length, or of zeroes") \
+	X(rejected_broken,       "spans that are no protobuf, or of the old form (instrumentation library)") \
+	X(rejected_too_large,    "spans larger than what is taken of one") \
+	X(dropped_restart,       "spans that waited when the role died") \
+	X(dropped_shutdown,      "spans that waited when the time to flush was over")
 /* clang-format on */
 
 #define ACCOUNT_SINKS_MAX 8
@@ -84,6 +106,12 @@ struct account_sink {
 	char name[32]; /* "" : not in use */
 #define X(name, comment) uint64_t name;
 	ACCOUNT_SINK(X)
+#undef X
+};
+
+struct account_received {
+#define X(name, comment) uint64_t name;
+	ACCOUNT_RECEIVED(X)
 #undef X
 };
 

@@ -154,16 +154,17 @@ static void on_ship(struct run *run)
 	unwatch_closed(run, AT_SHIP, n);
 }
 
-static void on_serve(struct run *run)
+/* Those that have nothing to say but that they have begun. */
+static void on_other(struct run *run, unsigned int at)
 {
 	enum control_type type;
 	char ignored[64];
 	long n = 0;
 
 	for (unsigned int i = 0; i < MESSAGES_MAX && n >= 0; i++)
-		n = control__receive(run->supervisor.roles[AT_SERVE].control, &type, ignored,
+		n = control__receive(run->supervisor.roles[at].control, &type, ignored,
 				     sizeof(ignored));
-	unwatch_closed(run, AT_SERVE, n);
+	unwatch_closed(run, at, n);
 }
 
 /*
@@ -244,7 +245,9 @@ static void dispatch(struct run *run, int fd)
 	else if (fd == run->supervisor.roles[AT_SHIP].control)
 		on_ship(run);
 	else if (fd == run->supervisor.roles[AT_SERVE].control)
-		on_serve(run);
+		on_other(run, AT_SERVE);
+	else if (fd == run->supervisor.roles[AT_RECEIVE].control)
+		on_other(run, AT_RECEIVE);
 	else if (fd == identify__fd(&run->identify))
 		identify__on_readable(&run->identify);
 	else if (run->drain && fd == capture__ring_fd(run->capture))
@@ -341,7 +344,9 @@ int run__plan(struct run_plan *plan)
 			   .epoll = -1,
 			   .signals = -1,
 			   .child = { .go = -1, .failed = -1 },
-			   .supervisor = { .account_fd = -1, .frames = { -1, -1 } } };
+			   .supervisor = { .account_fd = -1,
+					   .frames = { -1, -1 },
+					   .received_frames = { -1, -1 } } };
 	int status = run__start(&run);
 
 	if (!status) {

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "cmd/options.h"
+#include "cmd/receiving.h"
 #include "cmd/ui.h"
 #include "ship/ship.h"
 #include "trace/record_file.h"
@@ -21,11 +22,13 @@ struct run_plan {
 	struct trace_settings settings; /* sampler, keys, bounds; the rest is filled in here */
 	struct buf host_attributes;
 	struct ship_config ship;
-	int file_fd;	 /* -o: what ship knows as FD_SINKS; -1: none */
-	int record_fd;	 /* record: messages are written to it; replay: read from it; -1: neither */
-	struct ui ui;	 /* --ui: what is served; listening -1: nothing */
-	char *own_store; /* a folder that ends with the run; NULL: none */
+	int file_fd;   /* -o: what ship knows as FD_SINKS; -1: none */
+	int record_fd; /* record: messages are written to it; replay: read from it; -1: neither */
+	struct ui ui;  /* --ui: what is served; listening -1: nothing */
+	struct receiving receiving; /* --otlp-http, --otlp-grpc */
+	char *own_store;	    /* a folder that ends with the run; NULL: none */
 	bool replay;
+	bool untraced; /* nothing is traced: spans come from others */
 	bool agent;    /* says when it is ready, stays until told to end */
 	int ledger_fd; /* the account as JSON, at the end; -1: none */
 	/*

@@ -36,6 +36,8 @@ static void print_ledger(struct run *run)
 	struct buf text = { 0 };
 
 	ledger.account = *run->supervisor.account;
+	ledger.received = run->supervisor.received;
+	ledger.untraced = run->plan->untraced;
 	if (run->capture) {
 		capture__counters(run->capture, &ledger.kernel);
 		if (run->drain) {

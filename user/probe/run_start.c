@@ -20,7 +20,7 @@ static int open_capture(struct run *run, struct err *err)
 {
 	struct capture_options options = { 0 };
 
-	if (run->plan->replay)
+	if (run->plan->replay || run->plan->untraced)
 		return 0;
 	scope_list__options(&run->options->scope, run->options->command != NULL, &options);
 	options.tier = run->options->tier;
@@ -103,6 +103,25 @@ static int pass_serve(struct run *run, struct err *err)
 		     0;
 }
 
+static int pass_receiving(struct run *run, struct err *err)
+{
+	const struct receiving *r = &run->plan->receiving;
+	struct buf config = { 0 };
+	char *json = NULL;
+	int ret;
+
+	if (r->http < 0 && r->grpc < 0)
+		return 0;
+	ret = serve_config__to_json(&r->config, &json);
+	if (!ret)
+		buf__add_str(&config, json);
+	if (!ret)
+		ret = supervisor__receive(&run->supervisor, &config, r->http, r->grpc);
+	free(json);
+	buf__free(&config);
+	return ret ? err__set(err, ret, "cannot set the receiver up: %s", strerror(-ret)) : 0;
+}
+
 /* Settings that follow from what was loaded; descriptors to hand over. */
 static int start_roles(struct run *run, struct err *err)
 {
@@ -116,7 +135,7 @@ static int start_roles(struct run *run, struct err *err)
 	if (plan->replay) {
 		plan->settings.source = SOURCE_FILE;
 		plan->settings.recording = 0;
-	} else {
+	} else if (run->capture) {
 		plan->settings.source = must_drain(run) ? SOURCE_DRAIN : SOURCE_RING;
 		plan->settings.ring_bytes = capture__ring_bytes(run->capture);
 		plan->settings.slots = capture__slots(run->capture);
@@ -145,8 +164,11 @@ static int start_roles(struct run *run, struct err *err)
 	if (plan->file_fd >= 0)
 		supervisor__pass(&run->supervisor, AT_SHIP, plan->file_fd, FD_SINKS);
 	ret = pass_serve(run, err);
+	if (!ret)
+		ret = pass_receiving(run, err);
 	if (ret)
 		return ret;
+	run->supervisor.untraced = plan->untraced;
 	ret = supervisor__start(&run->supervisor, err);
 	/* A file is read once: whichever role ends then is not started again. */
 	run->supervisor.finishing = plan->replay;
@@ -197,6 +219,13 @@ static void raise_limits(void)
 	}
 }
 
+static int limit_ourselves(struct err *err)
+{
+	int ret = sandbox__limit_probe();
+
+	return ret ? err__set(err, ret, "cannot give up capabilities: %s", strerror(-ret)) : 0;
+}
+
 static int start_all(struct run *run, struct err *err)
 {
 	int ret = wait_for_events(run);
@@ -215,18 +244,16 @@ static int start_all(struct run *run, struct err *err)
 		ret = capture__add_pid(run->capture, run->child.pid, SONDE_PID_IN);
 	if (!ret)
 		ret = start_roles(run, err);
+	if (!ret && run->plan->untraced)
+		ret = limit_ourselves(err);
 	if (ret || !run->capture)
 		return ret;
 	ret = start_inspect(run, err);
 	if (!ret && run->plan->agent)
 		govern__begin(&run->govern, run->capture, &run->supervisor, &run->identify,
 			      run->options->cpu_budget_percent, run->options->memory_budget_bytes);
-	if (!ret) {
-		ret = sandbox__limit_probe();
-		if (ret)
-			return err__set(err, ret, "cannot give up capabilities: %s",
-					strerror(-ret));
-	}
+	if (!ret)
+		ret = limit_ourselves(err);
 	if (!ret)
 		ret = run__watch(run, capture__proc_fd(run->capture));
 	return ret ? ret : scope_list__seed(&run->options->scope, run->capture, err);
@@ -253,6 +280,8 @@ int run__start(struct run *run)
 	}
 	if (run->supervisor.ready[AT_SERVE])
 		log_info("traces are shown at %s", run->plan->ui.address.url);
+	if (run->supervisor.ready[AT_RECEIVE])
+		receiving__say(&run->plan->receiving);
 	malloc_trim(0); /* the kernel's types, megabytes of them, were only for loading */
 	/* Whoever traces what runs already is to know from when on requests are seen. */
 	if (run->capture && !run->options->quiet &&

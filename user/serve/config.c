@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKEN_ENV "SONDE_UI_TOKEN"
 #define TOKEN_MIN 16
 #define TOKEN_MAX 1024
 
@@ -66,10 +65,10 @@ int serve_config__from_json(struct serve_config *ret, const char *json, size_t l
 	return err__set(err, bad, "the configuration cannot be kept: %s", strerror(-bad));
 }
 
-int serve_config__read_token(const char *path, char **ret, struct err *err)
+int serve_config__read_token(const char *path, const char *variable, char **ret, struct err *err)
 {
 	char line[TOKEN_MAX + 2] = "";
-	const char *text = getenv(TOKEN_ENV);
+	const char *text = getenv(variable);
 	FILE *f;
 
 	*ret = NULL;
@@ -92,7 +91,7 @@ int serve_config__read_token(const char *path, char **ret, struct err *err)
 		return err__set(err, -EINVAL,
 				"the token of %s is none: it needs %d to %d letters, digits or "
 				"-._~+/=; make one: head -c 24 /dev/urandom | base64",
-				path ? path : TOKEN_ENV, TOKEN_MIN, TOKEN_MAX);
+				path ? path : variable, TOKEN_MIN, TOKEN_MAX);
 	*ret = strdup(text);
 	return *ret ? 0 : -ENOMEM;
 }

@@ -24,10 +24,10 @@ int serve_config__from_json(struct serve_config *ret, const char *json, size_t l
 /* Adds a copy. 0, -ENOSPC, -ENOMEM. */
 int serve_config__add_host(struct serve_config *config, const char *host, size_t len);
 /*
- * A token's first line, from a file, or from the environment (SONDE_UI_TOKEN) where path is NULL. 0 (*ret is NULL where there
+ * A token's first line, from a file, or from the environment's variable where path is NULL. 0 (*ret is NULL where there
  * is none), or a negative errno with err: it cannot be read, or is too short to be one.
  */
-int serve_config__read_token(const char *path, char **ret, struct err *err);
+int serve_config__read_token(const char *path, const char *variable, char **ret, struct err *err);
 void serve_config__free(struct serve_config *config);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/clients.h"
 #include "serve/page.h"
 #include "supervise/control.h"
 
@@ -33,21 +34,12 @@
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "          \
 	"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-/* A connection, in the order in which they would be ended. */
-struct client {
-	struct client *before, *after;
-	int fd;
-	bool busy; /* an answer is being sent */
-	uint64_t since_ns;
-};
-
 struct http {
 	const struct mhd *mhd;
 	const struct serve_config *config;
 	struct api *api;
 	struct MHD_Daemon *daemon;
-	struct client clients; /* a ring, the oldest behind it */
-	unsigned int n_clients;
+	struct clients clients;
 };
 
 /* One request while libmicrohttpd has it. */
@@ -56,70 +48,19 @@ struct asked {
 	bool seen;
 };
 
-static void unlink_client(struct http *h, struct client *c)
-{
-	c->before->after = c->after;
-	c->after->before = c->before;
-	h->n_clients--;
-}
-
-static void link_last(struct http *h, struct client *c)
-{
-	c->before = h->clients.before;
-	c->after = &h->clients;
-	c->before->after = c;
-	h->clients.before = c;
-	c->since_ns = clock__boot_ns();
-	h->n_clients++;
-}
-
-/* libmicrohttpd sees its end, and lets go. */
-static void end_client(struct http *h, struct client *c)
-{
-	shutdown(c->fd, SHUT_RDWR);
-	unlink_client(h, c);
-	link_last(h, c);
-	c->busy = true;
-}
-
-static void make_room(struct http *h)
-{
-	struct client *c = h->clients.after;
-
-	if (h->n_clients < CONNECTIONS_KEPT)
-		return;
-	for (; c != &h->clients; c = c->after) {
-		if (c->busy)
-			continue;
-		end_client(h, c);
-		return;
-	}
-}
-
 static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	const union MHD_ConnectionInfo *info;
 	struct http *h = arg;
-	struct client *c = *socket_context;
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		if (c)
-			unlink_client(h, c);
-		free(c);
+		clients__remove(&h->clients, *socket_context);
 		*socket_context = NULL;
 		return;
 	}
-	make_room(h);
 	info = h->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	c = calloc(1, sizeof(*c));
-	if (!c || !info) {
-		free(c);
-		return;
-	}
-	c->fd = info->connect_fd;
-	link_last(h, c);
-	*socket_context = c;
+	*socket_context = info ? clients__add(&h->clients, info->connect_fd) : NULL;
 }
 
 static struct client *client_of(const struct http *h, struct MHD_Connection *connection)
@@ -128,26 +69,6 @@ static struct client *client_of(const struct http *h, struct MHD_Connection *con
 		h->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
-}
-
-/* Those that take too long, and when the next one would: ns, 0: none. */
-static uint64_t end_slow(struct http *h, uint64_t now)
-{
-	uint64_t next = 0;
-
-	for (struct client *c = h->clients.after, *after; c != &h->clients; c = after) {
-		uint64_t until = c->since_ns + (c->busy ? ANSWER_NS : REQUEST_NS);
-
-		after = c->after;
-		if (until <= now)
-			end_client(h, c);
-		else if (!next || until < next)
-			next = until;
-		/* In order of time; what comes behind is due later. */
-		if (until > now && !c->busy)
-			break;
-	}
-	return next;
 }
 
 static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
@@ -166,11 +87,7 @@ static void on_done(void *arg, struct MHD_Connection *connection, void **context
 	struct client *c = client_of(h, connection);
 	struct asked *asked = *context;
 
-	if (c) {
-		unlink_client(h, c);
-		link_last(h, c);
-		c->busy = false;
-	}
+	clients__set(&h->clients, c, CLIENT_RESTS);
 	if (asked)
 		free(asked->target);
 	free(asked);
@@ -196,11 +113,7 @@ static enum MHD_Result queue(struct http *h, struct MHD_Connection *connection, 
 
 	if (!r)
 		return MHD_NO;
-	if (c) {
-		unlink_client(h, c);
-		link_last(h, c);
-		c->busy = true;
-	}
+	clients__set(&h->clients, c, CLIENT_TAKES);
 	ret = h->mhd->MHD_queue_response(connection, status, r);
 	h->mhd->MHD_destroy_response(r);
 	return ret;
@@ -426,12 +339,15 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 int http__new(struct http **ret, const struct mhd *mhd, const struct serve_config *config,
 	      struct api *api, int listening, struct err *err)
 {
+	static const uint64_t limits_ns[] = {
+		[CLIENT_ASKS] = REQUEST_NS, [CLIENT_TAKES] = ANSWER_NS, [CLIENT_RESTS] = REQUEST_NS
+	};
 	struct http *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return err__set(err, -ENOMEM, "out of memory");
 	*h = (struct http){ .mhd = mhd, .config = config, .api = api };
-	h->clients.before = h->clients.after = &h->clients;
+	clients__begin(&h->clients, CONNECTIONS_KEPT, limits_ns);
 	h->daemon = mhd->MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h,
 					  MHD_OPTION_LISTEN_SOCKET, listening,
 					  MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
@@ -479,7 +395,7 @@ int http__run(struct http *h, int control, const volatile int *stop)
 	bool busy = false;
 
 	while (!*stop) {
-		uint64_t now = clock__boot_ns(), next = end_slow(h, now);
+		uint64_t now = clock__boot_ns(), next = clients__end_slow(&h->clients, now);
 
 		if (poll(fds, control < 0 ? 1 : 2, wait_ms(h, now, next, busy)) < 0 &&
 		    errno != EINTR)

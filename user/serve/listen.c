@@ -54,11 +54,12 @@ static void describe(struct listen_address *a)
 		 ntohs(v6 ? six->sin6_port : four->sin_port));
 }
 
-int listen_address__parse(const char *text, struct listen_address *ret, struct err *err)
+int listen_address__parse_at(const char *text, unsigned int port_default,
+			     struct listen_address *ret, struct err *err)
 {
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
 	struct sockaddr_in four = { .sin_family = AF_INET };
-	unsigned long port = LISTEN_PORT;
+	unsigned long port = port_default;
 	const char *behind, *colon;
 	char host[64];
 	size_t n;
@@ -99,6 +100,11 @@ int listen_address__parse(const char *text, struct listen_address *ret, struct e
 	return 0;
 }
 
+int listen_address__parse(const char *text, struct listen_address *ret, struct err *err)
+{
+	return listen_address__parse_at(text, LISTEN_PORT, ret, err);
+}
+
 bool listen_address__looks_like(const char *text)
 {
 	struct listen_address ignored;
@@ -122,7 +128,7 @@ int listen_address__open(struct listen_address *a, struct err *err)
 			 ret == -EADDRINUSE ?
 				 "another program listens on %s already (`ss -ltnp` says which): "
 				 "end "
-				 "it, or choose another port: --ui 127.0.0.1:4390" :
+				 "it, or choose another port" :
 			 ret == -EADDRNOTAVAIL ?
 				 "%s is no address of this machine (`ip address` lists them)" :
 				 "cannot listen on %s%s%s",

@@ -24,6 +24,9 @@ struct listen_address {
  * what is wrong in err.
  */
 int listen_address__parse(const char *text, struct listen_address *ret, struct err *err);
+/* The same, with another port where text says none. */
+int listen_address__parse_at(const char *text, unsigned int port, struct listen_address *ret,
+			     struct err *err);
 /* Could it be one? Not a command, or its argument. */
 bool listen_address__looks_like(const char *text);
 /* A listening socket, or a negative errno with what to do in err; port 0 becomes a real one in *address. */

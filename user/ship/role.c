@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,13 +129,16 @@ int ship__main(uid_t uid)
 	static struct sandbox_path paths[PATHS_MAX];
 	struct sandbox sandbox = { .role = ROLE_SHIP, .uid = uid, .paths = paths };
 	struct err err = { "" };
-	struct frames frames;
+	struct frames frames, more;
+	struct ship_input inputs[] = { { FD_FRAMES, &frames }, { FD_MORE_FRAMES, &more } };
+	bool received = fcntl(FD_MORE_FRAMES_MEMORY, F_GETFD) >= 0;
 	void *account;
 	int ret;
 
 	account = mmap(NULL, sizeof(struct account), PROT_READ | PROT_WRITE, MAP_SHARED, FD_ACCOUNT,
 		       0);
-	if (account == MAP_FAILED || frames__map(&frames, FD_FRAMES_MEMORY, false)) {
+	if (account == MAP_FAILED || frames__map(&frames, FD_FRAMES_MEMORY, false) ||
+	    (received && frames__map(&more, FD_MORE_FRAMES_MEMORY, false))) {
 		log_error("the ship role cannot map the account and the frames: %s",
 			  strerror(errno));
 		return 1;
@@ -152,7 +156,7 @@ int ship__main(uid_t uid)
 	}
 	if (!ret) {
 		control__send(FD_CONTROL, CONTROL_READY, NULL, 0);
-		ret = ship__run(&config, FD_FRAMES, &frames, FD_CONTROL, account, &err);
+		ret = ship__run(&config, inputs, received ? 2 : 1, FD_CONTROL, account, &err);
 	}
 	if (ret) {
 		control__send(FD_CONTROL, CONTROL_FAILED, err.text, strlen(err.text));

@@ -36,17 +36,28 @@ static void on_signal(int signal)
 	terminated = 1;
 }
 
+/* Where frames come from: trace, and the role that receives. */
+#define INPUTS_MAX 2
+
+struct input {
+	struct ship *ship;
+	struct stream *stream;
+	struct frames *frames; /* NULL: they come through fd itself */
+	int fd;
+	bool patient; /* its writer would rather wait than have spans dropped */
+	bool more;    /* there may be frames to take */
+	bool closed;  /* its writer writes no more */
+	bool ended;   /* no more frames will come */
+};
+
 struct ship {
 	struct loop *loop;
 	struct transfers *transfers;
-	struct stream *stream;
 	struct sink *sinks[SHIP_SINKS_MAX];
 	uint32_t n_sinks;
-	struct frames *frames; /* NULL: they come through frames_fd itself */
-	int frames_fd, control_fd;
-	bool more;	/* there may be frames to take */
-	bool closed;	/* trace writes no more */
-	bool ended;	/* no more frames will come */
+	struct input inputs[INPUTS_MAX];
+	unsigned int n_inputs;
+	int control_fd;
 	bool stop_told; /* CONTROL_LIMIT was sent */
 	uint64_t now;
 };
@@ -59,42 +70,61 @@ static void on_span(void *arg, const struct ship_span *span)
 		s->sinks[i]->ops->span(s->sinks[i], span, s->now);
 }
 
-static void end_frames(struct ship *s)
+static void end_frames(struct input *in)
 {
-	if (!s->ended)
-		loop__unwatch(s->loop, s->frames_fd);
-	s->ended = true;
+	if (!in->ended)
+		loop__unwatch(in->ship->loop, in->fd);
+	in->ended = true;
 }
 
-/* From the memory that trace writes. False: there may be more. */
-static bool take_frames(struct ship *s, unsigned int frames)
+static bool ended(const struct ship *s)
+{
+	for (unsigned int i = 0; i < s->n_inputs; i++)
+		if (!s->inputs[i].ended)
+			return false;
+	return true;
+}
+
+/* Rather than have a sink drop. Not at the end. */
+static bool must_wait(const struct input *in)
+{
+	const struct ship *s = in->ship;
+
+	for (uint32_t i = 0; in->patient && !in->closed && i < s->n_sinks; i++)
+		if (s->sinks[i]->ops->crowded && s->sinks[i]->ops->crowded(s->sinks[i]))
+			return true;
+	return false;
+}
+
+/* From the memory that its writer writes. False: there may be more. */
+static bool take_frames(struct input *in, unsigned int frames)
 {
 	size_t room, n;
 
-	s->now = loop__now();
-	for (unsigned int i = 0; i < frames; i++) {
-		uint8_t *to = stream__room(s->stream, &room);
+	in->ship->now = loop__now();
+	for (unsigned int i = 0; i < frames && !must_wait(in); i++) {
+		uint8_t *to = stream__room(in->stream, &room);
 
 		if (!to) {
 			log_error("ship: out of memory: no more frames are read");
-			end_frames(s);
+			end_frames(in);
 			return true;
 		}
-		n = frames__take(s->frames, to, room);
+		n = frames__take(in->frames, to, room);
 		if (!n)
 			return true;
-		stream__feed(s->stream, n);
+		stream__feed(in->stream, n);
 	}
 	return false;
 }
 
-static void read_pieces(struct ship *s, unsigned int reads)
+static void read_pieces(struct input *in, unsigned int reads)
 {
 	size_t room;
 
-	for (unsigned int i = 0; i < reads && !s->ended; i++) {
-		uint8_t *to = stream__room(s->stream, &room);
-		ssize_t n = to ? read(s->frames_fd, to, room) : 0;
+	for (unsigned int i = 0; i < reads && !in->ended; i++) {
+		uint8_t *to = stream__room(in->stream, &room);
+		ssize_t n = to ? read(in->fd, to, room) : 0;
 
 		if (!to)
 			log_error("ship: out of memory: no more frames are read");
@@ -103,46 +133,64 @@ static void read_pieces(struct ship *s, unsigned int reads)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n <= 0) {
-			end_frames(s);
+			end_frames(in);
 			break;
 		}
 		/* A piece is shorter than the room for it: only EAGAIN says that there is no more. */
-		s->now = loop__now();
-		stream__feed(s->stream, (size_t)n);
+		in->ship->now = loop__now();
+		stream__feed(in->stream, (size_t)n);
 	}
 }
 
 static void on_frames(void *arg, int fd, uint32_t events)
 {
-	struct ship *s = arg;
+	struct input *in = arg;
 	uint8_t byte;
 
-	if (s->frames) {
-		s->closed = !read(fd, &byte, sizeof(byte));
-		s->more = true;
+	if (in->frames) {
+		in->closed = !read(fd, &byte, sizeof(byte));
+		in->more = true;
 	} else {
-		read_pieces(s, READS_A_TURN);
+		read_pieces(in, READS_A_TURN);
 	}
 }
 
-/* Woken for frames: until there are none, with a turn for the others in between. */
-static void frames_turn(struct ship *s)
+/*
+ * Woken for frames: until there are none, with a turn for the others in between. True: not all were taken that
+ * may be.
+ */
+static bool frames_turn(struct input *in)
 {
-	if (!s->more || s->ended)
-		return;
-	s->more = !take_frames(s, FRAMES_A_TURN) || !frames__sleep(s->frames);
-	if (!s->more && s->closed)
-		end_frames(s);
+	if (!in->more || in->ended)
+		return false;
+	in->more = !take_frames(in, FRAMES_A_TURN) || !frames__sleep(in->frames);
+	if (!in->more && in->closed)
+		end_frames(in);
+	/* The sink that is crowded wakes us when it is not any more. */
+	return in->more && !in->ended && !must_wait(in);
 }
 
-/* What trace had written by now is still on its way, and no more is waited for. */
+static bool frames_turns(struct ship *s)
+{
+	bool more = false;
+
+	for (unsigned int i = 0; i < s->n_inputs; i++)
+		more = frames_turn(&s->inputs[i]) || more;
+	return more;
+}
+
+/* What was written by now is still on its way, and no more is waited for. */
 static void take_the_rest(struct ship *s)
 {
-	if (s->frames)
-		take_frames(s, READS_AT_THE_END);
-	else
-		read_pieces(s, READS_AT_THE_END);
-	end_frames(s);
+	for (unsigned int i = 0; i < s->n_inputs; i++) {
+		struct input *in = &s->inputs[i];
+
+		if (in->frames)
+			take_frames(in, READS_AT_THE_END);
+		else
+			read_pieces(in, READS_AT_THE_END);
+		end_frames(in);
+	}
 }
 
 static void on_control(void *arg, int fd, uint32_t events)
@@ -220,14 +268,33 @@ static struct sink *make_sink(struct ship *s, const struct ship_sink_config *con
 	}
 }
 
-static int set_up(struct ship *s, const struct ship_config *config, struct account *account,
-		  struct err *err)
+static int add_input(struct ship *s, int fd, struct frames *frames, bool patient, struct err *err)
 {
+	struct input *in = &s->inputs[s->n_inputs++];
 	int ret;
 
+	*in = (struct input){ .ship = s, .frames = frames, .fd = fd, .patient = patient };
+	in->stream = stream__new(on_span, s);
+	if (!in->stream)
+		return err__set(err, -ENOMEM, "ship: out of memory");
+	in->more = frames; /* from before us */
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	ret = loop__watch(s->loop, fd, EPOLLIN, on_frames, in);
+	if (ret == -EPERM) /* a regular file: always ready */
+		read_pieces(in, READS_OF_A_FILE);
+	else if (ret)
+		return err__set(err, ret, "ship: the frames' pipe cannot be watched: %s",
+				strerror(-ret));
+	return 0;
+}
+
+static int set_up(struct ship *s, const struct ship_config *config, const struct ship_input *inputs,
+		  unsigned int n_inputs, struct account *account, struct err *err)
+{
+	int ret = 0;
+
 	s->loop = loop__new();
-	s->stream = stream__new(on_span, s);
-	if (!s->loop || !s->stream)
+	if (!s->loop)
 		return err__set(err, -ENOMEM, "ship: out of memory");
 	for (uint32_t i = 0; i < config->n_sinks; i++) {
 		struct sink *sink = make_sink(s, &config->sinks[i], account, err);
@@ -236,14 +303,10 @@ static int set_up(struct ship *s, const struct ship_config *config, struct accou
 			return -EINVAL;
 		s->sinks[s->n_sinks++] = sink;
 	}
-	s->more = s->frames; /* from before us */
-	fcntl(s->frames_fd, F_SETFL, fcntl(s->frames_fd, F_GETFL) | O_NONBLOCK);
-	ret = loop__watch(s->loop, s->frames_fd, EPOLLIN, on_frames, s);
-	if (ret == -EPERM) /* a regular file: always ready */
-		read_pieces(s, READS_OF_A_FILE);
-	else if (ret)
-		return err__set(err, ret, "ship: the frames' pipe cannot be watched: %s",
-				strerror(-ret));
+	for (unsigned int i = 0; i < n_inputs && i < INPUTS_MAX && !ret; i++)
+		ret = add_input(s, inputs[i].fd, inputs[i].frames, i, err);
+	if (ret)
+		return ret;
 	ret = s->control_fd < 0 ? 0 : loop__watch(s->loop, s->control_fd, EPOLLIN, on_control, s);
 	return ret ? err__set(err, ret, "ship: the control socket cannot be watched: %s",
 			      strerror(-ret)) :
@@ -286,17 +349,18 @@ static bool busy(const struct ship *s)
 
 static int run(struct ship *s, const sigset_t *mask)
 {
+	bool more;
 	int ret;
 
-	while (!s->ended) {
+	while (!ended(s)) {
 		if (terminated) {
 			take_the_rest(s);
 			break;
 		}
-		frames_turn(s);
-		if (s->ended)
+		more = frames_turns(s);
+		if (ended(s))
 			break;
-		ret = loop__run_once(s->loop, s->more ? AT_ONCE : next_timer(s), mask);
+		ret = loop__run_once(s->loop, more ? AT_ONCE : next_timer(s), mask);
 		if (ret && ret != -EINTR)
 			return ret;
 		work(s);
@@ -327,7 +391,8 @@ static void tear_down(struct ship *s)
 	for (uint32_t i = 0; i < s->n_sinks; i++)
 		s->sinks[i]->ops->free(s->sinks[i]);
 	transfers__free(s->transfers);
-	stream__free(s->stream);
+	for (unsigned int i = 0; i < s->n_inputs; i++)
+		stream__free(s->inputs[i].stream);
 	loop__free(s->loop);
 }
 
@@ -350,23 +415,24 @@ static void set_signals(sigset_t *ret_waiting, sigset_t *ret_before)
 	signal(SIGINT, SIG_IGN);
 }
 
-int ship__run(const struct ship_config *config, int frames_fd, struct frames *frames,
-	      int control_fd, struct account *account, struct err *err)
+int ship__run(const struct ship_config *config, const struct ship_input *inputs,
+	      unsigned int n_inputs, int control_fd, struct account *account, struct err *err)
 {
-	struct ship s = { .frames_fd = frames_fd, .control_fd = control_fd, .frames = frames };
+	struct ship s = { .control_fd = control_fd };
 	sigset_t waiting, before;
-	uint64_t skipped;
+	uint64_t skipped = 0;
 	int ret;
 
 	terminated = 0;
 	set_signals(&waiting, &before);
-	ret = set_up(&s, config, account, err);
+	ret = set_up(&s, config, inputs, n_inputs, account, err);
 	if (!ret) {
 		ret = run(&s, &waiting);
 		if (ret)
 			err__set(err, ret, "ship: waiting for events failed: %s", strerror(-ret));
 		flush(&s, &waiting);
-		skipped = stream__skipped(s.stream);
+		for (unsigned int i = 0; i < s.n_inputs; i++)
+			skipped += stream__skipped(s.inputs[i].stream);
 		if (skipped)
 			log_warn("ship: %llu bytes of the stream were no frames and were passed "
 				 "over",

@@ -171,15 +171,20 @@ int ship__from_file(struct ship_config *config, struct ship_file_settings *ret_s
 
 struct frames;
 
+/* Frames come through fd, or, where frames is not NULL, from that memory, and fd wakes us (supervise/frames.h). */
+struct ship_input {
+	int fd;
+	struct frames *frames;
+};
+
 /*
- * Frames come through frames_fd, or, where frames is not NULL, from that memory, and frames_fd wakes us
- * (supervise/frames.h). Runs until frames_fd ends, SIGTERM, or CONTROL_FINISH on control_fd (supervise/control.h; -1:
+ * Inputs: trace's, and, behind it, one whose writer can wait where sinks have much to do. Runs until all have ended, SIGTERM, or CONTROL_FINISH on control_fd (supervise/control.h; -1:
  * none), then flushes for at most SHIP_FLUSH_MS. CONTROL_LIMIT is sent when a console's limit is
  * reached or its reader has gone. account is shared memory; sets of sinks are taken by name, so
  * that a restarted ship goes on with the counters of the one before it (whose queue is counted as
  * dropped_restart). SIGTERM, SIGINT and SIGPIPE are handled in here. Returns 0 or a negative errno with err set.
  */
-int ship__run(const struct ship_config *config, int frames_fd, struct frames *frames,
-	      int control_fd, struct account *account, struct err *err);
+int ship__run(const struct ship_config *config, const struct ship_input *inputs,
+	      unsigned int n_inputs, int control_fd, struct account *account, struct err *err);
 
 #endif

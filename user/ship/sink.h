@@ -32,6 +32,8 @@ struct sink_ops {
 	void (*finish)(struct sink *sink, uint64_t now);
 	/* Does something still wait? */
 	bool (*busy)(const struct sink *sink);
+	/* Would it soon drop what comes, and is going to have room again by itself? NULL: never. */
+	bool (*crowded)(const struct sink *sink);
 	/* Time is over: what still waits is counted as dropped_shutdown. */
 	void (*abandon)(struct sink *sink);
 	void (*free)(struct sink *sink);

@@ -46,6 +46,16 @@ static unsigned int sink_counters(const struct account_sink *s, struct named *ou
 	return n;
 }
 
+static unsigned int received_counters(const struct account_received *r, struct named *out)
+{
+	unsigned int n = 0;
+
+#define X(counter, comment) out[n++] = (struct named){ #counter, r->counter };
+	ACCOUNT_RECEIVED(X)
+#undef X
+	return n;
+}
+
 #define COUNTERS_MAX 96
 
 /* Adds all counters that begin with prefix to object (may be NULL), without the prefix; their sum. */
@@ -157,6 +167,27 @@ static void add_sink(json_t *sinks, const struct account_sink *s)
 	set(line, "residual", s->spans - s->unsampled - s->acked - s->queued - rejected - dropped);
 }
 
+/* Two identities: of requests, and of the spans in those that were taken. */
+static void add_received(json_t *root, const struct account_received *r)
+{
+	struct named all[COUNTERS_MAX];
+	unsigned int n = received_counters(r, all);
+	json_t *line = add_object(root, "received"), *requests = add_object(line, "requests");
+	uint64_t refused, rejected, dropped;
+
+	set(requests, "attempted", r->requests);
+	set(requests, "taken", r->taken);
+	refused = reasons(add_object(requests, "refused"), all, n, "refused_", false);
+	set(requests, "residual", r->requests - r->taken - refused);
+	set(line, "bytes", r->bytes);
+	set(line, "spans", r->spans);
+	set(line, "passed", r->passed);
+	set(line, "waiting", r->waiting);
+	rejected = reasons(add_object(line, "rejected"), all, n, "rejected_", false);
+	dropped = reasons(add_object(line, "dropped"), all, n, "dropped_", false);
+	set(line, "residual", r->spans - r->passed - r->waiting - rejected - dropped);
+}
+
 /*
  * What the governor has shed: how often it began to, how far it went, for how long at which level, and how
  * much. The lines of records, bytes and exchanges balance without it.
@@ -205,6 +236,8 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	for (unsigned int i = 0; i < ACCOUNT_SINKS_MAX; i++)
 		if (ledger->account.sinks[i].name[0])
 			add_sink(sinks, &ledger->account.sinks[i]);
+	if (ledger->received)
+		add_received(root, ledger->received);
 	blind = add_object(root, "blind");
 	for (unsigned int i = 0; i < ledger->n_blind; i++)
 		json_object_set_new(blind, ledger->blind[i].name,
@@ -232,6 +265,8 @@ uint64_t ledger__lost(const struct ledger *ledger)
 	uint64_t lost = reasons(NULL, all, n, "dropped_", false) + ledger->kernel.begun_lost +
 			ledger->account.trace.frames_refused + ledger->account.trace.frames_restart;
 
+	if (ledger->received)
+		lost += ledger->received->dropped_restart + ledger->received->dropped_shutdown;
 	for (unsigned int i = 0; i < ACCOUNT_SINKS_MAX; i++) {
 		n = sink_counters(&ledger->account.sinks[i], all);
 		lost += reasons(NULL, all, n, "dropped_", false) +
@@ -275,7 +310,29 @@ static void shed_line(const struct ledger *ledger, struct buf *out)
 		    (uint64_t)ledger->kernel.shed_exchanges);
 }
 
-void ledger__line(const struct ledger *ledger, struct buf *out)
+static void received_line(const struct ledger *ledger, struct buf *out)
+{
+	const struct account_received *r = ledger->received;
+	struct named all[COUNTERS_MAX];
+	unsigned int n;
+
+	if (!r)
+		return;
+	n = received_counters(r, all);
+	buf__printf(out, "sonde: received %" PRIu64 " spans in %" PRIu64 " requests", r->spans,
+		    r->taken);
+	if (r->requests != r->taken) {
+		buf__printf(out, ", %" PRIu64 " refused", r->requests - r->taken);
+		add_reasons(out, all, n, "refused_");
+	}
+	buf__printf(out, "; %" PRIu64 " spans rejected", reasons(NULL, all, n, "rejected_", false));
+	add_reasons(out, all, n, "rejected_");
+	buf__printf(out, ", %" PRIu64 " lost\n",
+		    ledger->untraced ? ledger__lost(ledger) :
+				       reasons(NULL, all, n, "dropped_", false));
+}
+
+static void traced_lines(const struct ledger *ledger, struct buf *out)
 {
 	struct named kernel[COUNTERS_MAX], trace[COUNTERS_MAX];
 	unsigned int n_kernel = kernel_counters(&ledger->kernel, kernel);
@@ -317,4 +374,11 @@ void ledger__line(const struct ledger *ledger, struct buf *out)
 		    ledger->account.trace.links_unproven);
 	buf__add_str(out, "their programs have an SDK or could not be looked into, and no export ");
 	buf__add_str(out, "that could be read tells of them\n");
+}
+
+void ledger__line(const struct ledger *ledger, struct buf *out)
+{
+	if (!ledger->untraced)
+		traced_lines(ledger, out);
+	received_line(ledger, out);
 }

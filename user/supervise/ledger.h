@@ -26,6 +26,8 @@ struct ledger {
 	struct sonde_kcounters kernel;
 	uint64_t drain_lost; /* records that probe took from the kernel and could not pass on */
 	struct account account;
+	const struct account_received *received; /* NULL: there is no receiver */
+	bool untraced;				 /* there is nothing but that */
 	struct ledger_blind blind[LEDGER_BLIND_MAX];
 	unsigned int n_blind;
 };

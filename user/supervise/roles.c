@@ -3,7 +3,8 @@
 
 const char *roles__name(enum role role)
 {
-	static const char *const names[] = { "probe", "trace", "ship", "inspect", "read", "serve" };
+	static const char *const names[] = { "probe", "trace", "ship",	 "inspect",
+					     "read",  "serve", "receive" };
 
 	return names[role];
 }

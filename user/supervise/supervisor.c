@@ -23,7 +23,7 @@
 /* Alive for this long: the deaths before do not count any more. */
 #define STABLE_NS 30000000000ull
 
-static const enum role role_of[SUPERVISED] = { ROLE_TRACE, ROLE_SHIP, ROLE_SERVE };
+static const enum role role_of[SUPERVISED] = { ROLE_TRACE, ROLE_SHIP, ROLE_SERVE, ROLE_RECEIVE };
 
 void supervisor__pass(struct supervisor *s, unsigned int at, int ours, int place)
 {
@@ -56,25 +56,40 @@ static int choose_uids(struct supervisor *s)
 	return 0;
 }
 
+/* Memory and a socket between a role that writes frames and ship. */
+static int make_frames(int sockets[2], int *ret_memory)
+{
+	void *at;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
+		return -errno;
+	at = spawn__shared("sonde-frames", FRAMES_MEMORY_BYTES, ret_memory);
+	if (!at)
+		return -errno;
+	munmap(at, FRAMES_MEMORY_BYTES); /* it is between the two */
+	return 0;
+}
+
 int supervisor__new(struct supervisor *s, const struct buf *trace_config,
 		    const struct buf *ship_config, struct err *err)
 {
-	void *frames;
 	int ret;
 
-	*s = (struct supervisor){ .account_fd = -1, .frames = { -1, -1 }, .frames_memory = -1 };
+	*s = (struct supervisor){ .account_fd = -1,
+				  .frames = { -1, -1 },
+				  .frames_memory = -1,
+				  .received_frames = { -1, -1 },
+				  .received_memory = -1,
+				  .received_fd = -1 };
 	for (unsigned int i = 0; i < SUPERVISED; i++)
 		s->roles[i] =
 			(struct role_process){ .role = role_of[i], .pidfd = -1, .control = -1 };
 	s->account = spawn__shared("sonde-account", sizeof(*s->account), &s->account_fd);
 	if (!s->account)
 		return err__set(err, -errno, "cannot make shared memory: %s", strerror(errno));
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->frames))
-		return err__set(err, -errno, "cannot make a socket pair: %s", strerror(errno));
-	frames = spawn__shared("sonde-frames", FRAMES_MEMORY_BYTES, &s->frames_memory);
-	if (!frames)
-		return err__set(err, -errno, "cannot make shared memory: %s", strerror(errno));
-	munmap(frames, FRAMES_MEMORY_BYTES); /* it is between the two */
+	ret = make_frames(s->frames, &s->frames_memory);
+	if (ret)
+		return err__set(err, ret, "cannot make the way of the frames: %s", strerror(-ret));
 	ret = choose_uids(s);
 	if (ret)
 		return err__set(
@@ -102,6 +117,31 @@ int supervisor__serve(struct supervisor *s, const struct buf *config, int listen
 	if (!ret)
 		supervisor__pass(s, AT_SERVE, listening, FD_LISTEN);
 	return ret;
+}
+
+int supervisor__receive(struct supervisor *s, const struct buf *config, int http, int grpc)
+{
+	const uid_t taken[] = { s->roles[AT_TRACE].uid, s->roles[AT_SHIP].uid,
+				s->roles[AT_SERVE].uid };
+	int ret = geteuid() ? 0 : uid__unused(taken, 3, &s->roles[AT_RECEIVE].uid);
+
+	if (!ret)
+		ret = make_frames(s->received_frames, &s->received_memory);
+	if (ret)
+		return ret;
+	s->received = spawn__shared("sonde-received", sizeof(*s->received), &s->received_fd);
+	if (!s->received)
+		return -errno;
+	supervisor__pass(s, AT_RECEIVE, s->received_frames[1], FD_FRAMES);
+	supervisor__pass(s, AT_RECEIVE, s->received_memory, FD_FRAMES_MEMORY);
+	supervisor__pass(s, AT_RECEIVE, s->received_fd, FD_RECEIVED);
+	if (http >= 0)
+		supervisor__pass(s, AT_RECEIVE, http, FD_LISTEN_HTTP);
+	if (grpc >= 0)
+		supervisor__pass(s, AT_RECEIVE, grpc, FD_LISTEN_GRPC);
+	supervisor__pass(s, AT_SHIP, s->received_frames[0], FD_MORE_FRAMES);
+	supervisor__pass(s, AT_SHIP, s->received_memory, FD_MORE_FRAMES_MEMORY);
+	return pass_document(s, AT_RECEIVE, config);
 }
 
 int supervisor__reconfigure(struct supervisor *s, unsigned int at, const struct buf *config)
@@ -168,15 +208,15 @@ static int wait_ready(struct supervisor *s, unsigned int at, struct err *err)
 			n == -EPIPE ? ": it ended at once" : " within 10 s");
 }
 
-static void start_serve(struct supervisor *s)
+/* Those that capture does without. */
+static void start_beside(struct supervisor *s, unsigned int at)
 {
-	struct role_process *role = &s->roles[AT_SERVE];
 	struct err err = { "" };
 
-	if (!start(s, AT_SERVE, &err) && !wait_ready(s, AT_SERVE, &err))
+	if (!start(s, at, &err) && !wait_ready(s, at, &err))
 		return;
-	log_warn("nothing is served: %s", err.text);
-	end_at_once(role);
+	log_warn("nothing is %s: %s", at == AT_SERVE ? "served" : "received", err.text);
+	end_at_once(&s->roles[at]);
 }
 
 int supervisor__start(struct supervisor *s, struct err *err)
@@ -185,14 +225,17 @@ int supervisor__start(struct supervisor *s, struct err *err)
 
 	/* The reader first. */
 	for (int at = AT_SHIP; at >= AT_TRACE; at--) {
+		if (at == AT_TRACE && s->untraced)
+			continue;
 		ret = start(s, (unsigned int)at, err);
 		if (!ret)
 			ret = wait_ready(s, (unsigned int)at, err);
 		if (ret)
 			return ret;
 	}
-	if (s->n_fds[AT_SERVE])
-		start_serve(s);
+	for (unsigned int i = AT_SERVE; i < SUPERVISED; i++)
+		if (s->n_fds[i])
+			start_beside(s, i);
 	return 0;
 }
 
@@ -206,6 +249,10 @@ static void count_loss(struct supervisor *s, unsigned int at)
 		t->frames_restart += t->frames_waiting;
 		t->ex_open = t->ex_held = t->conns_open = t->frames_waiting = 0;
 		return;
+	}
+	if (at == AT_RECEIVE) {
+		s->received->dropped_restart += s->received->waiting;
+		s->received->waiting = 0;
 	}
 	if (at != AT_SHIP)
 		return;
@@ -323,6 +370,10 @@ void supervisor__finish(struct supervisor *s, unsigned int seconds)
 	uint64_t now = clock__boot_ns(), until = now + seconds * 1000000000ull;
 
 	s->finishing = true;
+	if (s->roles[AT_RECEIVE].pid) {
+		control__send(s->roles[AT_RECEIVE].control, CONTROL_FINISH, NULL, 0);
+		wait_end(s, AT_RECEIVE, until);
+	}
 	if (s->roles[AT_TRACE].pid) {
 		control__send(s->roles[AT_TRACE].control, CONTROL_FINISH, NULL, 0);
 		wait_end(s, AT_TRACE, until);
@@ -330,6 +381,8 @@ void supervisor__finish(struct supervisor *s, unsigned int seconds)
 	/* trace says "no more" itself; if it could not, we do. */
 	if (s->frames[1] >= 0)
 		shutdown(s->frames[1], SHUT_WR);
+	if (s->received_frames[1] >= 0)
+		shutdown(s->received_frames[1], SHUT_WR);
 	if (s->roles[AT_SHIP].pid) {
 		control__send(s->roles[AT_SHIP].control, CONTROL_FINISH, NULL, 0);
 		wait_end(s, AT_SHIP, until + 1000000000ull);
@@ -352,11 +405,20 @@ void supervisor__free(struct supervisor *s)
 			if (s->fds[at][i].place == FD_CONFIG)
 				close(s->fds[at][i].ours);
 	}
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		if (s->frames[i] >= 0)
 			close(s->frames[i]);
+		if (s->received_frames[i] >= 0)
+			close(s->received_frames[i]);
+	}
 	if (s->frames_memory >= 0)
 		close(s->frames_memory);
+	if (s->received_memory >= 0)
+		close(s->received_memory);
+	if (s->received)
+		munmap(s->received, sizeof(*s->received));
+	if (s->received_fd >= 0)
+		close(s->received_fd);
 	if (s->account)
 		munmap(s->account, sizeof(*s->account));
 	if (s->account_fd >= 0)

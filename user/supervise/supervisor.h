@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps trace, ship and, where it is asked for, serve running: starts them, notices their deaths, counts what died with them,
+ * Keeps trace, ship and, where they are asked for, serve and receive running: starts them, notices their deaths, counts what died with them,
  * starts them again with back-off, and ends them in order (trace drains, then ship flushes).
  */
 #ifndef SONDE_SUPERVISE_SUPERVISOR_H
@@ -13,8 +13,8 @@
 #include "supervise/control.h"
 #include "supervise/spawn.h"
 
-#define SUPERVISED 3
-enum { AT_TRACE = 0, AT_SHIP = 1, AT_SERVE = 2 };
+#define SUPERVISED 4
+enum { AT_TRACE = 0, AT_SHIP = 1, AT_SERVE = 2, AT_RECEIVE = 3 };
 
 struct supervisor {
 	struct role_process roles[SUPERVISED];
@@ -24,6 +24,11 @@ struct supervisor {
 	int account_fd;
 	/* [0] ship reads, [1] trace writes; kept, so that what is in between survives */
 	int frames[2], frames_memory;
+	/* the same between receive and ship; -1: there is no receiver */
+	int received_frames[2], received_memory;
+	struct account_received *received; /* NULL: there is none */
+	int received_fd;
+	bool untraced;	/* there is nothing to trace: no role for it */
 	bool finishing; /* a role that ends now is not started again */
 	bool ready[SUPERVISED];
 	bool replacing[SUPERVISED]; /* asked to end, so that one with a new configuration begins */
@@ -42,7 +47,13 @@ void supervisor__pass(struct supervisor *s, unsigned int at, int ours, int place
 int supervisor__serve(struct supervisor *s, const struct buf *config, int listening);
 
 /*
- * Starts them. Capture does without the one that serves: what keeps it from starting is said, and it is left
+ * Adds the role that takes OTLP in. It accepts from http and from grpc, which stay ours; either may be -1. 0 or a
+ * negative errno. Before supervisor__start().
+ */
+int supervisor__receive(struct supervisor *s, const struct buf *config, int http, int grpc);
+
+/*
+ * Starts them. Capture does without those that serve and receive: what keeps one from starting is said, and it is left
  * out. Waits until each is in its sandbox, or fails with what the role said.
  */
 int supervisor__start(struct supervisor *s, struct err *err);

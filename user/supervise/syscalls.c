@@ -172,6 +172,15 @@ static int allow_serve(scmp_filter_ctx ctx)
 	return ret ? ret : allow_read(ctx);
 }
 
+static int allow_receive(scmp_filter_ctx ctx)
+{
+	int ret = allow(ctx, accepting, sizeof(accepting) / sizeof(accepting[0]));
+
+	if (!ret) /* of sockets: not to wait */
+		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 0);
+	return ret ? ret : allow_plain_mmap(ctx);
+}
+
 int syscalls__restrict(enum role role)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -181,10 +190,11 @@ int syscalls__restrict(enum role role)
 		return -ENOMEM;
 	ret = allow(ctx, sealed, sizeof(sealed) / sizeof(sealed[0]));
 	if (!ret)
-		ret = role == ROLE_SHIP	 ? allow_ship(ctx) :
-		      role == ROLE_READ	 ? allow_read(ctx) :
-		      role == ROLE_SERVE ? allow_serve(ctx) :
-					   allow_plain_mmap(ctx);
+		ret = role == ROLE_SHIP	   ? allow_ship(ctx) :
+		      role == ROLE_READ	   ? allow_read(ctx) :
+		      role == ROLE_SERVE   ? allow_serve(ctx) :
+		      role == ROLE_RECEIVE ? allow_receive(ctx) :
+					     allow_plain_mmap(ctx);
 	if (!ret)
 		ret = seccomp_load(ctx);
 	seccomp_release(ctx);

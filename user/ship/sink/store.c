@@ -238,6 +238,11 @@ static bool store__busy(const struct sink *sink)
 	return of(sink)->filling.spans || state_of(of(sink)) != IDLE;
 }
 
+static bool store__crowded(const struct sink *sink)
+{
+	return of(sink)->filling.bytes > QUEUE_BYTES / 2;
+}
+
 static void store__abandon(struct sink *sink)
 {
 	struct sink_store *s = of(sink);
@@ -285,6 +290,7 @@ static const struct sink_ops ops = {
 	.timer = store__timer,
 	.finish = store__finish,
 	.busy = store__busy,
+	.crowded = store__crowded,
 	.abandon = store__abandon,
 	.free = store__free_sink,
 };

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/receive.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "core/frame.h"
+#include "serve/receive_cut.h"
+#include "serve/receive_unpack.h"
+
+/* What may wait for ship, and what may wait to become whole. */
+#define BACKLOG_BYTES (16u << 20)
+#define HELD_MAX_BYTES (48u << 20)
+/* Ship is told of so much at once. */
+#define PUBLISH_BYTES (FRAMES_BYTES / 4)
+/* Working memory of a large request is not kept. */
+#define KEPT_BYTES (1u << 20)
+
+static void publish(struct receiver *r)
+{
+	if (frames__publish(&r->frames))
+		send(r->wake, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	r->account->waiting -= r->put_spans;
+	r->account->passed += r->put_spans;
+	r->put_spans = 0;
+}
+
+/* Puts frames from the front: how many bytes of them there was room for. */
+static size_t put(struct receiver *r, const uint8_t *at, size_t len)
+{
+	struct frame_header header;
+	const uint8_t *body;
+	size_t done = 0;
+	long n;
+
+	while ((n = frame__next(at + done, len - done, &header, &body)) > 0) {
+		if (frames__unpublished(&r->frames) > PUBLISH_BYTES)
+			publish(r);
+		if (!frames__put(&r->frames, at + done, (size_t)n))
+			break;
+		r->put_spans += header.type == FRAME_SPAN;
+		done += (size_t)n;
+	}
+	publish(r);
+	return done;
+}
+
+static void give_back(struct buf *b)
+{
+	if (b->cap > KEPT_BYTES)
+		buf__free(b);
+	else
+		buf__clear(b);
+}
+
+bool receiver__push(struct receiver *r)
+{
+	r->done += put(r, r->backlog.at + r->done, r->backlog.len - r->done);
+	if (r->done == r->backlog.len) {
+		r->done = 0;
+		give_back(&r->backlog);
+	} else if (r->done > r->backlog.len / 2) {
+		buf__consume(&r->backlog, r->done);
+		r->done = 0;
+	}
+	return r->backlog.len;
+}
+
+/* Behind what waits already, where there is room for all of it. */
+static void pass_on(struct receiver *r)
+{
+	size_t done = 0;
+
+	if (!r->backlog.len)
+		done = put(r, r->cut.at, r->cut.len);
+	buf__add(&r->backlog, r->cut.at + done, r->cut.len - done);
+}
+
+static uint64_t *counter(struct account_received *a, enum receive_refusal refusal)
+{
+	switch (refusal) {
+	case RECEIVE_TAKEN:
+		return &a->taken;
+	case RECEIVE_UNAUTHORIZED:
+	case RECEIVE_BAD_HOST:
+		return &a->refused_unauthorized;
+	case RECEIVE_NO_ADDRESS:
+	case RECEIVE_BAD_METHOD:
+		return &a->refused_address;
+	case RECEIVE_BAD_TYPE:
+		return &a->refused_type;
+	case RECEIVE_BAD_ENCODING:
+	case RECEIVE_BAD_PACKING:
+		return &a->refused_encoding;
+	case RECEIVE_TOO_LARGE:
+		return &a->refused_too_large;
+	case RECEIVE_MALFORMED:
+		return &a->refused_malformed;
+	case RECEIVE_BUSY:
+		return &a->refused_busy;
+	case RECEIVE_INCOMPLETE:
+		break;
+	}
+	return &a->refused_incomplete;
+}
+
+static const char *text_of(enum receive_refusal refusal)
+{
+	static const char *const texts[] = {
+		[RECEIVE_TAKEN] = "",
+		[RECEIVE_UNAUTHORIZED] =
+			"the token is missing or wrong: send the header Authorization: "
+			"Bearer TOKEN (OTEL_EXPORTER_OTLP_HEADERS=authorization="
+			"Bearer%20TOKEN)",
+		[RECEIVE_BAD_HOST] =
+			"this name is not answered to: use localhost or this machine's "
+			"address, or start sonde with --ui-host NAME",
+		[RECEIVE_NO_ADDRESS] = "there is nothing at this address: traces are taken at "
+				       "/v1/traces; metrics and logs are not",
+		[RECEIVE_BAD_METHOD] = "this method is not allowed: send POST",
+		[RECEIVE_BAD_TYPE] =
+			"this content type is not taken: send application/x-protobuf or "
+			"application/json",
+		[RECEIVE_BAD_ENCODING] =
+			"this content encoding is not known: send gzip, deflate, zstd "
+			"or none",
+		[RECEIVE_BAD_PACKING] = "the body cannot be unpacked: it is not what its content "
+					"encoding says",
+		[RECEIVE_TOO_LARGE] =
+			"the request is larger than 16 MiB, as it is sent or unpacked: "
+			"send fewer spans at a time",
+		[RECEIVE_MALFORMED] = "the body is no ExportTraceServiceRequest",
+		[RECEIVE_BUSY] = "too much waits to be stored already: send it again later",
+		[RECEIVE_INCOMPLETE] = "the request did not come to its end in time",
+	};
+
+	return texts[refusal];
+}
+
+void receiver__refuse(struct receiver *r, enum receive_refusal refusal, struct receive_answer *ret)
+{
+	*ret = (struct receive_answer){ .refusal = refusal };
+	snprintf(ret->text, sizeof(ret->text), "%s", text_of(refusal));
+	r->account->requests++;
+	(*counter(r->account, refusal))++;
+}
+
+static enum receive_refusal refusal_of(int ret)
+{
+	return ret == -EMSGSIZE ? RECEIVE_TOO_LARGE :
+	       ret == -ENOTSUP	? RECEIVE_BAD_ENCODING :
+	       ret == -EBADMSG	? RECEIVE_BAD_PACKING :
+	       ret == -ENOMEM	? RECEIVE_BUSY :
+				  RECEIVE_MALFORMED;
+}
+
+static void count_spans(struct receiver *r, const struct receive_counts *counts)
+{
+	struct account_received *a = r->account;
+
+	a->spans += counts->spans;
+	a->rejected_id += counts->bad_id;
+	a->rejected_broken += counts->broken;
+	a->rejected_too_large += counts->too_large;
+	a->waiting += counts->spans - receive_counts__rejected(counts);
+}
+
+static void say_rejected(const struct receive_counts *counts, struct receive_answer *ret)
+{
+	ret->rejected = receive_counts__rejected(counts);
+	if (ret->rejected)
+		snprintf(ret->text, sizeof(ret->text),
+			 "%llu spans refused: %llu with ids of a wrong length or of zeroes, %llu "
+			 "that "
+			 "are broken, %llu too large (192 KiB)",
+			 (unsigned long long)ret->rejected, (unsigned long long)counts->bad_id,
+			 (unsigned long long)counts->broken, (unsigned long long)counts->too_large);
+}
+
+/* 0, or what refusal_of() knows. */
+static int cut_request(struct receiver *r, struct view body, struct view packing,
+		       enum receive_encoding encoding, struct receive_counts *ret)
+{
+	int bad = receive_unpack(body, packing, RECEIVE_BODY_MAX_BYTES, &r->plain, &body);
+
+	if (bad)
+		return bad;
+	r->account->bytes += body.len;
+	bad = receive_cut(body, &r->cut, ret);
+	if (!bad && !buf__reserve(&r->backlog, r->cut.len + 1)) {
+		r->backlog.err = 0;
+		bad = -ENOMEM;
+	}
+	return bad;
+}
+
+void receiver__take(struct receiver *r, struct view body, struct view packing,
+		    enum receive_encoding encoding, struct receive_answer *ret)
+{
+	struct receive_counts counts = { 0 };
+	int bad = 0;
+
+	if (r->backlog.len - r->done > BACKLOG_BYTES) {
+		receiver__refuse(r, RECEIVE_BUSY, ret);
+		return;
+	}
+	bad = cut_request(r, body, packing, encoding, &counts);
+	receiver__refuse(r, bad ? refusal_of(bad) : RECEIVE_TAKEN, ret);
+	if (!bad) {
+		count_spans(r, &counts);
+		say_rejected(&counts, ret);
+		pass_on(r);
+	}
+	give_back(&r->cut);
+	give_back(&r->plain);
+	give_back(&r->protobuf);
+}
+
+bool receiver__hold(struct receiver *r, size_t bytes)
+{
+	if (r->held + bytes > HELD_MAX_BYTES)
+		return false;
+	r->held += bytes;
+	return true;
+}
+
+void receiver__release(struct receiver *r, size_t bytes)
+{
+	r->held -= bytes;
+}
+
+bool receiver__authorized(const struct receiver *r, const char *authorization)
+{
+	static const char scheme[] = "Bearer ";
+	const char *token = r->config->token;
+	volatile unsigned int differs;
+	size_t n;
+
+	if (!token)
+		return true;
+	if (!authorization || strncasecmp(authorization, scheme, sizeof(scheme) - 1))
+		return false;
+	authorization += sizeof(scheme) - 1;
+	n = strlen(authorization);
+	differs = n != strlen(token);
+	for (size_t i = 0; i < n && token[i]; i++)
+		differs |= (unsigned int)(authorization[i] ^ token[i]);
+	return !differs;
+}
+
+void receiver__free(struct receiver *r)
+{
+	buf__free(&r->cut);
+	buf__free(&r->plain);
+	buf__free(&r->protobuf);
+	buf__free(&r->backlog);
+}
