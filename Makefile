@@ -46,8 +46,8 @@ ALL_CFLAGS := -std=gnu17 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -D_GNU_SOURCE
 	-DSONDE_VERSION='"$(VERSION)"' -Iuser -I$(OUTPUT)/gen
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function \
 	-D__TARGET_ARCH_$(BPF_ARCH) -Ibpf -idirafter /usr/include/$(ARCH)-linux-gnu
-# libmicrohttpd is not among them: only the role that serves loads it, so that no other one pays for it.
-LIBS := -lbpf -lelf -lcurl -ljansson -lfyaml -lseccomp -lcap -lsqlite3 -lzstd -lz
+# libcurl brings libnghttp2 along anyway. libmicrohttpd is not among them: only the role that serves loads it, so that no other one pays for it.
+LIBS := -lbpf -lelf -lcurl -ljansson -lfyaml -lseccomp -lcap -lsqlite3 -lzstd -lz -lnghttp2
 
 BPF_OBJS := $(patsubst bpf/%.bpf.c,$(OUTPUT)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELS := $(patsubst $(OUTPUT)/bpf/%.bpf.o,$(OUTPUT)/gen/%.skel.h,$(BPF_OBJS))

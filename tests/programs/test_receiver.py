@@ -2,28 +2,59 @@
 """The role that receives: OTLP of other programs is kept as it came, searchable, and passed on; whoever sends what is
 none, too much, or too slowly, is told so, or bounded."""
 
+import concurrent.futures
 import gzip
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 
+import grpc
 import pytest
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (ExportTraceServiceRequest,
                                                                       ExportTraceServiceResponse)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+import bpf
 import harness
 from harness import SONDE, free_port, wait_for
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-# Field 9999, a length-delimited one: no version of the protocol has it.
+# Field 9999, of bytes: no version of the protocol has it.
 UNKNOWN = b"\xfa\xf0\x04\x07unknown"
+# A program with the real SDK: SDK ENCODING ENDPOINT SPANS.
+SDK = """
+import sys
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+if sys.argv[1] == "grpc":
+    from grpc import Compression
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    exporter = OTLPSpanExporter(endpoint=sys.argv[2], insecure=True, compression=Compression.Gzip)
+else:
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    exporter = OTLPSpanExporter(endpoint=sys.argv[2], compression=Compression.Gzip)
+provider = TracerProvider(resource=Resource.create({"service.name": "sdk-" + sys.argv[1]}))
+provider.add_span_processor(BatchSpanProcessor(exporter))
+tracer = provider.get_tracer("lib", "1.2")
+for n in range(int(sys.argv[3])):
+    with tracer.start_as_current_span("outer", attributes={"n": n, "list": ["a", "b"], "real": 1.5}) as span:
+        span.add_event("happened", {"k": True})
+        with tracer.start_as_current_span("inner"):
+            pass
+provider.shutdown()
+"""
 
 
 class Receiver:
@@ -34,7 +65,7 @@ class Receiver:
         self.http, self.grpc, self.ui = free_port(), free_port(), free_port()
         self.process = subprocess.Popen(
             [SONDE, "serve", "--store", self.store, "--ui", f"127.0.0.1:{self.ui}",
-             "--otlp-http", f"127.0.0.1:{self.http}", "--ledger", self.ledger_file, *options],
+             "--otlp-http", f"127.0.0.1:{self.http}", "--otlp-grpc", f"127.0.0.1:{self.grpc}", "--ledger", self.ledger_file, *options],
             stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         self.url = f"http://127.0.0.1:{self.http}/v1/traces"
         self.ledger = None
@@ -47,7 +78,7 @@ class Receiver:
     def answers(self):
         """Both roles: that it listens, the parent already sees to."""
         try:
-            return self.post(b"", PROTOBUF).status == 200 and self.get("/api/v1/health")
+            return self.post(b"", PROTOBUF).status in (200, 401) and self.get("/api/v1/health")
         except OSError:
             return False
 
@@ -128,3 +159,251 @@ def test_protobuf_is_kept_and_found(receiver):
     receiver.wait_spans(before + 7)
     names = [s["name"] for s in receiver.trace(trace)["resourceSpans"][0]["scopeSpans"][0]["spans"]]
     assert sorted(names) == [f"packed{i}" for i in range(4)]
+
+
+def flat(trace):
+    """Spans of an API's trace, as (resource, scope, span)."""
+    return [(r["resource"], s["scope"], span) for r in trace["resourceSpans"] for s in r["scopeSpans"]
+            for span in s["spans"]]
+
+
+def full_request():
+    """A request with everything that a span can have."""
+    request, trace = request_of(1)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.parent_span_id, span.trace_state, span.flags = b"parentid", "a=b", 0x101
+    span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count = 1, 2, 3
+    span.attributes.add(key="text").value.string_value = "\u00e9\u202e<b>"
+    span.attributes.add(key="whole").value.int_value = -(2 ** 63)
+    span.attributes.add(key="real").value.double_value = 0.1
+    span.attributes.add(key="truth").value.bool_value = False
+    span.attributes.add(key="bytes").value.bytes_value = b"\x00\xff"
+    span.attributes.add(key="list").value.array_value.values.add().string_value = ""
+    inner = span.attributes.add(key="map").value.kvlist_value.values.add(key="in")
+    inner.value.int_value = 2 ** 53 + 1
+    event = span.events.add(time_unix_nano=7, name="event", dropped_attributes_count=4)
+    event.attributes.add(key="k").value.bool_value = True
+    link = span.links.add(trace_id=b"l" * 16, span_id=b"l" * 8, trace_state="c=d", flags=1)
+    link.attributes.add(key="k").value.int_value = 1
+    span.status.code, span.status.message = 2, "failed"
+    return request, trace
+
+
+def to_json(request):
+    """OTLP/JSON, as its specification differs from ProtoJSON: ids in hexadecimal, enumerations as numbers."""
+    tree = json_format.MessageToDict(request, use_integers_for_enums=True)
+    for resource_spans in tree["resourceSpans"]:
+        for scope_spans in resource_spans["scopeSpans"]:
+            for span in scope_spans["spans"]:
+                for holder in (span, *span.get("links", [])):
+                    for key in ("traceId", "spanId", "parentSpanId"):
+                        if key in holder:
+                            holder[key] = json_format.base64.b64decode(holder[key]).hex()
+    return json.dumps(tree).encode()
+
+
+def test_three_encodings_say_the_same(receiver):
+    """Protects: a span that has everything is the same, field for field, whichever way it came."""
+    seen = []
+    for encoding in ("protobuf", "json", "grpc"):
+        request, trace = full_request()
+        if encoding == "grpc":
+            with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc}") as channel:
+                assert TraceServiceStub(channel).Export(request, timeout=30) == ExportTraceServiceResponse()
+        elif encoding == "json":
+            answer = receiver.post(to_json(request), JSON)
+            assert answer.status == 200 and json.loads(answer.body) == {}, answer.body
+        else:
+            assert receiver.post(request.SerializeToString(), PROTOBUF).status == 200
+        wait_for(lambda t=trace: any(x["trace_id"] == t for x in receiver.get("/api/v1/search?limit=100")["traces"]),
+                 f"{encoding} is found")
+        (resource, scope, span), = flat(receiver.trace(trace))
+        sent = json.loads(to_json(request))["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+        got = {k: v for k, v in span.items() if v != []}
+        assert got == sent, encoding
+        assert resource["attributes"] == [{"key": "service.name", "value": {"stringValue": "sender"}}]
+        assert scope["name"] == "lib"
+        for own in ("traceId", "spanId", "startTimeUnixNano", "endTimeUnixNano"):
+            span.pop(own)
+        seen.append(span)
+    assert seen[0] == seen[1] == seen[2]
+
+
+@pytest.mark.parametrize("encoding", ["http", "grpc"])
+def test_a_real_sdk(receiver, encoding):
+    """Protects: the Python SDK's own exporters are understood, gzip included."""
+    before = receiver.spans()
+    endpoint = receiver.url if encoding == "http" else f"http://127.0.0.1:{receiver.grpc}"
+    done = subprocess.run([sys.executable, "-c", SDK, encoding, endpoint, "50"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    receiver.wait_spans(before + 100)
+    found = receiver.get(f"/api/v1/search?service=sdk-{encoding}&limit=100")["traces"]
+    assert len(found) == 50 and {t["spans"] for t in found} == {2}
+    spans = {span["name"]: span for _, _, span in flat(receiver.trace(found[0]["trace_id"]))}
+    assert spans["inner"]["parentSpanId"] == spans["outer"]["spanId"]
+    assert spans["outer"]["events"][0]["name"] == "happened"
+
+
+class Backend:
+    """Takes whatever is posted, and keeps it."""
+
+    def __enter__(self):
+        bodies = self.bodies = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                bodies.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_passed_on_as_it_came(tmp_path):
+    """Protects: what is received is kept, and passed on byte for byte, fields of tomorrow included."""
+    request, trace = full_request()
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.ParseFromString(span.SerializeToString() + UNKNOWN)
+    wire = span.SerializeToString()
+    assert UNKNOWN in wire
+    with Backend() as backend, Receiver(tmp_path, "--otlp", backend.url) as receiver:
+        assert receiver.post(request.SerializeToString(), PROTOBUF).status == 200
+        receiver.wait_spans(1)
+        wait_for(lambda: backend.bodies, "it is passed on")
+        assert wire in backend.bodies[0]
+        assert ExportTraceServiceRequest.FromString(backend.bodies[0]).resource_spans[0].resource == \
+            request.resource_spans[0].resource
+        assert flat(receiver.trace(trace))[0][2]["name"] == "op0"
+    assert {s["acked"] for s in receiver.ledger["sinks"].values()} == {1} and len(receiver.ledger["sinks"]) == 2
+
+
+def test_refusals(receiver):
+    """Protects: whoever is refused is told why, in the encoding that was used, with the status that the protocol asks for."""
+    good = request_of(1)[0].SerializeToString()
+    for body, content_type, options, status in (
+            (b"xx{}", PROTOBUF, {}, 400), (b"{", JSON, {}, 400), (good[:-1], PROTOBUF, {}, 400),
+            (good, "text/plain", {}, 415), (good, PROTOBUF, {"Content_Encoding": "br"}, 415),
+            (good, PROTOBUF, {"Content_Encoding": "gzip"}, 400), (good, PROTOBUF, {"path": "/v1/metrics"}, 404),
+            (good, PROTOBUF, {"Host": "evil.example"}, 421), (b"x" * (17 << 20), PROTOBUF, {}, 413),
+            (gzip.compress(b"\0" * (17 << 20)), PROTOBUF, {"Content_Encoding": "gzip"}, 413)):
+        answer = receiver.post(body, content_type, **options)
+        assert answer.status == status, (body[:20], answer.status)
+        assert answer.headers["Content-Type"] == (JSON if content_type == JSON else PROTOBUF)
+        if content_type == JSON:
+            assert json.loads(answer.body)["message"]
+        else:  # google.rpc.Status {code 1, message 2}
+            assert answer.body[0] == 8 and answer.body[2] == 0x12, answer.body
+    request, _ = request_of(3)
+    request.resource_spans[0].scope_spans[0].spans[1].trace_id = b"short"
+    before = receiver.spans()
+    answer = ExportTraceServiceResponse.FromString(receiver.post(request.SerializeToString(), PROTOBUF).body)
+    assert answer.partial_success.rejected_spans == 1 and "ids" in answer.partial_success.error_message
+    receiver.wait_spans(before + 2)
+
+
+def test_refusals_by_grpc(receiver):
+    path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc}", options=[("grpc.max_send_message_length", -1)]) as channel:
+        for method, body, code in ((path, b"xx{}", grpc.StatusCode.INVALID_ARGUMENT),
+                                   (path, b"x" * (17 << 20), grpc.StatusCode.RESOURCE_EXHAUSTED),
+                                   ("/a.B/C", b"", grpc.StatusCode.UNIMPLEMENTED)):
+            with pytest.raises(grpc.RpcError) as raised:
+                channel.unary_unary(method)(body, timeout=60)
+            assert raised.value.code() == code and raised.value.details()
+        before = receiver.spans()
+        stub = TraceServiceStub(channel)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:  # several streams of one connection
+            list(pool.map(lambda _: stub.Export(request_of(10)[0], timeout=60), range(64)))
+        receiver.wait_spans(before + 640)
+
+
+def test_large_and_many(receiver):
+    """Protects: ten megabytes at once pass, through a ring of a quarter of one, and none of it is lost."""
+    before = receiver.spans()
+    request, trace = request_of(10000, service="large", size=900)
+    body = request.SerializeToString()
+    assert 9 << 20 < len(body) < 16 << 20
+    assert receiver.post(body, PROTOBUF).status == 200
+    receiver.wait_spans(before + 10000)
+    assert len(flat(receiver.trace(trace))) == 10000
+
+
+def test_a_token(tmp_path):
+    """Protects: on an address that others reach a token is asked for; without one nothing is opened there."""
+    done = subprocess.run([SONDE, "serve", "--store", tmp_path / "s", "--ui", "127.0.0.1:0", "--otlp-http", "0.0.0.0:0"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "token" in done.stderr, done.stderr
+    with Receiver(tmp_path, env={"SONDE_OTLP_TOKEN": "a-token-of-some-length"}) as receiver:
+        body = request_of(1)[0].SerializeToString()
+        assert receiver.post(body, PROTOBUF).status == 401
+        assert receiver.post(body, PROTOBUF, Authorization="Bearer wrong-token-of-length").status == 401
+        assert receiver.post(body, PROTOBUF, Authorization="Bearer a-token-of-some-length").status == 200
+        with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc}") as channel:
+            with pytest.raises(grpc.RpcError) as raised:
+                TraceServiceStub(channel).Export(request_of(1)[0], timeout=30)
+            assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            TraceServiceStub(channel).Export(request_of(1)[0], timeout=30,
+                                             metadata=[("authorization", "Bearer a-token-of-some-length")])
+        receiver.wait_spans(2)
+
+
+def test_slow_and_silent_clients(receiver):
+    """Protects: clients that send half of a head, half of a body, or nothing, keep nobody else out."""
+    idle = []
+    for n in range(700):
+        s = socket.create_connection(("127.0.0.1", receiver.http if n % 2 else receiver.grpc))
+        s.sendall([b"POST /v1/tr", b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx", b"",
+                   b"PRI * HTTP/2.0\r\n"][n % 4])
+        idle.append(s)
+    before = receiver.spans()
+    assert receiver.post(request_of(5)[0].SerializeToString(), PROTOBUF).status == 200
+    with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc}") as channel:
+        TraceServiceStub(channel).Export(request_of(5)[0], timeout=30)
+    receiver.wait_spans(before + 10)
+    for s in idle:
+        s.close()
+
+
+def test_killed(tmp_path):
+    """Protects: a receiver that dies comes back at the same address; the account holds."""
+    with Receiver(tmp_path) as receiver:
+        assert receiver.post(request_of(5)[0].SerializeToString(), PROTOBUF).status == 200
+        receiver.wait_spans(5)
+        old = bpf.roles(receiver.process.pid)["receive"]
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: bpf.roles(receiver.process.pid).get("receive", old) != old, "it is back")
+        wait_for(receiver.answers, "it answers again")
+        assert receiver.post(request_of(5)[0].SerializeToString(), PROTOBUF).status == 200
+        receiver.wait_spans(10)
+    assert receiver.ledger["received"]["passed"] == 10
+
+
+def test_no_loop(tmp_path):
+    """Protects: nobody is sent what it sent itself."""
+    port = free_port()
+    done = subprocess.run([SONDE, "serve", "--store", tmp_path / "s", "--ui", "127.0.0.1:0", "--otlp-http",
+                           f"127.0.0.1:{port}", "--otlp", f"http://localhost:{port}"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "without end" in done.stderr, done.stderr
+
+
+def test_sonde_sends_to_sonde(tmp_path):
+    """Protects: what one machine's sonde traces is kept by another's receiver."""
+    (tmp_path / "far").mkdir()
+    with Receiver(tmp_path / "far") as receiver:
+        run = harness.sonde_trace(["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{receiver.ui}/"], tmp_path,
+                                    options=["--otlp", f"http://127.0.0.1:{receiver.http}"])
+        receiver.wait_spans(len(run.spans))
+        assert run.spans

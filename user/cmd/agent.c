@@ -49,6 +49,9 @@ static const char help[] =
 	"  --ui [ADDR]      show what is kept in the browser, at http://127.0.0.1:4380/ or ADDR; "
 	"options as\n"
 	"                   in `sonde serve --help`\n"
+	"  --otlp-http [ADDR], --otlp-grpc [ADDR]   take OTLP of others in, at 127.0.0.1:4318 and "
+	":4317, and\n"
+	"                   treat it as its own; see `sonde serve --help`\n"
 	"With -o, --otlp, --store or --ui only these count, not the environment's exporters.\n"
 	"Scope, -o, --otlp, --ledger, --tier, --ring-size, --duration as in `sonde trace --help`.\n"
 	"SIGTERM: hooks off, what is in flight sent (5 s at most), account printed, exit 0.\n";

@@ -282,10 +282,14 @@ static int add_host(struct run_options *o, const char *value)
 	return 0;
 }
 
-/* --ui ADDR: getopt takes an argument that may be left out only behind a '='. */
-static const char *take_address(int code, int argc, char **argv)
+/*
+ * --ui ADDR: getopt takes an argument that may be left out only behind a '='. What could not be a command is meant as
+ * an address, right or wrong.
+ */
+static const char *take_address(int code, unsigned int takes, int argc, char **argv)
 {
-	if (optind < argc && listen_address__looks_like(argv[optind]))
+	if (optind < argc && (listen_address__looks_like(argv[optind]) ||
+			      (!(takes & TAKES_COMMAND) && *argv[optind] != '-')))
 		return argv[optind++];
 	return code == OPT_UI	     ? LISTEN_DEFAULT :
 	       code == OPT_OTLP_HTTP ? RECEIVE_HTTP_DEFAULT :
@@ -477,7 +481,7 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 		if (code == ':')
 			return bad(ret, "%s: it needs a value", argv[optind - 1]);
 		if ((code == OPT_UI || code == OPT_OTLP_HTTP || code == OPT_OTLP_GRPC) && !optarg)
-			optarg = (char *)take_address(code, argc, argv);
+			optarg = (char *)take_address(code, takes, argc, argv);
 		status = set_option(ret, code, optarg);
 		if (status)
 			return status;

@@ -41,6 +41,8 @@ static const char help[] =
 	"                          that ends with the run, unless --store names one\n"
 	"  --ui-token-file FILE, --ui-host NAME\n"
 	"                          as in `sonde serve --help`\n"
+	"  --otlp-http [ADDR], --otlp-grpc [ADDR], --otlp-token-file FILE\n"
+	"                          take OTLP of others in beside it, as in `sonde serve --help`\n"
 	"  --ledger FILE           the account of the run, as JSON\n"
 	"  --tree                  waterfalls instead of lines\n"
 	"  -c, --summary           a table by service and operation at the end\n"

@@ -9,6 +9,7 @@
 
 #include "core/frame.h"
 #include "serve/receive_cut.h"
+#include "serve/receive_json.h"
 #include "serve/receive_unpack.h"
 
 /* What may wait for ship, and what may wait to become whole. */
@@ -58,6 +59,8 @@ static void give_back(struct buf *b)
 
 bool receiver__push(struct receiver *r)
 {
+	if (!r->backlog.len)
+		return false;
 	r->done += put(r, r->backlog.at + r->done, r->backlog.len - r->done);
 	if (r->done == r->backlog.len) {
 		r->done = 0;
@@ -74,6 +77,8 @@ static void pass_on(struct receiver *r)
 {
 	size_t done = 0;
 
+	if (!r->cut.len)
+		return;
 	if (!r->backlog.len)
 		done = put(r, r->cut.at, r->cut.len);
 	buf__add(&r->backlog, r->cut.at + done, r->cut.len - done);
@@ -89,6 +94,7 @@ static uint64_t *counter(struct account_received *a, enum receive_refusal refusa
 		return &a->refused_unauthorized;
 	case RECEIVE_NO_ADDRESS:
 	case RECEIVE_BAD_METHOD:
+	case RECEIVE_NO_METHOD:
 		return &a->refused_address;
 	case RECEIVE_BAD_TYPE:
 		return &a->refused_type;
@@ -121,6 +127,9 @@ static const char *text_of(enum receive_refusal refusal)
 		[RECEIVE_NO_ADDRESS] = "there is nothing at this address: traces are taken at "
 				       "/v1/traces; metrics and logs are not",
 		[RECEIVE_BAD_METHOD] = "this method is not allowed: send POST",
+		[RECEIVE_NO_METHOD] =
+			"there is no such method: opentelemetry.proto.collector.trace.v1."
+			"TraceService/Export is; metrics and logs are not taken",
 		[RECEIVE_BAD_TYPE] =
 			"this content type is not taken: send application/x-protobuf or "
 			"application/json",
@@ -180,16 +189,30 @@ static void say_rejected(const struct receive_counts *counts, struct receive_ans
 			 (unsigned long long)counts->broken, (unsigned long long)counts->too_large);
 }
 
-/* 0, or what refusal_of() knows. */
+/* *body becomes protobuf. 0, or what refusal_of() knows. */
+static int from_json(struct receiver *r, struct view *body, struct err *err)
+{
+	int bad;
+
+	r->protobuf.max = RECEIVE_BODY_MAX_BYTES;
+	bad = receive_json(*body, &r->protobuf, err);
+	*body = (struct view){ (const char *)r->protobuf.at, r->protobuf.len };
+	return bad;
+}
+
+/* 0, or what refusal_of() knows; then err may say more. */
 static int cut_request(struct receiver *r, struct view body, struct view packing,
-		       enum receive_encoding encoding, struct receive_counts *ret)
+		       enum receive_encoding encoding, struct receive_counts *ret, struct err *err)
 {
 	int bad = receive_unpack(body, packing, RECEIVE_BODY_MAX_BYTES, &r->plain, &body);
 
 	if (bad)
 		return bad;
 	r->account->bytes += body.len;
-	bad = receive_cut(body, &r->cut, ret);
+	if (encoding == RECEIVE_JSON)
+		bad = from_json(r, &body, err);
+	if (!bad)
+		bad = receive_cut(body, &r->cut, ret);
 	if (!bad && !buf__reserve(&r->backlog, r->cut.len + 1)) {
 		r->backlog.err = 0;
 		bad = -ENOMEM;
@@ -201,14 +224,17 @@ void receiver__take(struct receiver *r, struct view body, struct view packing,
 		    enum receive_encoding encoding, struct receive_answer *ret)
 {
 	struct receive_counts counts = { 0 };
-	int bad = 0;
+	struct err err = { "" };
+	int bad;
 
 	if (r->backlog.len - r->done > BACKLOG_BYTES) {
 		receiver__refuse(r, RECEIVE_BUSY, ret);
 		return;
 	}
-	bad = cut_request(r, body, packing, encoding, &counts);
+	bad = cut_request(r, body, packing, encoding, &counts, &err);
 	receiver__refuse(r, bad ? refusal_of(bad) : RECEIVE_TAKEN, ret);
+	if (*err.text)
+		snprintf(ret->text, sizeof(ret->text), "%.200s", err.text);
 	if (!bad) {
 		count_spans(r, &counts);
 		say_rejected(&counts, ret);

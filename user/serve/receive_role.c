@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/receive.h"
+#include "serve/receive_grpc.h"
 #include "serve/receive_http.h"
 #include "supervise/control.h"
 #include "supervise/sandbox.h"
@@ -31,6 +32,7 @@ static volatile sig_atomic_t stop;
 struct receive_role {
 	struct receiver receiver;
 	struct receive_http *http;
+	struct receive_grpc *grpc;
 };
 
 static void on_signal(int sig)
@@ -82,6 +84,8 @@ static int open_all(struct receive_role *role, struct mhd *mhd, struct err *err)
 		if (!ret)
 			ret = receive_http__new(&role->http, mhd, r, FD_LISTEN_HTTP, err);
 	}
+	if (!ret && passed(FD_LISTEN_GRPC))
+		ret = receive_grpc__new(&role->grpc, r, FD_LISTEN_GRPC, err);
 	return ret;
 }
 
@@ -106,6 +110,8 @@ static int work(struct receive_role *role)
 
 	if (role->http)
 		next = receive_http__work(role->http, now);
+	if (role->grpc)
+		next = earlier(next, receive_grpc__work(role->grpc, now));
 	if (receiver__push(&role->receiver))
 		next = earlier(next, now + PUSH_NS);
 	if (!next)
@@ -119,6 +125,7 @@ static void run(struct receive_role *role)
 	struct pollfd fds[] = {
 		{ .fd = FD_CONTROL, .events = POLLIN },
 		{ .fd = role->http ? receive_http__fd(role->http) : -1, .events = POLLIN },
+		{ .fd = role->grpc ? receive_grpc__fd(role->grpc) : -1, .events = POLLIN },
 	};
 
 	while (!stop) {
@@ -164,6 +171,7 @@ int receive__main(uid_t uid)
 	control__send(FD_CONTROL, CONTROL_READY, NULL, 0);
 	run(&role);
 	receive_http__free(role.http);
+	receive_grpc__free(role.grpc);
 	flush(&role);
 	receiver__free(&role.receiver);
 	serve_config__free(&config);
