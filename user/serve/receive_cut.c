@@ -196,7 +196,8 @@ static uint64_t operation(const struct cut *cut, const struct otlp_span_view *sp
 	size_t name = span->name.len < 256 ? span->name.len : 256;
 
 	memcpy(bytes + 1, cut->service.at, service);
-	memcpy(bytes + 1 + service, span->name.at, name);
+	if (name)
+		memcpy(bytes + 1 + service, span->name.at, name);
 	return siphash24(key, bytes, 1 + service + name);
 }
 
