@@ -278,13 +278,15 @@ def test_passed_on_as_it_came(tmp_path):
     span.ParseFromString(span.SerializeToString() + UNKNOWN)
     wire = span.SerializeToString()
     assert UNKNOWN in wire
+    request.resource_spans[0].schema_url = "https://example.com/schema/1"
+    request.resource_spans[0].ParseFromString(request.resource_spans[0].SerializeToString() + UNKNOWN)
     with Backend() as backend, Receiver(tmp_path, "--otlp", backend.url) as receiver:
         assert receiver.post(request.SerializeToString(), PROTOBUF).status == 200
         receiver.wait_spans(1)
         wait_for(lambda: backend.bodies, "it is passed on")
         assert wire in backend.bodies[0]
-        assert ExportTraceServiceRequest.FromString(backend.bodies[0]).resource_spans[0].resource == \
-            request.resource_spans[0].resource
+        # Around it, too: the schema that it names, or none, and what is not known.
+        assert ExportTraceServiceRequest.FromString(backend.bodies[0]) == request
         assert flat(receiver.trace(trace))[0][2]["name"] == "op0"
     assert {s["acked"] for s in receiver.ledger["sinks"].values()} == {1} and len(receiver.ledger["sinks"]) == 2
 

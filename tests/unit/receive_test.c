@@ -59,6 +59,7 @@ static void wrap_span(struct buf *request, const struct buf *span)
 	/* The resource stands behind its spans: that is allowed. */
 	add_inner(&resource_spans, 2, &scope_spans);
 	add_bytes(&resource_spans, 1, "\x0a\x05\x0a\x01k\x12\x00", 7);
+	add_bytes(&resource_spans, 3, "url", 3);
 	add_inner(request, 1, &resource_spans);
 }
 
@@ -89,8 +90,15 @@ static void byte_for_byte(void **state)
 	assert_int_equal(counts.spans, 1);
 	assert_int_equal(receive_counts__rejected(&counts), 0);
 	at += (size_t)frame__next(frames.at, frames.len, &header, &body);
+	assert_int_equal(header.type, FRAME_BESIDE);
+	assert_int_equal(header.length, 5);
+	assert_memory_equal(body, "\x1a\x03url", 5);
+	at += (size_t)frame__next(frames.at + at, frames.len - at, &header, &body);
 	assert_int_equal(header.type, FRAME_RESOURCE);
 	assert_int_equal(header.length, 8 + 7);
+	at += (size_t)frame__next(frames.at + at, frames.len - at, &header, &body);
+	assert_int_equal(header.type, FRAME_BESIDE);
+	assert_int_equal(header.length, 0);
 	at += (size_t)frame__next(frames.at + at, frames.len - at, &header, &body);
 	assert_int_equal(header.type, FRAME_SCOPE);
 	assert_memory_equal(body + 4, "\x0a\x03lib", 5);

@@ -19,6 +19,11 @@ enum frame_type {
 	FRAME_SCOPE = 2,    /* u32 n, then the encoded OTLP InstrumentationScope message */
 	FRAME_SPAN =
 		3, /* struct frame_span, then the encoded OTLP Span message (none if unsampled) */
+	/*
+	 * What stands beside the next RESOURCE or SCOPE in the message around it (ResourceSpans, ScopeSpans): encoded fields,
+	 * schema_url and those that are not known. Without it, the schema is sonde's own.
+	 */
+	FRAME_BESIDE = 4,
 };
 
 struct frame_header {

@@ -23,6 +23,7 @@ struct cut {
 	uint32_t resource, scope;
 	enum verdict resource_verdict, scope_verdict;
 	struct view service;
+	struct buf beside;
 	struct buf resource_bytes, scope_bytes; /* of those that came in several pieces */
 };
 
@@ -272,6 +273,31 @@ static uint32_t number_of(struct view bytes)
 	return (uint32_t)siphash24(key, bytes.at, bytes.len) % NUMBERS;
 }
 
+/*
+ * What stands beside a resource or scope, as it came: all fields of the message around it but that one, and those that
+ * hold spans. schema_url is text.
+ */
+static enum verdict gather_beside(struct cut *cut, struct view message)
+{
+	struct pb pb = pb__of(message);
+	const uint8_t *begin = pb.at;
+	struct pb_field f;
+
+	buf__clear(&cut->beside);
+	for (; pb__next(&pb, &f) > 0; begin = pb.at) {
+		if (f.wire == PB_BYTES && (f.number == 1 || f.number == 2 || f.number == 1000))
+			continue;
+		if (f.wire == PB_BYTES && f.number == 3 && !is_utf8(f.bytes))
+			return BROKEN;
+		if (cut->beside.len + (size_t)(pb.at - begin) > RECEIVE_BESIDE_MAX_BYTES)
+			return TOO_LARGE;
+		buf__add(&cut->beside, begin, (size_t)(pb.at - begin));
+	}
+	if (cut->beside.err && !cut->out->err)
+		cut->out->err = cut->beside.err;
+	return GOOD;
+}
+
 /* How many spans there are in a ScopeSpans that is not looked at otherwise. */
 static void refuse_scope(struct cut *cut, struct view message)
 {
@@ -299,15 +325,19 @@ static int cut_scope(struct cut *cut, struct view message)
 									  GOOD;
 	cut->scope = number_of(scope);
 	if (cut->scope_verdict == GOOD)
+		cut->scope_verdict = gather_beside(cut, message);
+	if (cut->scope_verdict == GOOD) {
+		frame__add(cut->out, FRAME_BESIDE, cut->beside.at, cut->beside.len, NULL, 0);
 		frame__add(cut->out, FRAME_SCOPE, &cut->scope, sizeof(cut->scope), scope.at,
 			   scope.len);
+	}
 	while ((ret = pb__next(&pb, &f)) > 0)
 		if (f.number == 2 && f.wire == PB_BYTES)
 			add_span(cut, f.bytes);
 	return ret;
 }
 
-static void define_resource(struct cut *cut, struct view resource)
+static void define_resource(struct cut *cut, struct view message, struct view resource)
 {
 	uint32_t head[2] = { number_of(resource), 0 };
 	struct otlp_value value;
@@ -317,8 +347,11 @@ static void define_resource(struct cut *cut, struct view resource)
 									    GOOD;
 	cut->resource = head[0];
 	cut->service = VIEW("");
+	if (cut->resource_verdict == GOOD)
+		cut->resource_verdict = gather_beside(cut, message);
 	if (cut->resource_verdict != GOOD)
 		return;
+	frame__add(cut->out, FRAME_BESIDE, cut->beside.at, cut->beside.len, NULL, 0);
 	frame__add(cut->out, FRAME_RESOURCE, head, sizeof(head), resource.at, resource.len);
 	if (otlp_attributes__find(resource, OTLP_RESOURCE_ATTRIBUTES, VIEW("service.name"),
 				  &value) &&
@@ -336,7 +369,7 @@ static int cut_resource(struct cut *cut, struct view message)
 
 	if (ret)
 		return ret;
-	define_resource(cut, resource);
+	define_resource(cut, message, resource);
 	while ((ret = pb__next(&pb, &f)) > 0) {
 		if (f.wire != PB_BYTES)
 			continue;
@@ -367,6 +400,7 @@ int receive_cut(struct view request, struct buf *out, struct receive_counts *ret
 		bad = more;
 	if (!bad)
 		bad = out->err;
+	buf__free(&cut.beside);
 	buf__free(&cut.resource_bytes);
 	buf__free(&cut.scope_bytes);
 	if (bad) {

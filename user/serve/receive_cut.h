@@ -16,6 +16,8 @@
 /* Of one encoded span, and of what is said of its process or library: ship's ring and its tables must hold them. */
 #define RECEIVE_SPAN_MAX_BYTES (192u << 10)
 #define RECEIVE_RESOURCE_MAX_BYTES (32u << 10)
+/* And of what stands beside these: a schema URL. */
+#define RECEIVE_BESIDE_MAX_BYTES 4096u
 
 struct receive_counts {
 	uint64_t spans; /* all; the others are of these */

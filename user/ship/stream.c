@@ -11,6 +11,8 @@
 #endif
 /* Resources (one a process) that are remembered; the one longest unused goes first. */
 #define TABLE_MAX 8192
+/* Schema URLs are short. */
+#define BESIDE_MAX_BYTES 4096
 
 struct table_slot {
 	uint32_t n;
@@ -33,6 +35,8 @@ struct stream {
 	bool lost; /* not known to be at the start of a frame */
 	uint64_t skipped;
 	struct table resources, scopes;
+	struct buf beside; /* of the next of them */
+	bool has_beside;
 };
 
 static uint32_t slot_of(const struct table *t, uint32_t n)
@@ -91,7 +95,7 @@ static int shrink(struct table *t)
 	return resize(t, t->cap);
 }
 
-static void table__set(struct table *t, uint32_t n, struct view bytes)
+static void table__set(struct table *t, uint32_t n, struct view bytes, const struct view *beside)
 {
 	struct table_slot *slot;
 
@@ -100,7 +104,8 @@ static void table__set(struct table *t, uint32_t n, struct view bytes)
 	if (2 * (t->count + 1) > t->cap && resize(t, t->cap ? 2 * t->cap : 64))
 		return;
 	slot = &t->slots[slot_of(t, n)];
-	if (slot->blob && view_eq(blob__view(slot->blob), bytes))
+	if (slot->blob && view_eq(blob__view(slot->blob), bytes) && slot->blob->own == !beside &&
+	    (!beside || view_eq(blob__beside(slot->blob), *beside)))
 		return; /* sent again: spans that wait share the one they have */
 	if (slot->blob)
 		blob__put(slot->blob);
@@ -108,7 +113,7 @@ static void table__set(struct table *t, uint32_t n, struct view bytes)
 		t->count++;
 	slot->n = n;
 	slot->used = ++t->tick;
-	slot->blob = blob__new(bytes);
+	slot->blob = beside ? blob__new_beside(bytes, *beside) : blob__new(bytes);
 	if (!slot->blob && resize(t, t->cap))
 		t->count--; /* as if it were not there; a chain may be cut, never a wrong blob */
 }
@@ -150,6 +155,7 @@ void stream__free(struct stream *s)
 		return;
 	table__free(&s->resources);
 	table__free(&s->scopes);
+	buf__free(&s->beside);
 	free(s->bytes);
 	free(s);
 }
@@ -215,6 +221,8 @@ static bool plausible(const struct frame_header *h, const uint8_t *body, size_t 
 		return h->length >= 8;
 	case FRAME_SCOPE:
 		return h->length >= 4;
+	case FRAME_BESIDE:
+		return h->length <= BESIDE_MAX_BYTES;
 	case FRAME_SPAN:
 		if (h->length < sizeof(struct frame_span))
 			return false;
@@ -230,16 +238,29 @@ static bool plausible(const struct frame_header *h, const uint8_t *body, size_t 
 	}
 }
 
+/* head: bytes before the message itself. */
+static void define(struct stream *s, struct table *t, const uint8_t *body, size_t len, size_t head)
+{
+	struct view beside = { (const char *)s->beside.at, s->beside.len };
+
+	table__set(t, load32(body), (struct view){ (const char *)body + head, len - head },
+		   s->has_beside ? &beside : NULL);
+	s->has_beside = false;
+}
+
 static void take(struct stream *s, const struct frame_header *h, const uint8_t *body)
 {
-	if (h->type == FRAME_SPAN)
+	if (h->type == FRAME_SPAN) {
 		take_span(s, body, h->length);
-	else if (h->type == FRAME_RESOURCE)
-		table__set(&s->resources, load32(body),
-			   (struct view){ (const char *)body + 8, h->length - 8 });
-	else
-		table__set(&s->scopes, load32(body),
-			   (struct view){ (const char *)body + 4, h->length - 4 });
+	} else if (h->type == FRAME_RESOURCE) {
+		define(s, &s->resources, body, h->length, 8);
+	} else if (h->type == FRAME_SCOPE) {
+		define(s, &s->scopes, body, h->length, 4);
+	} else {
+		buf__clear(&s->beside);
+		buf__add(&s->beside, body, h->length);
+		s->has_beside = !s->beside.err;
+	}
 }
 
 /*

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/otlp_json.h"
-#include "registry.h"
+#include "core/otlp_view.h"
 
 #define NONE UINT32_MAX
 
@@ -143,17 +143,16 @@ static void add_field(struct buf *out, unsigned int field, struct view bytes)
 }
 
 /* trace.proto: ResourceSpans {resource 1, scope_spans 2, schema_url 3}, ScopeSpans {scope 1, spans 2, schema_url 3}. */
-#define SCHEMA VIEW(SEMCONV_SCHEMA_URL)
 
 static size_t scope_spans_bytes(const struct batch_group *g)
 {
-	return field_bytes(blob__view(g->scope).len) + g->spans_bytes + field_bytes(SCHEMA.len);
+	return field_bytes(blob__view(g->scope).len) + g->spans_bytes + blob__beside(g->scope).len;
 }
 
 static size_t resource_spans_bytes(const struct batch_group *g)
 {
 	return field_bytes(blob__view(g->resource).len) + field_bytes(scope_spans_bytes(g)) +
-	       field_bytes(SCHEMA.len);
+	       blob__beside(g->resource).len;
 }
 
 /* All that stands before the group's first span: behind the last one of the group before. */
@@ -164,8 +163,8 @@ static void write_head(struct batch *b)
 
 	buf__clear(out);
 	if (b->place.group) {
-		add_field(out, 3, SCHEMA);
-		add_field(out, 3, SCHEMA);
+		buf__add_view(out, blob__beside(g[-1].scope));
+		buf__add_view(out, blob__beside(g[-1].resource));
 	}
 	if (b->place.group == b->n_groups)
 		return;
@@ -211,7 +210,7 @@ static bool next_piece(struct batch *b)
 
 int batch__begin(struct batch *batch, const struct queue *q, uint64_t n, size_t *ret_bytes)
 {
-	size_t bytes = 0, longest = 0;
+	size_t bytes = 0, longest = 0, beside = 0;
 	int err = group_spans(batch, q, n);
 
 	if (err)
@@ -219,12 +218,14 @@ int batch__begin(struct batch *batch, const struct queue *q, uint64_t n, size_t 
 	for (size_t i = 0; i < batch->n_groups; i++) {
 		const struct batch_group *g = &batch->groups[i];
 		size_t blobs = blob__view(g->resource).len + blob__view(g->scope).len;
+		size_t around = blob__beside(g->resource).len + blob__beside(g->scope).len;
 
+		beside = around > beside ? around : beside;
 		bytes += field_bytes(resource_spans_bytes(g));
 		longest = blobs > longest ? blobs : longest;
 	}
 	buf__clear(&batch->head);
-	if (!buf__reserve(&batch->head, longest + 2 * SCHEMA.len + 6 * BATCH_TAG_BYTES))
+	if (!buf__reserve(&batch->head, longest + beside + 6 * BATCH_TAG_BYTES))
 		return batch->head.err;
 	batch__rewind(batch);
 	*ret_bytes = bytes;
@@ -288,6 +289,22 @@ static int protobuf_request(struct buf *out, struct batch *batch, const struct q
 	return out->err;
 }
 
+/* The last schema_url that stands beside it; none where there is none. */
+static void json_schema(struct buf *out, const struct blob *blob)
+{
+	struct pb pb = pb__of(blob__beside(blob));
+	struct view url = { NULL, 0 };
+	struct pb_field f;
+
+	while (pb__next(&pb, &f) > 0)
+		if (f.number == 3 && f.wire == PB_BYTES)
+			url = f.bytes;
+	if (!url.len)
+		return;
+	buf__add_str(out, ",\"schemaUrl\":");
+	otlp_json__string(out, url);
+}
+
 /* How many spans of the group were written; nothing is appended when it is none. */
 static uint64_t json_group(struct buf *out, const struct batch *b, const struct batch_group *g)
 {
@@ -312,8 +329,11 @@ static uint64_t json_group(struct buf *out, const struct batch *b, const struct 
 		else if (!out->err)
 			out->len = comma;
 	}
-	buf__add_str(out, "],\"schemaUrl\":\"" SEMCONV_SCHEMA_URL
-			  "\"}],\"schemaUrl\":\"" SEMCONV_SCHEMA_URL "\"}");
+	buf__add_str(out, "]");
+	json_schema(out, g->scope);
+	buf__add_str(out, "}]");
+	json_schema(out, g->resource);
+	buf__add_str(out, "}");
 	if (!written && !out->err)
 		out->len = before;
 	return written;

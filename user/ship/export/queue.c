@@ -5,17 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct blob *blob__new(struct view bytes)
+#include "registry.h"
+
+static const struct {
+	uint8_t tag, len;
+	char url[sizeof(SEMCONV_SCHEMA_URL) - 1];
+} own_beside = { 3 << 3 | 2, sizeof(SEMCONV_SCHEMA_URL) - 1, SEMCONV_SCHEMA_URL };
+_Static_assert(sizeof(own_beside) < 128 + 2, "a length of one byte");
+
+struct blob *blob__new_beside(struct view bytes, struct view beside)
 {
-	struct blob *blob = malloc(sizeof(*blob) + bytes.len);
+	struct blob *blob = malloc(sizeof(*blob) + bytes.len + beside.len);
 
 	if (!blob)
 		return NULL;
 	blob->refs = 1;
 	blob->len = (uint32_t)bytes.len;
+	blob->beside = (uint32_t)beside.len;
+	blob->own = false;
 	if (bytes.len)
 		memcpy(blob->bytes, bytes.at, bytes.len);
+	if (beside.len)
+		memcpy(blob->bytes + bytes.len, beside.at, beside.len);
 	return blob;
+}
+
+struct blob *blob__new(struct view bytes)
+{
+	struct blob *blob = blob__new_beside(bytes, VIEW(""));
+
+	if (blob)
+		blob->own = true;
+	return blob;
+}
+
+struct view blob__beside(const struct blob *blob)
+{
+	if (!blob || blob->own)
+		return (struct view){ (const char *)&own_beside, sizeof(own_beside) };
+	return (struct view){ (const char *)blob->bytes + blob->len, blob->beside };
 }
 
 struct blob *blob__get(struct blob *blob)

@@ -14,13 +14,20 @@
 
 #include "base/buf.h"
 
-/* Shared, immutable bytes: an encoded Resource or InstrumentationScope. */
+/*
+ * Shared, immutable bytes: an encoded Resource or InstrumentationScope; behind it, where it is not sonde's own, what stands
+ * beside it in ResourceSpans or ScopeSpans, encoded.
+ */
 struct blob {
-	uint32_t refs, len;
+	uint32_t refs, len, beside;
+	bool own;
 	uint8_t bytes[];
 };
 /* A copy with one reference, or NULL (no memory). */
 struct blob *blob__new(struct view bytes);
+struct blob *blob__new_beside(struct view bytes, struct view beside);
+/* Of sonde's own, and of NULL, the field schema_url (3) of the conventions that it follows. */
+struct view blob__beside(const struct blob *blob);
 struct blob *blob__get(struct blob *blob);
 /* NULL is fine. */
 void blob__put(struct blob *blob);
