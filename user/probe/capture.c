@@ -14,7 +14,6 @@
 #include <bpf/libbpf.h>
 
 #include "probe/capture_internal.h"
-#include "probe/lockdown.h"
 #include "probe/procfs.h"
 #include "probe/scope.h"
 
@@ -37,216 +36,6 @@ static int check_options(const struct capture_options *o, struct err *err)
 		return err__set(err, -EINVAL, "there is no tier %s: fentry, kprobe or socktp",
 				o->tier);
 	return 0;
-}
-
-static void settings_fill(struct capture *c, enum tier_id tier, struct sonde_settings *s)
-{
-	memset(s, 0, sizeof(*s));
-	s->scope = c->scope;
-	s->conn_cookie = tier != TIER_KPROBE && c->features.sk_storage;
-	s->conn_in_storage = s->conn_cookie && !c->storage_fails;
-	s->thread_in_storage = c->features.task_storage && !c->storage_fails;
-	s->cpus = c->cpus;
-	s->slots = c->slots;
-	s->slot_mask = c->slots - 1;
-	s->exec_events = c->exec_events;
-	s->ring_bytes = c->ring_bytes;
-	s->lockdown = c->features.lockdown;
-	s->recv_args = c->features.recv_args;
-	memcpy(s->seed, c->seed, sizeof(s->seed));
-}
-
-/* Sizes and kinds of maps; with `from`, the maps that outlive a change of tier are its. */
-static int maps_prepare(struct capture *c, struct bpf_object *object, const struct bpf_object *from,
-			const struct sonde_settings *s)
-{
-	static const char *const kept[] = { "ring",	   "proc_ring",	    "kcounters",
-					    "slots",	   "switches",	    "scope_pids",
-					    "scope_cells", "scope_cgroups", "scope_netns",
-					    "scope_ports", "seen_procs",    "unix_births" };
-	struct bpf_map *map;
-	int err = 0;
-
-	err = err   ?:
-		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "ring"),
-					       s->ring_bytes);
-	err = err   ?:
-		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "kcounters"),
-					       c->cpus);
-	err = err   ?:
-		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "slots"),
-					       c->slots);
-	err = err   ?:
-		      bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "conn_hash"),
-					       c->conns);
-	map = bpf_object__find_map_by_name(object, "slots_alive");
-	if (map)
-		err = err ?: bpf_map__set_max_entries(map, (c->slots + 63) / 64);
-	/* without a scope by processes only our own are in it */
-	if (!(c->scope & SONDE_SCOPE_PIDS))
-		err = err   ?:
-			      bpf_map__set_max_entries(bpf_object__find_map_by_name(object,
-										    "scope_pids"),
-						       64);
-	bpf_object__for_each_map (map, object) {
-		const char *name = bpf_map__name(map);
-
-		/* elsewhere programs must not allocate, and all of it is there from the start */
-		if (c->features.hash_grows && !c->storage_fails &&
-		    bpf_map__type(map) == BPF_MAP_TYPE_HASH)
-			err = err ?: bpf_map__set_map_flags(map, BPF_F_NO_PREALLOC);
-		if (!strcmp(name, s->conn_in_storage ? "conn_hash" : "conn_storage") ||
-		    !strcmp(name, s->thread_in_storage ? "thread_hash" : "thread_storage"))
-			err = err ?: bpf_map__set_autocreate(map, false);
-	}
-	for (size_t i = 0; from && i < sizeof(kept) / sizeof(kept[0]); i++) {
-		struct bpf_map *old = bpf_object__find_map_by_name(from, kept[i]);
-
-		map = bpf_object__find_map_by_name(object, kept[i]);
-		err = err ?: bpf_map__reuse_fd(map, bpf_map__fd(old));
-	}
-	return err;
-}
-
-/* In the kprobe tier: lives by kprobes where their functions are there, else by raw tracepoints. */
-static int life_choose(const struct capture *c, struct bpf_object *object)
-{
-	static const char *const names[] = { "set_state", "destroy_sock", "fork", "exit", "exec" };
-	int err = 0;
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		struct bpf_program *kprobe, *tracepoint;
-		char name[32];
-
-		snprintf(name, sizeof(name), "kp_%s", names[i]);
-		kprobe = bpf_object__find_program_by_name(object, name);
-		snprintf(name, sizeof(name), "on_%s", names[i]);
-		tracepoint = bpf_object__find_program_by_name(object, name);
-		if (kprobe && tracepoint)
-			err = err   ?:
-				      bpf_program__set_autoload(c->features.life_kprobe[i] ?
-									tracepoint :
-									kprobe,
-								false);
-	}
-	return err;
-}
-
-/* In the kprobe tier: how receiving on Unix sockets is followed. */
-static int unix_choose(const struct capture *c, struct bpf_object *object)
-{
-	static const struct {
-		const char *name;
-		bool by_copy;
-	} programs[] = {
-		{ "on_unix_copy", true },  { "on_unix_copied", true },	  { "on_unix_recv", true },
-		{ "on_unix_wait", false }, { "on_unix_received", false },
-	};
-	int err = 0;
-
-	if (!bpf_object__find_program_by_name(object, programs[0].name))
-		return 0;
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
-		if (programs[i].by_copy != c->features.unix_copy)
-			err = err   ?:
-				      bpf_program__set_autoload(bpf_object__find_program_by_name(
-									object, programs[i].name),
-								false);
-	return err;
-}
-
-/* What goes past TCP's own functions: each kernel has its own, or has none. */
-static int bypass_choose(const struct capture *c, struct bpf_object *object)
-{
-	const struct kernel_features *f = &c->features;
-	struct bpf_program *program;
-	int err = 0;
-
-	bpf_object__for_each_program (program, object) {
-		const char *name = bpf_program__name(program);
-		const char *function = strchr(bpf_program__section_name(program), '/');
-		bool wanted = true;
-
-		if (!strcmp(name, "on_mptcp_send"))
-			wanted = f->mptcp;
-		else if (!strcmp(name, "on_redirect"))
-			wanted = f->redirect;
-		else if (!strncmp(name, "on_queue", 8))
-			wanted = f->queue_read && !strcmp(function + 1, f->queue_read);
-		if (!wanted)
-			err = err ?: bpf_program__set_autoload(program, false);
-	}
-	return err;
-}
-
-/* Opens and loads one of a tier's objects. */
-static int object_load(struct capture *c, enum tier_id tier, bool typed,
-		       const struct bpf_object *from, struct bpf_object **ret)
-{
-	/* up to 6.4 sendfile and splice have a way of their own */
-	static const char *const of_pages[] = { "on_sendpages", "on_unix_page", "on_unix_paged" };
-	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "sonde");
-	struct bpf_object *object;
-	struct bpf_program *program;
-	struct sonde_settings *settings, wanted;
-	struct bpf_map *map;
-	const void *elf;
-	size_t size;
-	int err;
-
-	if (c->features.lockdown) {
-		err = lockdown__prepare();
-		if (err)
-			return err;
-	}
-	elf = tier__object(tier, typed, &size);
-	object = bpf_object__open_mem(elf, size, &opts);
-	if (!object)
-		return -errno;
-	settings_fill(c, tier, &wanted);
-	err = -EINVAL;
-	bpf_object__for_each_map (map, object) {
-		const char *dot = strchr(bpf_map__name(map), '.');
-
-		if (!dot || strcmp(dot, ".rodata"))
-			continue;
-		settings = (void *)bpf_map__initial_value(map, &size);
-		if (settings && size >= sizeof(wanted)) {
-			memcpy(settings, &wanted, sizeof(wanted));
-			err = 0;
-		}
-	}
-	err = err ?: maps_prepare(c, object, from, &wanted);
-	for (size_t i = 0; !c->features.sendpage && i < sizeof(of_pages) / sizeof(of_pages[0]);
-	     i++) {
-		program = bpf_object__find_program_by_name(object, of_pages[i]);
-		if (program)
-			err = err ?: bpf_program__set_autoload(program, false);
-	}
-	program = bpf_object__find_program_by_name(object, "on_sweep");
-	if (program && !wanted.conn_in_storage)
-		err = err ?: bpf_program__set_autoload(program, false);
-	err = err ?: life_choose(c, object);
-	err = err ?: unix_choose(c, object);
-	err = err ?: bypass_choose(c, object);
-	if (c->features.lockdown)
-		err = err ?: lockdown__set_targets(object);
-	err = err ?: bpf_object__load(object);
-	if (err) {
-		bpf_object__close(object);
-		return err;
-	}
-	*ret = object;
-	return 0;
-}
-
-int capture__load(struct capture *c, enum tier_id tier, const struct bpf_object *from,
-		  struct bpf_object **ret)
-{
-	int err = tier == TIER_KPROBE && c->features.casts ? object_load(c, tier, true, from, ret) :
-							     -ENOTSUP;
-
-	return err ? object_load(c, tier, false, from, ret) : 0;
 }
 
 static int program_attach(struct capture *c, struct bpf_program *program)
@@ -283,14 +72,13 @@ unsigned int capture__pass(const struct bpf_program *program)
 
 static int attach_all(struct capture *c)
 {
-	struct bpf_program *program;
 	int err = 0;
 
 	for (unsigned int pass = 0; pass < CAPTURE_PASSES; pass++) {
-		bpf_object__for_each_program (program, c->object) {
-			if (!bpf_program__autoload(program) || capture__pass(program) != pass)
+		for (unsigned int i = 0; i < c->loaded.n_programs; i++) {
+			if (capture__pass(c->loaded.programs[i]) != pass)
 				continue;
-			err = program_attach(c, program);
+			err = program_attach(c, c->loaded.programs[i]);
 			if (err)
 				return err;
 		}
@@ -311,7 +99,7 @@ static void detach_all(struct capture *c)
 
 int capture__map_fd(const struct capture *c, const char *name)
 {
-	return bpf_object__find_map_fd_by_name(c->object, name);
+	return bpf_object__find_map_fd_by_name(c->loaded.objects[0], name);
 }
 
 static int maps_fill(struct capture *c, const struct capture_options *o, struct err *err)
@@ -370,7 +158,7 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 
 	if (!tier__possible(tier, &c->features, &report))
 		return err__set(err, -ENOTSUP, "%s: %s", report.why, report.fix);
-	ret = capture__load(c, tier, NULL, &c->object);
+	ret = capture__load(c, tier, NULL, &c->loaded);
 	if (ret)
 		return load_refused(tier, ret, err);
 	c->tier = tier;
@@ -421,22 +209,21 @@ void capture__drop(struct capture *c)
 		munmap(c->counters, c->cpus * sizeof(struct sonde_kcounters));
 	c->counters = NULL;
 	scope__unmap_cells(&c->pids);
-	bpf_object__close(c->object);
-	c->object = NULL;
+	loaded__close(&c->loaded);
 }
 
 int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 {
 	struct capture before = *c;
-	struct bpf_object *object;
+	struct loaded loaded;
 	int ret;
 
-	ret = capture__load(c, tier, c->object, &object);
+	ret = capture__load(c, tier, c->loaded.objects[0], &loaded);
 	if (ret)
 		return err__set(err, ret, "tier %s misses hits, and tier %s cannot be loaded: %s",
 				tier__name(c->tier), tier__name(tier), strerror(-ret));
 	/* the new one first: a call seen twice is told by its sequence numbers, one missed is not */
-	c->object = object;
+	c->loaded = loaded;
 	c->tier = tier;
 	c->pids.fd = capture__map_fd(c, "scope_pids");
 	c->n_links = 0;
@@ -444,7 +231,7 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 	ret = attach_all(c);
 	if (ret) {
 		detach_all(c);
-		bpf_object__close(object);
+		loaded__close(&loaded);
 		*c = before;
 		return err__set(err, ret, "tier %s misses hits, and tier %s cannot be attached: %s",
 				tier__name(before.tier), tier__name(tier), strerror(-ret));
@@ -455,7 +242,7 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 	capture__sweep_detach(&before);
 	while (before.n_links)
 		bpf_link__destroy(before.links[--before.n_links]);
-	bpf_object__close(before.object);
+	loaded__close(&before.loaded);
 	err__set(err, 0, "tier %s missed hits on this kernel: went over to tier %s",
 		 tier__name(before.tier), tier__name(tier));
 	return 1;
@@ -670,7 +457,7 @@ uint64_t capture__map_bytes(const struct capture *c)
 	struct bpf_map *map;
 	uint64_t bytes = 0;
 
-	bpf_object__for_each_map (map, c->object) {
+	bpf_object__for_each_map (map, c->loaded.objects[0]) {
 		uint64_t entries = bpf_map__max_entries(map), now = 0;
 
 		if (bpf_map__fd(map) < 0)

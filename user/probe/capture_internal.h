@@ -11,12 +11,22 @@
 
 #define CAPTURE_LINKS_MAX 32
 #define CAPTURE_PASSES 3
+#define CAPTURE_PROGRAMS_MAX (CAPTURE_LINKS_MAX + 1)
+/* So many programs are loaded at once; each object holds the kernel's types while it is. */
+#define CAPTURE_OBJECTS 2
+
+/* A tier in the kernel. */
+struct loaded {
+	struct bpf_object *objects[CAPTURE_OBJECTS];	    /* of one file; each has all maps */
+	struct bpf_program *programs[CAPTURE_PROGRAMS_MAX]; /* that are loaded, as in the file */
+	unsigned int n_programs;
+};
 
 struct capture {
 	struct kernel_features features;
 	struct processes *processes;
 	enum tier_id tier;
-	struct bpf_object *object;
+	struct loaded loaded;
 	struct bpf_link *links[CAPTURE_LINKS_MAX];
 	unsigned int n_links;
 	struct sonde_kcounters *counters; /* mapped, one a processor */
@@ -39,9 +49,10 @@ struct capture {
 
 /* With options checked; no tier yet. NULL: no memory. */
 struct capture *capture__new(const struct capture_options *options);
-/* Opens and loads the object of a tier; maps that outlive a change of tier are taken from `from`. */
-int capture__load(struct capture *capture, enum tier_id tier, const struct bpf_object *from,
-		  struct bpf_object **ret);
+/* Loads a tier; maps that outlive a change of tier are taken from `from`. ret is untouched on failure. */
+int capture__load(const struct capture *capture, enum tier_id tier, const struct bpf_object *from,
+		  struct loaded *ret);
+void loaded__close(struct loaded *loaded);
 void capture__drop(struct capture *capture);
 int capture__map_fd(const struct capture *capture, const char *name);
 

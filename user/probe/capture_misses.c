@@ -89,16 +89,16 @@ static unsigned int add_left(const struct capture *c, struct capture_miss *ret, 
 
 unsigned int capture__misses(const struct capture *c, struct capture_miss *ret, unsigned int max)
 {
-	struct bpf_program *program;
 	unsigned int n = 0, n_link = 0;
 
 	for (unsigned int pass = 0; pass < CAPTURE_PASSES; pass++) {
-		bpf_object__for_each_program (program, c->object) {
+		for (unsigned int i = 0; i < c->loaded.n_programs; i++) {
+			const struct bpf_program *program = c->loaded.programs[i];
 			const char *name = bpf_program__name(program);
 			uint64_t missed = 0, more = 0;
 			bool known;
 
-			if (!bpf_program__autoload(program) || capture__pass(program) != pass)
+			if (capture__pass(program) != pass)
 				continue;
 			known = program_misses(program, &missed);
 			if (is_kprobe(program) && n_link < c->n_links)

@@ -23,10 +23,11 @@ int capture__sweep_attach(struct capture *c)
 {
 	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, opts);
 	union bpf_iter_link_info info = {};
-	struct bpf_program *program;
 
-	bpf_object__for_each_program (program, c->object) {
-		if (!capture__is_sweep(program) || !bpf_program__autoload(program))
+	for (unsigned int i = 0; i < c->loaded.n_programs; i++) {
+		const struct bpf_program *program = c->loaded.programs[i];
+
+		if (!capture__is_sweep(program))
 			continue;
 		info.map.map_fd = (uint32_t)capture__map_fd(c, "conn_storage");
 		opts.link_info = &info;

@@ -107,78 +107,122 @@ static void read_permissions(struct kernel_features *f)
 	cap_free(caps);
 }
 
-static const struct btf_type *func_proto(const struct btf *btf, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+/* What is asked of the kernel's types. Found in one pass: there are some hundred thousand of them. */
+struct asked {
+	const char *name;
+	unsigned int kind;
+	const struct btf_type *type; /* the first of that name; NULL: there is none */
+};
 
-	return id < 0 ? NULL : btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
+static void find_all(const struct btf *btf, struct asked *asked, size_t n)
+{
+	unsigned int types = btf__type_cnt(btf);
+
+	for (unsigned int id = 1; id < types; id++) {
+		const struct btf_type *t = btf__type_by_id(btf, id);
+		unsigned int kind = btf_kind(t);
+		const char *name;
+
+		if (kind != BTF_KIND_FUNC && kind != BTF_KIND_STRUCT && kind != BTF_KIND_TYPEDEF &&
+		    kind != BTF_KIND_ENUM)
+			continue;
+		name = btf__name_by_offset(btf, t->name_off);
+		for (size_t i = 0; i < n; i++)
+			if (asked[i].kind == kind && !asked[i].type && !strcmp(asked[i].name, name))
+				asked[i].type = t;
+	}
 }
 
-static bool has_member(const struct btf *btf, const char *type, const char *member)
+static bool has_member(const struct btf *btf, const struct btf_type *t, const char *member)
 {
-	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
-	const struct btf_type *t;
-	const struct btf_member *m;
+	const struct btf_member *m = t ? btf_members(t) : NULL;
 
-	if (id < 0)
-		return false;
-	t = btf__type_by_id(btf, id);
-	m = btf_members(t);
-	for (int i = 0; i < btf_vlen(t); i++)
+	for (int i = 0; t && i < btf_vlen(t); i++)
 		if (!strcmp(btf__name_by_offset(btf, m[i].name_off), member))
 			return true;
 	return false;
 }
 
-static bool has_helper(const struct btf *btf, const char *name)
+static bool has_value(const struct btf *btf, const struct btf_type *t, const char *value)
 {
-	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
-	const struct btf_type *t;
-
-	if (id < 0)
-		return false;
-	t = btf__type_by_id(btf, id);
-	for (int i = 0; i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), name))
+	for (int i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), value))
 			return true;
 	return false;
 }
 
+enum {
+	TASK,
+	SOCK,
+	HTAB,
+	RINGBUF,
+	HELPERS,
+	TP_SENT,
+	TP_RECEIVED,
+	CAST,
+	TCP_PAGES,
+	UNIX_PAGE,
+	UNIX_COPY,
+	MPTCP,
+	REDIRECT,
+	RECVMSG,
+	QUEUE,
+	LIFE = QUEUE + 3,
+	ASKED = LIFE + 5
+};
+
 static void read_btf(struct kernel_features *f)
 {
-	static const char *const life[] = { "tcp_set_state", "tcp_v4_destroy_sock",
-					    "wake_up_new_task", "exit_files", "finalize_exec" };
-	/* each newer one is called by the one after it */
-	static const char *const queue[] = { "__sk_msg_recvmsg", "sk_msg_recvmsg",
-					     "__tcp_bpf_recvmsg" };
+	struct asked asked[ASKED] = {
+		[TASK] = { "task_struct", BTF_KIND_STRUCT },
+		[SOCK] = { "sock", BTF_KIND_STRUCT },
+		[HTAB] = { "bpf_htab", BTF_KIND_STRUCT },
+		[RINGBUF] = { "bpf_ringbuf", BTF_KIND_STRUCT },
+		[HELPERS] = { "bpf_func_id", BTF_KIND_ENUM },
+		[TP_SENT] = { "btf_trace_sock_send_length", BTF_KIND_TYPEDEF },
+		[TP_RECEIVED] = { "btf_trace_sock_recv_length", BTF_KIND_TYPEDEF },
+		[CAST] = { "bpf_rdonly_cast", BTF_KIND_FUNC },
+		[TCP_PAGES] = { "do_tcp_sendpages", BTF_KIND_FUNC },
+		[UNIX_PAGE] = { "unix_stream_sendpage", BTF_KIND_FUNC },
+		[UNIX_COPY] = { "unix_stream_read_actor", BTF_KIND_FUNC },
+		[MPTCP] = { "mptcp_sendmsg", BTF_KIND_FUNC },
+		[REDIRECT] = { "tcp_bpf_sendmsg_redir", BTF_KIND_FUNC },
+		[RECVMSG] = { "tcp_recvmsg", BTF_KIND_FUNC },
+		/* each newer one is called by the one after it */
+		[QUEUE] = { "__sk_msg_recvmsg", BTF_KIND_FUNC },
+		{ "sk_msg_recvmsg", BTF_KIND_FUNC },
+		{ "__tcp_bpf_recvmsg", BTF_KIND_FUNC },
+		[LIFE] = { "tcp_set_state", BTF_KIND_FUNC },
+		{ "tcp_v4_destroy_sock", BTF_KIND_FUNC },
+		{ "wake_up_new_task", BTF_KIND_FUNC },
+		{ "exit_files", BTF_KIND_FUNC },
+		{ "finalize_exec", BTF_KIND_FUNC },
+	};
 	struct btf *btf = btf__load_vmlinux_btf();
-	const struct btf_type *proto;
 
 	if (!btf)
 		return;
+	find_all(btf, asked, ASKED);
 	f->btf = true;
-	f->sock_tracepoints =
-		btf__find_by_name_kind(btf, "btf_trace_sock_send_length", BTF_KIND_TYPEDEF) > 0 &&
-		btf__find_by_name_kind(btf, "btf_trace_sock_recv_length", BTF_KIND_TYPEDEF) > 0;
+	f->sock_tracepoints = asked[TP_SENT].type && asked[TP_RECEIVED].type;
 	/* both came with 5.11; the field is how a task holds its storage */
-	f->task_storage = has_member(btf, "task_struct", "bpf_storage");
-	f->hash_grows = has_member(btf, "bpf_htab", "ma");
-	f->sk_storage = f->task_storage && has_member(btf, "sock", "sk_bpf_storage");
-	f->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
-	f->casts = func_proto(btf, "bpf_rdonly_cast") != NULL;
-	f->sendpage =
-		func_proto(btf, "do_tcp_sendpages") && func_proto(btf, "unix_stream_sendpage");
-	f->unix_copy = func_proto(btf, "unix_stream_read_actor") != NULL;
-	f->mptcp = func_proto(btf, "mptcp_sendmsg") != NULL;
-	f->redirect = func_proto(btf, "tcp_bpf_sendmsg_redir") != NULL;
-	for (size_t i = 0; !f->queue_read && i < sizeof(queue) / sizeof(queue[0]); i++)
-		if (func_proto(btf, queue[i]))
-			f->queue_read = queue[i];
-	for (size_t i = 0; i < sizeof(life) / sizeof(life[0]); i++)
-		f->life_kprobe[i] = func_proto(btf, life[i]) != NULL;
-	f->ring_page_safe = has_member(btf, "bpf_ringbuf", "pending_pos");
-	proto = func_proto(btf, "tcp_recvmsg");
-	f->recv_args = proto ? btf_vlen(proto) : 0;
+	f->task_storage = has_member(btf, asked[TASK].type, "bpf_storage");
+	f->hash_grows = has_member(btf, asked[HTAB].type, "ma");
+	f->sk_storage = f->task_storage && has_member(btf, asked[SOCK].type, "sk_bpf_storage");
+	f->task_regs = has_value(btf, asked[HELPERS].type, "BPF_FUNC_task_pt_regs");
+	f->casts = asked[CAST].type;
+	f->sendpage = asked[TCP_PAGES].type && asked[UNIX_PAGE].type;
+	f->unix_copy = asked[UNIX_COPY].type;
+	f->mptcp = asked[MPTCP].type;
+	f->redirect = asked[REDIRECT].type;
+	for (int i = QUEUE; !f->queue_read && i < LIFE; i++)
+		if (asked[i].type)
+			f->queue_read = asked[i].name;
+	for (int i = LIFE; i < ASKED; i++)
+		f->life_kprobe[i - LIFE] = asked[i].type;
+	f->ring_page_safe = has_member(btf, asked[RINGBUF].type, "pending_pos");
+	if (asked[RECVMSG].type)
+		f->recv_args = btf_vlen(btf__type_by_id(btf, asked[RECVMSG].type->type));
 	btf__free(btf);
 }
 
