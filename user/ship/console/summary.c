@@ -6,17 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/histogram.h"
 #include "ship/console/escape.h"
 
-#define BUCKETS 976 /* 16 exact ones, then 16 an octave up to 2^64 */
 #define TABLE (2 * SUMMARY_OPERATIONS_MAX)
 
 struct operation {
-	uint64_t hash, count, errors, max_ns;
+	uint64_t hash, count, errors;
 	char service[64], name[96];
 	uint8_t kind, service_len, name_len;
 	bool named;
-	uint32_t *buckets;
+	struct histogram durations;
 };
 
 struct summary {
@@ -37,7 +37,7 @@ void summary__free(struct summary *s)
 	if (!s)
 		return;
 	for (unsigned int i = 0; i <= SUMMARY_OPERATIONS_MAX; i++)
-		free(s->operations[i].buckets);
+		histogram__free(&s->operations[i].durations);
 	free(s);
 }
 
@@ -60,26 +60,6 @@ static struct operation *find(struct summary *s, uint64_t hash)
 	return op;
 }
 
-static unsigned int bucket_of(uint64_t ns)
-{
-	unsigned int e;
-
-	if (ns < 16)
-		return (unsigned int)ns;
-	e = 63 - (unsigned int)__builtin_clzll(ns);
-	return (e - 3) * 16 + (unsigned int)(ns >> (e - 4) & 15);
-}
-
-/* The middle of a bucket. */
-static uint64_t bucket_ns(unsigned int bucket)
-{
-	unsigned int e = bucket / 16 + 3;
-
-	if (bucket < 16)
-		return bucket;
-	return ((uint64_t)(16 + bucket % 16) << (e - 4)) + ((uint64_t)1 << (e - 4)) / 2;
-}
-
 void summary__count(struct summary *s, const struct frame_span *head)
 {
 	struct operation *op = find(s, head->operation);
@@ -87,12 +67,7 @@ void summary__count(struct summary *s, const struct frame_span *head)
 	op->count++;
 	op->errors += head->status == 2;
 	op->kind = head->kind;
-	if (head->duration_ns > op->max_ns)
-		op->max_ns = head->duration_ns;
-	if (!op->buckets)
-		op->buckets = calloc(BUCKETS, sizeof(*op->buckets));
-	if (op->buckets)
-		op->buckets[bucket_of(head->duration_ns)]++;
+	histogram__add(&op->durations, head->duration_ns);
 }
 
 void summary__name(struct summary *s, const struct frame_span *head, const struct row *row)
@@ -110,18 +85,6 @@ void summary__name(struct summary *s, const struct frame_span *head, const struc
 	op->named = true;
 }
 
-static uint64_t percentile(const struct operation *op, unsigned int percent)
-{
-	uint64_t rank = (op->count * percent + 99) / 100, seen = 0;
-
-	for (unsigned int i = 0; op->buckets && i < BUCKETS; i++) {
-		seen += op->buckets[i];
-		if (seen >= rank)
-			return bucket_ns(i) < op->max_ns ? bucket_ns(i) : op->max_ns;
-	}
-	return op->max_ns;
-}
-
 static int by_count(const void *a, const void *b)
 {
 	const struct operation *x = *(const struct operation *const *)a;
@@ -137,8 +100,9 @@ static void print_operation(struct buf *out, const struct operation *op, bool re
 {
 	static const char *const kinds[] = { "?",      "internal", "server",
 					     "client", "producer", "consumer" };
-	const uint64_t times[] = { percentile(op, 50), percentile(op, 95), percentile(op, 99),
-				   op->max_ns };
+	const uint64_t times[] = { histogram__percentile(&op->durations, 50),
+				   histogram__percentile(&op->durations, 95),
+				   histogram__percentile(&op->durations, 99), op->durations.max };
 	char text[16];
 
 	buf__printf(out, "%10" PRIu64 "  ", op->count);
