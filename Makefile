@@ -117,7 +117,7 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SAN_OBJ := $(CORE_SRC:%.c=$(OUTPUT)/san/%.o)
 TEXT_SRC := $(filter-out user/inspect/role.c,$(wildcard user/inspect/*.c user/probe/identity*.c \
 	user/probe/procfs*.c user/probe/container*.c user/probe/service_name*.c user/probe/sdk_detect*.c \
-	user/supervise/frames.c user/ship/export/*.c user/ship/console/*.c user/ship/store/*.c user/ship/stream.c \
+	user/supervise/frames.c user/supervise/live.c user/supervise/control.c user/ship/export/*.c user/ship/console/*.c user/ship/store/*.c user/ship/stream.c \
 	user/ship/config*.c user/ship/yaml.c \
 	$(filter-out $(addprefix user/serve/,role.c http.c mhd.c page.c receive_role.c receive_http.c receive_grpc.c),$(wildcard user/serve/*.c))))
 SAN_TEXT := $(OUTPUT)/san/libtext.a

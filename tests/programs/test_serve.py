@@ -146,6 +146,54 @@ def test_what_was_traced_is_answered(traced, served):
     assert get(served.port, "/api/v1/search", end_unix_nano=first - 1)["traces"] == []
 
 
+def nearest(values, percent):
+    return sorted(values)[max(0, -(-percent * len(values) // 100) - 1)]
+
+
+def test_statistics_and_map(traced, served):
+    """Protects: rates, errors and durations are those of the spans, by service, operation and over time; who called whom is
+    what their ids say, and nothing else."""
+    spans = [s for s in traced.spans if s.resource["service.name"].removeprefix("unknown_service:") == "nginx"]
+    took = [s.end_ns - s.start_ns for s in spans]
+    answer = get(served.port, "/api/v1/statistics")
+    assert answer["spans"] == len(traced.spans) and not answer["incomplete"]
+    assert {s["name"] for s in answer["services"]} == service_names(traced)
+    one = get(served.port, "/api/v1/statistics", service="nginx", buckets=7)
+    nginx = one["services"][0]
+    assert len(one["services"]) == 1 and nginx["kind"] == "server" and nginx["count"] == len(spans) == one["spans"]
+    assert nginx["errors"] == sum(s.status == 2 for s in spans)
+    assert int(nginx["max_nano"]) == max(took)
+    for percent in (50, 95, 99):
+        assert abs(int(nginx[f"p{percent}_nano"]) - nearest(took, percent)) <= nearest(took, percent) / 16
+    assert sum(b["count"] for b in nginx["buckets"]) == len(spans) and len(nginx["buckets"]) <= 7
+    span_of_time = 7 * int(one["bucket_nano"])
+    assert abs(nginx["in_flight"] - sum(took) / span_of_time) < 0.001
+    assert nginx["peak"] >= 1 and 0 < nginx["busy_share"] <= nginx["in_flight"] * 1.001
+    operations = {o["name"]: o for o in nginx["operations"]}
+    assert operations["GET /path-7"]["count"] == 1 and operations["GET /path-7"]["inferred"]
+    assert sum(o["count"] for o in operations.values()) == len(spans)
+    slow = get(served.port, "/api/v1/statistics", service="nginx", min_duration_nano=max(took))["services"]
+    assert [s["count"] for s in slow] == [1]
+    first = min(s.start_ns for s in traced.spans)
+    assert get(served.port, "/api/v1/statistics", end_unix_nano=first - 1)["services"] == []
+    for wrong in ({"buckets": 0}, {"buckets": "x"}, {"buckets": 241}, {"nonsense": 1}):
+        assert ask(served.port, "/api/v1/statistics?" + urllib.parse.urlencode(wrong)).status == 400
+
+    drawn = get(served.port, "/api/v1/map")
+    names = {n["id"]: n["name"] for n in drawn["nodes"]}
+    calls = {(names[e["from"]], names[e["to"]]): e for e in drawn["edges"]}
+    callers = service_names(traced) - {"nginx"}
+    assert set(calls) == {(c, "nginx") for c in callers} and all(n["traced"] for n in drawn["nodes"])
+    assert sum(e["count"] for e in calls.values()) == len(spans)
+    curl = calls["curl", "nginx"]
+    assert curl["count"] == 20 and int(curl["max_nano"]) == max(
+        s.end_ns - s.start_ns for s in traced.spans if s.kind == "CLIENT" and s.resource["service.name"].endswith("curl"))
+    assert {x["span_id"] for x in curl["examples"]} <= {s.span_id for s in traced.spans} and len(curl["examples"]) == 5
+    assert next(n for n in drawn["nodes"] if n["name"] == "nginx")["count"] == len(spans)
+    assert get(served.port, "/api/v1/map", end_unix_nano=1) | {"start_unix_nano": "", "end_unix_nano": ""} == {
+        "start_unix_nano": "", "end_unix_nano": "", "spans": 0, "nodes": [], "edges": [], "incomplete": False}
+
+
 def test_hostile_names_are_text(traced, served):
     """Protects: a name that is markup comes back as a JSON string, with a type that no browser takes for markup."""
     services = ask(served.port, "/api/v1/services")
@@ -372,6 +420,37 @@ def test_beside_capture(tmp_path):
     assert not {k: v for k, v in harness.residuals(run.ledger).items() if v}
     assert run.ledger["sinks"]["store"]["acked"] == run.ledger["sinks"]["store"]["spans"]
     assert not listening(port)
+
+
+def test_the_account_of_a_run(tmp_path, served):
+    """Protects: the account can be looked at while a run goes on, with every line and what sonde costs; it is renewed; a
+    store alone has none, and says where one is."""
+    server, port = servers.Nginx(tmp_path), free_port()
+    wrk = ["wrk", "-t1", "-c2", "-d8s", server.url("/live")]
+    sonde = start_trace(write_scene(tmp_path, [server], [wrk]), tmp_path, options=["--ui", f"127.0.0.1:{port}"])
+
+    def account(least=1):
+        try:
+            answer = ask(port, "/api/v1/account")
+        except OSError:
+            return None
+        return answer.json if answer.status == 200 and answer.json["exchanges"]["spans"] >= least else None
+
+    first = wait_for(account, "it is there")
+    second = wait_for(lambda: account(first["exchanges"]["spans"] + 1), "it goes on")
+    assert second["running"] and int(second["at_unix_nano"]) > int(first["at_unix_nano"])
+    documented = (harness.ROOT / "docs/api.yaml").read_text().split("    Account:\n", 1)[1]
+    required = re.search(r"required: \[(.*?)\]", documented).group(1).split(", ")
+    assert set(second) == set(required)
+    assert second["tier"] and second["sinks"]["store"]["spans"] and second["connections"]["http1"]
+    assert set(second["cost"]["roles"]) >= {"probe", "trace", "ship", "serve"}
+    assert all(r["cpu_seconds"] > 0 and r["memory_bytes"] > 100_000 for r in second["cost"]["roles"].values())
+    run = harness.scene_results(harness.finish(sonde), [server])
+    assert not {k: v for k, v in harness.residuals(run.ledger).items() if v}
+    assert run.ledger["exchanges"]["spans"] >= second["exchanges"]["spans"]
+    assert set(second) - set(run.ledger) == {"running", "at_unix_nano", "cost"}
+    refused = ask(served.port, "/api/v1/account")
+    assert refused.status == 404 and "--ui" in refused.json["error"]["do"]
 
 
 def test_an_occupied_port_is_no_reason_not_to_trace(tmp_path):

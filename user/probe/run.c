@@ -94,8 +94,7 @@ static void on_proc_record(void *arg, const struct sonde_rec_told *told)
 	run__watch_inspect(run);
 }
 
-/* One who has closed its end but lives on would be reported without end. */
-static void unwatch_closed(struct run *run, unsigned int at, long received)
+void run__unwatch_closed(struct run *run, unsigned int at, long received)
 {
 	if (received == -EPIPE)
 		epoll_ctl(run->epoll, EPOLL_CTL_DEL, run->supervisor.roles[at].control, NULL);
@@ -136,7 +135,7 @@ static void on_trace(struct run *run)
 		} else if (n == 0 && type == CONTROL_TRAFFIC)
 			on_traffic(run);
 	}
-	unwatch_closed(run, AT_TRACE, n);
+	run__unwatch_closed(run, AT_TRACE, n);
 }
 
 static void on_ship(struct run *run)
@@ -151,20 +150,20 @@ static void on_ship(struct run *run)
 		if (n >= 0 && type == CONTROL_LIMIT)
 			run->stop = run->enough = true;
 	}
-	unwatch_closed(run, AT_SHIP, n);
+	run__unwatch_closed(run, AT_SHIP, n);
 }
 
-/* Those that have nothing to say but that they have begun. */
-static void on_other(struct run *run, unsigned int at)
+/* The one that receives has nothing to say but that it has begun. */
+static void on_receive(struct run *run)
 {
 	enum control_type type;
 	char ignored[64];
 	long n = 0;
 
 	for (unsigned int i = 0; i < MESSAGES_MAX && n >= 0; i++)
-		n = control__receive(run->supervisor.roles[at].control, &type, ignored,
+		n = control__receive(run->supervisor.roles[AT_RECEIVE].control, &type, ignored,
 				     sizeof(ignored));
-	unwatch_closed(run, at, n);
+	run__unwatch_closed(run, AT_RECEIVE, n);
 }
 
 /*
@@ -245,9 +244,9 @@ static void dispatch(struct run *run, int fd)
 	else if (fd == run->supervisor.roles[AT_SHIP].control)
 		on_ship(run);
 	else if (fd == run->supervisor.roles[AT_SERVE].control)
-		on_other(run, AT_SERVE);
+		run__on_serve(run);
 	else if (fd == run->supervisor.roles[AT_RECEIVE].control)
-		on_other(run, AT_RECEIVE);
+		on_receive(run);
 	else if (fd == identify__fd(&run->identify))
 		identify__on_readable(&run->identify);
 	else if (run->drain && fd == capture__ring_fd(run->capture))

@@ -21,31 +21,12 @@
 /* A command that does not end within this time after SIGTERM goes on without us. */
 #define COMMAND_END_MS 3000
 
-/* Hits that no program saw, for the account. */
-static void add_blind(struct run *run, struct ledger *ledger)
-{
-	for (unsigned int i = 0; i < run->n_misses && i < LEDGER_BLIND_MAX; i++)
-		ledger->blind[ledger->n_blind++] =
-			(struct ledger_blind){ run->misses[i].program, run->misses[i].known,
-					       run->misses[i].missed };
-}
-
 static void print_ledger(struct run *run)
 {
-	struct ledger ledger = { .tier = run->capture ? capture__tier(run->capture) : "" };
+	struct ledger ledger;
 	struct buf text = { 0 };
 
-	ledger.account = *run->supervisor.account;
-	ledger.received = run->supervisor.received;
-	ledger.untraced = run->plan->untraced;
-	if (run->capture) {
-		capture__counters(run->capture, &ledger.kernel);
-		if (run->drain) {
-			ledger.drain_lost = drain__lost(run->drain);
-			ledger.kernel.begun_lost += drain__begun_lost(run->drain);
-		}
-		add_blind(run, &ledger);
-	}
+	run__account(run, &ledger);
 	if (!run->options->quiet) {
 		ledger__line(&ledger, &text);
 		if (write(STDERR_FILENO, text.at, text.len) < 0)
@@ -110,6 +91,7 @@ static void keep_serving(struct run *run)
 			if (read(run->signals, &info, sizeof(info)) == sizeof(info) &&
 			    info.ssi_signo != SIGCHLD)
 				break;
+			run__on_serve(run);
 			fds[0].revents = fds[1].revents = 0;
 		}
 	}
@@ -123,13 +105,16 @@ int run__finish(struct run *run)
 	finish_command(run);
 	if (run->capture) {
 		run->n_misses = capture__misses(run->capture, run->misses, LEDGER_BLIND_MAX);
+		run->detached = true;
 		capture__detach(run->capture);
 	}
 	finish_identities(run);
 	if (run->drain)
 		drain__run(run->drain);
 	supervisor__finish(&run->supervisor, FINISH_SECONDS);
+	run->ended = true;
 	print_ledger(run);
+	run__publish(run);
 	keep_serving(run);
 	if (run->child.ended && !run->enough)
 		status = child__exit_status(&run->child);

@@ -31,6 +31,9 @@ struct run {
 	bool stop;		/* Ctrl-C, limit, duration, command ended */
 	bool enough;		/* it was we who ended: limit or duration */
 	uint64_t end_ns;	/* --duration; 0: none */
+	uint64_t published_ns;	/* when the account was last written for the page */
+	bool detached;		/* the hooks are off: misses are as they were then */
+	bool ended;		/* the roles have drained: the account changes no more */
 	uint64_t next_check_ns; /* of missed hits; 0: there were no hits since the last one */
 	struct capture_miss misses[LEDGER_BLIND_MAX]; /* as they were when the hooks came off */
 	unsigned int n_misses;
@@ -40,10 +43,16 @@ struct run {
 int run__watch(struct run *run, int fd);
 void run__watch_roles(struct run *run);
 void run__watch_inspect(struct run *run);
+/* One who has closed its end but lives on would be reported without end. */
+void run__unwatch_closed(struct run *run, unsigned int at, long received);
 /* What sonde itself does is never traced: its own export would be traced without end. */
 void run__disown_roles(struct run *run);
 /* Where identities go: to trace. arg: the run. */
 void run__send_process(void *arg, const void *message, size_t len);
+/* The account as it stands, for the page: at the end, or when the role that serves asks (then not too often). */
+void run__account(struct run *run, struct ledger *ret);
+void run__publish(struct run *run);
+void run__on_serve(struct run *run);
 /* Waits for events, at most ms (-1: for ever), and sees to them. */
 void run__wait(struct run *run, int ms);
 /* Sees to what processes and trace have asked so far. */

@@ -105,6 +105,11 @@ double usage__cpu(struct usage *usage, uint64_t now_ns, const pid_t pids[USAGE_R
 	return since ? ns / ((double)since * usage->processors) : 0;
 }
 
+uint64_t usage__programs_ns(const struct usage *usage)
+{
+	return (uint64_t)((double)units(usage->capture) * usage->ns_of_unit);
+}
+
 static uint64_t pss_bytes(pid_t pid)
 {
 	char path[64];

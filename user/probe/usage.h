@@ -46,6 +46,9 @@ void usage__end(struct usage *usage);
  */
 double usage__cpu(struct usage *usage, uint64_t now_ns, const pid_t pids[USAGE_ROLES]);
 
+/* What the programs have cost since they were loaded, as far as it is calibrated. */
+uint64_t usage__programs_ns(const struct usage *usage);
+
 /* Proportional memory of the roles and what the maps hold, in bytes. Takes some 100 µs a role. */
 uint64_t usage__memory(const struct usage *usage, const pid_t pids[USAGE_ROLES]);
 

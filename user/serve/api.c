@@ -171,8 +171,7 @@ void names__free(struct names *names)
 	*names = (struct names){ 0 };
 }
 
-/* Brings the catalogue up to date, as far as there is time for it. */
-static bool read_catalogue(struct ask *ask)
+bool ask__catalogue(struct ask *ask)
 {
 	struct err err = { "" };
 
@@ -204,7 +203,7 @@ static void pick(void *arg, const struct catalogue_entry *e)
 
 static bool pick_all(struct ask *ask, struct picking *p)
 {
-	if (!read_catalogue(ask))
+	if (!ask__catalogue(ask))
 		return false;
 	catalogue__each(ask->api->catalogue, pick, p);
 	names__merge(p->names);
@@ -246,7 +245,7 @@ static void health(struct ask *ask)
 	struct buf *out = ask__text(ask);
 	struct catalogue_totals totals;
 
-	if (!read_catalogue(ask))
+	if (!ask__catalogue(ask))
 		return;
 	catalogue__totals(ask->api->catalogue, &totals);
 	buf__add_str(out, "{\"status\":\"ok\",\"version\":\"" SONDE_VERSION "\",\"store\":{");
@@ -314,13 +313,6 @@ static void operations(struct ask *ask)
 	names__free(&names);
 }
 
-static void account(struct ask *ask)
-{
-	ask__error(ask, 404, "there is no account here",
-		   "the account of a run is with the process that traces",
-		   "let it write one: sonde trace --ledger FILE, sonde agent --ledger FILE");
-}
-
 static const struct route {
 	const char *path[TARGET_SEGMENTS_MAX + 1]; /* '*': any one part */
 	void (*answer)(struct ask *ask);
@@ -331,7 +323,9 @@ static const struct route {
 	{ { "api", "v1", "operations" }, operations },
 	{ { "api", "v1", "search" }, api__search },
 	{ { "api", "v1", "traces", "*" }, api__trace },
-	{ { "api", "v1", "account" }, account },
+	{ { "api", "v1", "account" }, api__account },
+	{ { "api", "v1", "statistics" }, api__statistics },
+	{ { "api", "v1", "map" }, api__map },
 	{ { "jaeger", "api", "services" }, jaeger__services },
 	{ { "jaeger", "api", "services", "*", "operations" }, jaeger__service_operations },
 	{ { "jaeger", "api", "operations" }, jaeger__operations },

@@ -5,6 +5,7 @@
 
 #include "serve/answer.h"
 #include "serve/target.h"
+#include "supervise/live.h"
 
 struct api;
 /* folder is borrowed. NULL: no memory. */
@@ -13,6 +14,11 @@ struct api *api__new(const char *folder);
 bool api__has(struct view first);
 /* protobuf: the client takes that. *ret is filled in any case; its body is the caller's. */
 void api__ask(struct api *api, const struct target *target, bool protobuf, struct answer *ret);
+/*
+ * The account of the run beside it: live is read (borrowed), control asked for a newer one. Without: there is none,
+ * and it is said why.
+ */
+void api__give_account(struct api *api, const struct live *live, int control);
 /* A slice of what is to be done while nobody asks. True: there is more. */
 bool api__work(struct api *api);
 /* NULL is fine. */

@@ -11,6 +11,8 @@
 struct api {
 	const char *folder;
 	struct catalogue *catalogue;
+	const struct live *live; /* NULL: what serves traces nothing */
+	int control;
 	uint64_t asked_ns; /* when the catalogue was last of use */
 };
 
@@ -36,6 +38,9 @@ void ask__error(struct ask *ask, unsigned int status, const char *what, const ch
 void ask__wrong(struct ask *ask, int code, const struct complaint *why);
 /* A folder that cannot be read: 503. */
 void ask__unreadable(struct ask *ask, const struct err *err);
+
+/* Brings the catalogue up to date, as far as there is time for it. False: the answer is an error. */
+bool ask__catalogue(struct ask *ask);
 
 /* Names with their number of spans, of entries of the catalogue. Sorted by name. Zero-initialised is empty. */
 struct names {
@@ -77,6 +82,9 @@ bool ask__spans(struct ask *ask, const uint8_t (*ids)[16], unsigned int n,
 /* The answers, one function each. */
 void api__search(struct ask *ask);
 void api__trace(struct ask *ask);
+void api__account(struct ask *ask);
+void api__statistics(struct ask *ask);
+void api__map(struct ask *ask);
 void jaeger__services(struct ask *ask);
 void jaeger__service_operations(struct ask *ask);
 void jaeger__operations(struct ask *ask);

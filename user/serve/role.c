@@ -55,6 +55,8 @@ static int go_to_store(const char *folder, bool alone, struct sandbox *sandbox, 
 static int serve(const struct serve_config *config, int listening, int control, uid_t uid,
 		 bool alone, struct err *err)
 {
+	/* Where it cannot be mapped, there is no account to be seen; all else is. */
+	const struct live *live = alone ? NULL : live__map(FD_LIVE);
 	struct sandbox_path path = { ".", false };
 	struct sandbox sandbox = { .role = ROLE_SERVE, .uid = uid, .paths = &path, .n_paths = 1 };
 	struct api *api = api__new(".");
@@ -62,6 +64,8 @@ static int serve(const struct serve_config *config, int listening, int control, 
 	struct mhd mhd;
 	int ret = api ? mhd__load(&mhd, err) : -ENOMEM;
 
+	if (!ret && live)
+		api__give_account(api, live, control);
 	if (!ret)
 		ret = http__new(&http, &mhd, config, api, listening, err);
 	if (!ret)
@@ -74,6 +78,7 @@ static int serve(const struct serve_config *config, int listening, int control, 
 		ret = http__run(http, control, &stop);
 	http__free(http);
 	api__free(api);
+	live__unmap(live);
 	return ret;
 }
 

@@ -19,8 +19,9 @@ enum control_type {
 	CONTROL_RESEND = 5,	  /* probe -> trace: ship is new, send resources and scopes again */
 	CONTROL_LIMIT = 6,	  /* ship -> probe: the number of spans asked for has been shown */
 	CONTROL_FAILED = 7,	  /* role -> probe: text of an error, the role exits */
-	CONTROL_TRAFFIC = 8, /* trace -> probe: records are read; once a second while they are */
-	CONTROL_SHED = 9,    /* probe -> trace: account.governor.step is another one */
+	CONTROL_TRAFFIC = 8,  /* trace -> probe: records are read; once a second while they are */
+	CONTROL_SHED = 9,     /* probe -> trace: account.governor.step is another one */
+	CONTROL_ACCOUNT = 10, /* serve -> probe: write the account into its memory again */
 };
 
 struct control_header {

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,6 +219,39 @@ static void add_links(json_t *root, const struct named *all, unsigned int n)
 	reasons(add_object(root, "exports"), all, n, "exports_", true);
 }
 
+/* What sonde itself has cost since the run began. */
+static void add_cost(json_t *root, const struct ledger *ledger)
+{
+	json_t *line, *roles;
+
+	if (!ledger->n_cost)
+		return;
+	line = add_object(root, "cost");
+	roles = add_object(line, "roles");
+	for (unsigned int i = 0; i < ledger->n_cost; i++) {
+		json_t *role = add_object(roles, ledger->cost[i].role);
+
+		json_object_set_new(role, "cpu_seconds",
+				    json_real((double)ledger->cost[i].cpu_ns / 1e9));
+		set(role, "memory_bytes", ledger->cost[i].memory_bytes);
+	}
+	json_object_set_new(line, "programs_seconds",
+			    ledger->programs_known ? json_real((double)ledger->programs_ns / 1e9) :
+						     json_string("unknown"));
+	set(line, "map_bytes", ledger->map_bytes);
+}
+
+static void add_moment(json_t *root, const struct ledger *ledger)
+{
+	char text[24];
+
+	if (!ledger->at_unix_ns)
+		return;
+	snprintf(text, sizeof(text), "%" PRIu64, ledger->at_unix_ns);
+	json_object_set_new(root, "running", json_boolean(ledger->running));
+	json_object_set_new(root, "at_unix_nano", json_string(text));
+}
+
 void ledger__json(const struct ledger *ledger, struct buf *out)
 {
 	struct named kernel[COUNTERS_MAX], trace[COUNTERS_MAX];
@@ -226,6 +260,7 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	json_t *root = json_object(), *sinks, *blind, *connections;
 	char *text;
 
+	add_moment(root, ledger);
 	json_object_set_new(root, "tier", json_string(ledger->tier));
 	add_records(root, ledger, kernel, n_kernel);
 	add_bytes(root, &ledger->kernel, kernel, n_kernel);
@@ -251,6 +286,7 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	set(connections, "joined", ledger->kernel.conns_joined);
 	set(connections, "http1", ledger->kernel.conns_http1);
 	set(connections, "not_decoded", ledger->kernel.conns_other);
+	add_cost(root, ledger);
 	text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	if (text)
 		buf__printf(out, "%s\n", text);

@@ -21,8 +21,17 @@ struct ledger_blind {
 	uint64_t value;
 };
 
+/* What a role has cost so far. */
+#define LEDGER_ROLES_MAX 8
+struct ledger_cost {
+	const char *role;	       /* static string */
+	uint64_t cpu_ns, memory_bytes; /* memory: proportional */
+};
+
 struct ledger {
-	const char *tier; /* "kprobe", …; "" for a replay */
+	bool running;	     /* it goes on: what is on its way stands in the residuals */
+	uint64_t at_unix_ns; /* when, of one that is running; 0: not said */
+	const char *tier;    /* "kprobe", …; "" for a replay */
 	struct sonde_kcounters kernel;
 	uint64_t drain_lost; /* records that probe took from the kernel and could not pass on */
 	struct account account;
@@ -30,6 +39,11 @@ struct ledger {
 	bool untraced;				 /* there is nothing but that */
 	struct ledger_blind blind[LEDGER_BLIND_MAX];
 	unsigned int n_blind;
+	struct ledger_cost cost[LEDGER_ROLES_MAX];
+	unsigned int n_cost; /* 0: not measured, and not told */
+	uint64_t map_bytes;  /* of the kernel's maps */
+	bool programs_known;
+	uint64_t programs_ns; /* what the hooks have added to others, as calibrated */
 };
 
 /* One JSON document, newline included; shape: DESIGN of the account in docs/. */

@@ -32,6 +32,7 @@ enum {
 	FD_FRAMES_MEMORY = 12, /* memfd: struct frames_shared and the frames */
 	/* serve */
 	FD_LISTEN = 13, /* the socket that it accepts connections from */
+	FD_LIVE = 14,	/* the account of the run, to be read (supervise/live.h) */
 	/* receive; either may be missing */
 	FD_LISTEN_HTTP = 13, /* OTLP over HTTP/1 */
 	FD_LISTEN_GRPC = 14,

@@ -114,9 +114,20 @@ int supervisor__serve(struct supervisor *s, const struct buf *config, int listen
 
 	if (!ret)
 		ret = pass_document(s, AT_SERVE, config);
-	if (!ret)
-		supervisor__pass(s, AT_SERVE, listening, FD_LISTEN);
-	return ret;
+	if (ret)
+		return ret;
+	supervisor__pass(s, AT_SERVE, listening, FD_LISTEN);
+	s->live = live__new(&s->live_fd);
+	if (!s->live)
+		return -errno;
+	supervisor__pass(s, AT_SERVE, s->live_fd, FD_LIVE);
+	return 0;
+}
+
+void supervisor__publish(struct supervisor *s, struct view text)
+{
+	if (s->live)
+		live__write(s->live, text, clock__boot_ns());
 }
 
 int supervisor__receive(struct supervisor *s, const struct buf *config, int http, int grpc)
@@ -419,6 +430,10 @@ void supervisor__free(struct supervisor *s)
 		munmap(s->received, sizeof(*s->received));
 	if (s->received_fd >= 0)
 		close(s->received_fd);
+	if (s->live) {
+		live__unmap(s->live);
+		close(s->live_fd);
+	}
 	if (s->account)
 		munmap(s->account, sizeof(*s->account));
 	if (s->account_fd >= 0)

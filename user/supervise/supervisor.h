@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "core/account.h"
 #include "supervise/control.h"
+#include "supervise/live.h"
 #include "supervise/spawn.h"
 
 #define SUPERVISED 4
@@ -28,7 +29,9 @@ struct supervisor {
 	int received_frames[2], received_memory;
 	struct account_received *received; /* NULL: there is none */
 	int received_fd;
-	bool untraced;	/* there is nothing to trace: no role for it */
+	bool untraced;	   /* there is nothing to trace: no role for it */
+	struct live *live; /* what the one that serves can read; NULL: nothing is served */
+	int live_fd;
 	bool finishing; /* a role that ends now is not started again */
 	bool ready[SUPERVISED];
 	bool replacing[SUPERVISED]; /* asked to end, so that one with a new configuration begins */
@@ -45,6 +48,8 @@ void supervisor__pass(struct supervisor *s, unsigned int at, int ours, int place
 
 /* Adds the role that serves. It reads config from FD_CONFIG and accepts from `listening`, which stays ours. */
 int supervisor__serve(struct supervisor *s, const struct buf *config, int listening);
+/* The account as it stands, for the one that serves; nothing where it is not there. */
+void supervisor__publish(struct supervisor *s, struct view text);
 
 /*
  * Adds the role that takes OTLP in. It accepts from http and from grpc, which stay ours; either may be -1. 0 or a
