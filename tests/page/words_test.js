@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bytes, count, duration, parseDuration, percent, rate, shown } from "../../user/serve/page/format.js";
 import { findGroups } from "../../user/serve/page/nplus1.js";
-import { all, changed, formatHash, one, parseHash, searchQuery, timeRange } from "../../user/serve/page/query.js";
-import { buckets, percentile, summary, ticks } from "../../user/serve/page/stats.js";
+import { all, changed, formatHash, one, parseHash, rangeQuery, searchQuery, secondsOf, timeRange } from "../../user/serve/page/query.js";
+import { overTime, percentile, ticks } from "../../user/serve/page/stats.js";
 import { traceText } from "../../user/serve/page/text.js";
 import { flatten } from "../../user/serve/page/tree.js";
 import { SHOP, tree } from "./traces.js";
@@ -75,15 +75,20 @@ test("what cannot be asked is said before it is asked", () => {
 test("percentiles are values that were there", () => {
 	const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
 	assert.deepEqual([0.5, 0.95, 0.99, 1].map((p) => percentile(hundred, p)), [50, 95, 99, 100]);
-	assert.deepEqual(summary([3, 1, 2]), { count: 3, p50: 2, p95: 3, p99: 3, max: 3 });
 	assert.ok(Number.isNaN(percentile([], 0.5)));
 });
 
-test("buckets: a request counts where it began and is in flight as long as it ran", () => {
-	const list = buckets([{ start: 0, duration: 25, error: false }, { start: 12, duration: 3, error: true }, { start: 99, duration: 1, error: false }], 0, 100, 10);
-	assert.deepEqual(list.slice(0, 3).map((b) => [b.count, b.errors, b.busy]), [[1, 0, 10], [1, 1, 13], [0, 0, 5]]);
-	assert.equal(list[9].count, 1);
-	assert.equal(list.reduce((n, b) => n + b.busy, 0), 29);
+test("parts of the time that an answer leaves out stand where they were", () => {
+	const answer = { start_unix_nano: "1700000000000000001", end_unix_nano: "1700000000000000100", bucket_nano: "25" };
+	const at = overTime(answer, [{ start_unix_nano: "1700000000000000026", count: 2 }, { start_unix_nano: "1700000000000000076", count: 7 }]);
+	assert.deepEqual(at((b) => b.count, 0), [0, 2, 0, 7]);
+	assert.deepEqual(overTime({ start_unix_nano: "0", end_unix_nano: "0", bucket_nano: "1" }, [])((b) => b.count, NaN), [NaN]);
+});
+
+test("the time of a view is asked for as the API has it", () => {
+	assert.equal(String(rangeQuery(parseHash("#/map"), 5)), "");
+	assert.equal(String(rangeQuery(parseHash("#/map?range=1h"), 1795303391000)), "start_unix_nano=1795299791000000000");
+	assert.equal(secondsOf({ start_unix_nano: "1700000000000000000", end_unix_nano: "1700000001500000000" }), 1.5);
 });
 
 test("an axis has round steps", () => {

@@ -12,8 +12,9 @@ import time
 import pytest
 
 import harness
+import servers
 from chromium import Chromium
-from harness import SONDE, free_port, wait_for
+from harness import SONDE, free_port, start_trace, wait_for, write_scene
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "backends"))
 import sink_frames as frames  # noqa: E402
@@ -207,13 +208,32 @@ def test_other_views(page):
     browser.key("e")
     browser.wait("location.hash.includes('errors=1')")
     page.open("#/services", "document.body.innerText.includes('shop')")
-    page.open("#/services/shop", "document.querySelectorAll('.chart').length == 3")
+    page.open("#/services/shop", "document.querySelectorAll('.chart').length == 4")
     page.shot("service")
     page.open("#/health", "document.body.innerText.includes('on disk')")
     page.shot("health")
     page.open(f"#/diff?a={page.plain}&b={page.people}", "document.querySelector('.diff')?.innerText.includes('only in B')")
     page.shot("diff")
     browser.problems[:] = [p for p in browser.problems if "api/v1/account" not in p]  # not there in a store that nobody writes
+    page.check()
+
+
+def test_health_of_a_run(page, tmp_path):
+    """Protects: while something is traced, the account is shown with its lines, links and what sonde costs."""
+    browser, server, port = page.browser, servers.Nginx(tmp_path), free_port()
+    load = ["curl", "-s", "--rate", "20/s", "-o", "/dev/null", server.url("/live?n=[1-400]")]
+    sonde = start_trace(write_scene(tmp_path, [server], [load]), tmp_path, options=["--ui", f"127.0.0.1:{port}"])
+    try:
+        wait_for(lambda: harness.listeners(port) and server.logged(), "it is served")
+        browser.open(f"http://127.0.0.1:{port}/#/health")
+        browser.wait("['What sonde costs', 'Links', 'Connections', 'Sink store'].every(w => document.body.innerText.includes(w))")
+        text = browser.evaluate("document.body.innerText")
+        assert "does not balance" not in text and "tier of the hooks" in text
+        page.shot("health-run")
+    finally:
+        page.open("#/traces?live=0", f"{LIST} == 63")
+        harness.finish(sonde)
+    browser.requests[:] = [u for u in browser.requests if not u.startswith(f"http://127.0.0.1:{port}/")]
     page.check()
 
 

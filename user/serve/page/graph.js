@@ -1,68 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The map: who calls whom, from the spans' own links, so that a port that was used twice makes no edge
-// that never was. Pure: no DOM.
+// The map: who calls whom, as the server worked it out of the spans' own links. Pure: no DOM.
 //
-// graph: { nodes: [{ id, name, traced, requests, errors }], edges: [{ from, to, count, errors, durations: [ns],
-//          examples: [{ trace, span, duration, error }] }] }
-// A CLIENT span that no SERVER span answers is a dependency that is not traced: it is named by server.address.
+// graph: { nodes: [{ id, name, traced, requests, errors }],
+//          edges: [{ from, to, count, errors, p50, p95, p99 (ns), examples: [{ trace, span, duration, error }] }] }
 
-import { attribute } from "./otlp.js";
-
-export function buildGraph(trees) {
-	const graph = { nodes: new Map(), edges: new Map() };
-	for (const tree of trees) for (let i = 0; i < tree.spans.length; i++) addSpan(graph, tree, i);
+// Of an answer of api/v1/map. Ids are made of names, so that a place on the screen does not depend on who was first.
+export function graphOf({ nodes, edges }) {
+	const ids = new Map(nodes.map((n) => [n.id, `${n.traced ? "s" : "x"}:${n.name}`]));
 	const byId = (a, b) => (a.id < b.id ? -1 : 1);
-	return { nodes: [...graph.nodes.values()].sort(byId), edges: [...graph.edges.values()].sort(byId) };
-}
-
-function addSpan(graph, tree, i) {
-	const span = tree.spans[i];
-	const here = node(graph, span.service, true);
-	if (span.kind === "client" || span.kind === "producer") {
-		if (tree.kids[i].some((k) => tree.spans[k].kind === "server" || tree.spans[k].kind === "consumer")) return;
-		edge(graph, tree, here, node(graph, outside(span), false), i);
-		return;
-	}
-	if (span.kind !== "server" && span.kind !== "consumer") return;
-	here.requests++;
-	if (span.status === "error") here.errors++;
-	const above = tree.parent[i];
-	// Duration as the caller saw it, where the caller is known.
-	if (above >= 0) {
-		const by = tree.spans[above].kind === "client" ? above : i;
-		edge(graph, tree, node(graph, tree.spans[above].service, true), here, by);
-	}
-}
-
-function node(graph, name, traced) {
-	const id = `${traced ? "s" : "x"}:${name}`;
-	let n = graph.nodes.get(id);
-	if (!n) graph.nodes.set(id, (n = { id, name, traced, requests: 0, errors: 0 }));
-	return n;
-}
-
-function outside(span) {
-	const address = attribute(span, "server.address") || attribute(span, "network.peer.address");
-	const port = attribute(span, "server.port");
-	const system = attribute(span, "db.system.name") || attribute(span, "db.system") || attribute(span, "messaging.system");
-	const where = address ? (port ? `${address}:${port}` : address) : "(address not known)";
-	return system ? `${system} ${where}` : where;
-}
-
-const EXAMPLES = 5;
-
-function edge(graph, tree, from, to, i) {
-	const span = tree.spans[i];
-	const id = `${from.id}\0${to.id}`;
-	let e = graph.edges.get(id);
-	if (!e) graph.edges.set(id, (e = { id, from: from.id, to: to.id, count: 0, errors: 0, durations: [], examples: [] }));
-	e.count++;
-	const error = span.status === "error";
-	if (error) e.errors++;
-	e.durations.push(span.duration);
-	e.examples.push({ trace: tree.trace.id, span: span.id, duration: span.duration, error });
-	e.examples.sort((a, b) => b.error - a.error || b.duration - a.duration);
-	if (e.examples.length > EXAMPLES) e.examples.pop();
+	return {
+		nodes: nodes.map((n) => ({ id: ids.get(n.id), name: n.name, traced: n.traced, requests: n.count, errors: n.errors })).sort(byId),
+		edges: edges.map((e) => ({
+			id: `${ids.get(e.from)}\0${ids.get(e.to)}`, from: ids.get(e.from), to: ids.get(e.to), count: e.count, errors: e.errors,
+			p50: Number(e.p50_nano), p95: Number(e.p95_nano), p99: Number(e.p99_nano),
+			examples: e.examples.map((x) => ({ trace: x.trace_id, span: x.span_id, duration: Number(x.duration_nano), error: x.error })),
+		})).sort(byId),
+	};
 }
 
 // The part of a graph that failing calls went over.

@@ -50,10 +50,6 @@ export function summaryName({ name, path }) {
 	return path && METHOD.test(name) ? `${name} ${path}` : name || "(no name)";
 }
 
-export function summaryOperation({ name, path }) {
-	return summaryName({ name, path: path && template(path) });
-}
-
 // As the page writes it in a row: with the path itself, not its template.
 export function label(span) {
 	if (METHOD.test(span.name)) {

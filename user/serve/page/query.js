@@ -3,7 +3,7 @@
 //
 // state: { view, id, params: Map name -> [value] }; the address is "#/view/id?name=value&…".
 
-import { parseDuration } from "./format.js";
+import { parseDuration, unixMs } from "./format.js";
 
 export const VIEWS = ["traces", "trace", "map", "services", "health", "diff"];
 
@@ -70,9 +70,7 @@ export function searchQuery(state, now, limit = 100) {
 		if (/^[^=]+=/s.test(term)) out.append("attr", term);
 		else problems.push(`“${term}” is no attribute: write key=value`);
 	}
-	const { from, to } = timeRange(state, now);
-	if (from !== null) out.append("start_unix_nano", nano(from));
-	if (to !== null) out.append("end_unix_nano", nano(to));
+	for (const [name, value] of rangeQuery(state, now)) out.append(name, value);
 	out.append("limit", String(Math.min(LIMIT_MOST, Number(one(state, "limit")) || limit)));
 	return { query: out.toString(), problems };
 }
@@ -84,6 +82,20 @@ export function timeRange(state, now) {
 	if (from || to) return { from: from || null, to: to || null };
 	const seconds = RANGES[one(state, "range")];
 	return { from: seconds ? now - seconds * 1000 : null, to: null };
+}
+
+// The parameters of the API for the state's time.
+export function rangeQuery(state, now) {
+	const { from, to } = timeRange(state, now);
+	const out = new URLSearchParams();
+	if (from !== null) out.append("start_unix_nano", nano(from));
+	if (to !== null) out.append("end_unix_nano", nano(to));
+	return out;
+}
+
+// How long the time of an answer is, in seconds, of which rates are.
+export function secondsOf(answer) {
+	return Math.max(0.001, (unixMs(answer.end_unix_nano) - unixMs(answer.start_unix_nano)) / 1000);
 }
 
 const nano = (ms) => `${BigInt(Math.round(ms * 1000))}000`;

@@ -7,37 +7,12 @@ export function percentile(sorted, p) {
 	return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)];
 }
 
-// values in any order -> { count, p50, p95, p99, max }
-export function summary(values) {
-	const sorted = Float64Array.from(values).sort();
-	return {
-		count: sorted.length,
-		p50: percentile(sorted, 0.5),
-		p95: percentile(sorted, 0.95),
-		p99: percentile(sorted, 0.99),
-		max: sorted.length ? sorted[sorted.length - 1] : NaN,
-	};
-}
-
-// items { start, duration (ms, both), error } -> n buckets from..to:
-// [{ start, end, count, errors, durations, busy (ms in which requests were in flight, summed) }]
-export function buckets(items, from, to, n) {
-	const width = (to - from) / n || 1;
-	const out = Array.from({ length: n }, (_, i) => ({
-		start: from + i * width, end: from + (i + 1) * width, count: 0, errors: 0, durations: [], busy: 0,
-	}));
-	for (const item of items) {
-		const at = Math.min(n - 1, Math.floor((item.start - from) / width));
-		if (at < 0 || item.start > to) continue;
-		out[at].count++;
-		if (item.error) out[at].errors++;
-		out[at].durations.push(item.duration);
-		const end = item.start + item.duration;
-		for (let b = at; b < n && out[b].start < end; b++) {
-			out[b].busy += Math.min(end, out[b].end) - Math.max(item.start, out[b].start);
-		}
-	}
-	return out;
+// Of an answer of api/v1/statistics, which leaves out the parts of the time in which nothing was:
+// -> function (value(bucket), otherwise) -> a value for each part.
+export function overTime({ start_unix_nano: start, end_unix_nano: end, bucket_nano: width }, buckets) {
+	const n = Math.max(1, Number((BigInt(end) - BigInt(start)) / BigInt(width)) + 1);
+	const by = new Map(buckets.map((b) => [Number((BigInt(b.start_unix_nano) - BigInt(start)) / BigInt(width)), b]));
+	return (value, otherwise) => Array.from({ length: n }, (_, i) => (by.has(i) ? value(by.get(i)) : otherwise));
 }
 
 // Round steps for an axis: 1, 2 or 5 times a power of ten, about n of them.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Services and their calls, from the traces loaded.
+// Services and their calls.
 
+import { get } from "./api.js";
 import { colour, empty, h, name, notice, replace, svg } from "./dom.js";
 import { count, duration, percent, plural, rate, shown } from "./format.js";
-import { buildGraph, errorsOnly, layout } from "./graph.js";
-import { HUGE, loadedControls, loadTraces } from "./loaded.js";
-import { changed, formatHash, one } from "./query.js";
-import { summary } from "./stats.js";
+import { errorsOnly, graphOf, layout } from "./graph.js";
+import { changed, formatHash, one, rangeQuery, secondsOf } from "./query.js";
+import { rangeControl } from "./range.js";
 
 const WIDE = 150;
 const HIGH = 40;
@@ -27,12 +27,12 @@ export function open(root, state, page) {
 	async function load() {
 		abort.abort();
 		abort = new AbortController();
-		replace(said, "Reading traces…");
+		replace(said, "Reading…");
 		try {
-			const loaded = await loadTraces(page.state, abort.signal, (done, of) => replace(said, `Reading traces… ${done} of ${of}`));
-			seconds = Math.max(0.001, (loaded.to - loaded.from) / 1000);
-			graph = buildGraph(loaded.trees);
-			replace(said, loaded.found ? `From ${plural(loaded.found, "trace")} of ${duration(seconds * 1e9)}${loaded.huge ? `, without ${loaded.huge} of more than ${count(HUGE)} spans` : ""}${loaded.incomplete ? "; the search took too long: there may be more" : ""}` : "");
+			const answer = await get(`api/v1/map?${rangeQuery(page.state, Date.now())}`, abort.signal);
+			seconds = secondsOf(answer);
+			graph = graphOf(answer);
+			replace(said, answer.spans ? `From ${plural(answer.spans, "span")} of ${duration(seconds * 1e9)}${answer.incomplete ? "; the newest ones: there was not time for all of them" : ""}` : "");
 			draw();
 		} catch (error) {
 			if (error.name === "AbortError") return;
@@ -46,24 +46,24 @@ export function open(root, state, page) {
 		button.setAttribute("aria-pressed", String(only));
 		if (!graph) return;
 		if (!graph.nodes.length) {
-			replace(body, empty("No services yet", "The map is made of traces. As soon as there are some, it shows who calls whom."));
+			replace(body, empty("No services in that time", "The map is made of spans. As soon as there are some, it shows who calls whom."));
 			return;
 		}
 		const shownGraph = only ? errorsOnly(graph) : graph;
 		if (!shownGraph.nodes.length) {
-			replace(body, empty("No call failed", "In the traces that were read no span has an error."));
+			replace(body, empty("No call failed", "In that time no call has an error."));
 			return;
 		}
 		// Places are those of the whole map: hiding what works must not move what does not.
 		replace(body, h("div", { class: "map-box", tabindex: "0", role: "group", "aria-label": "Map of services" }, drawing(shownGraph, layout(graph, { column: COLUMN, row: ROW }), seconds)), edgesTable(shownGraph, seconds));
 	}
 
-	let key = "";
+	let key = null;
 	function update() {
-		const { range, limit } = { range: one(page.state, "range"), limit: one(page.state, "limit") };
-		replace(form, loadedControls(page.state, page));
-		if (key !== `${range} ${limit}`) {
-			key = `${range} ${limit}`;
+		const range = ["range", "from", "to"].map((name) => one(page.state, name)).join(" ");
+		replace(form, rangeControl(page.state, page));
+		if (key !== range) {
+			key = range;
 			load();
 		} else draw();
 	}
@@ -91,7 +91,6 @@ function drawEdge(e, a, b, seconds) {
 	const y0 = a.y + HIGH / 2;
 	const y1 = b.y + HIGH / 2;
 	const failing = e.errors > 0;
-	const { p95 } = summary(e.durations);
 	let d;
 	let label;
 	if (e.from === e.to) {
@@ -108,7 +107,7 @@ function drawEdge(e, a, b, seconds) {
 		d = `M${a.x + WIDE / 2},${a.y + HIGH} C${a.x + WIDE / 2},${low} ${b.x + WIDE / 2},${low} ${b.x + WIDE / 2},${b.y + HIGH}`;
 		label = { x: (a.x + b.x + WIDE) / 2, y: low - 4 };
 	}
-	const text = `${rate(e.count / seconds)} · ${duration(p95)}`;
+	const text = `${rate(e.count / seconds)} · ${duration(e.p95)}`;
 	return svg("g", { class: `edge${failing ? " failing" : ""}` },
 		svg("path", { d, "stroke-width": Math.min(5, 1 + Math.log10(e.count)), "marker-end": "url(#arrow)" }),
 		svg("text", { x: label.x, y: label.y, "text-anchor": "middle" }, text),
@@ -134,10 +133,7 @@ function edgesTable(graph, seconds) {
 	const end = (id) => [name(names.get(id).name, 60), names.get(id).traced ? null : h("small", { class: "soft" }, " not traced")];
 	return h("div", { class: "card scroll" }, h("table", {},
 		h("thead", {}, h("tr", {}, ["Caller", "Called"].map((t) => h("th", {}, t)), ["Calls", "Rate", "Errors", "p50", "p95", "p99"].map((t) => h("th", { class: "n" }, t)), h("th", {}, "Examples"))),
-		h("tbody", {}, rows.map((e) => {
-			const s = summary(e.durations);
-			return h("tr", {}, h("td", {}, end(e.from)), h("td", {}, end(e.to)), n(count(e.count)), n(rate(e.count / seconds)),
-				n(e.errors ? percent(e.errors / e.count) : "0", e.errors), n(duration(s.p50)), n(duration(s.p95)), n(duration(s.p99)),
-				h("td", {}, e.examples.slice(0, 3).map((x) => [h("a", { class: x.error ? "bad" : undefined, href: formatHash({ view: "trace", id: x.trace, params: new Map([["span", [x.span]]]) }) }, duration(x.duration)), " "])));
-		}))));
+		h("tbody", {}, rows.map((e) => h("tr", {}, h("td", {}, end(e.from)), h("td", {}, end(e.to)), n(count(e.count)), n(rate(e.count / seconds)),
+				n(e.errors ? percent(e.errors / e.count) : "0", e.errors), n(duration(e.p50)), n(duration(e.p95)), n(duration(e.p99)),
+				h("td", {}, e.examples.slice(0, 3).map((x) => [h("a", { class: x.error ? "bad" : undefined, href: formatHash({ view: "trace", id: x.trace, params: new Map([["span", [x.span]]]) }) }, duration(x.duration)), " "])))))));
 }
