@@ -22,6 +22,8 @@ static const struct command commands[] = {
 	{ "replay", "run a recorded file through sonde again", cmd_replay },
 	{ "search", "find spans in a store", cmd_search },
 	{ "show", "one trace of a store, as a waterfall", cmd_show },
+	{ "top", "services and operations, live", cmd_top },
+	{ "map", "who calls whom, from a store", cmd_map },
 	{ "serve", "a store in the browser, and its HTTP API", cmd_serve },
 	{ "doctor", "what this kernel and these permissions allow", cmd_doctor },
 	{ "version", "version, libraries, tiers compiled in", cmd_version },

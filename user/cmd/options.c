@@ -45,6 +45,8 @@ enum {
 	OPT_LOCK,
 	OPT_CPU_BUDGET,
 	OPT_MEMORY_BUDGET,
+	OPT_INTERVAL,
+	OPT_COUNT,
 };
 
 struct option_rule {
@@ -69,7 +71,7 @@ static const struct option_rule rules[] = {
 	{ "output", 'o', true, TAKES_OUTPUT },
 	{ "otlp", OPT_OTLP, true, TAKES_OUTPUT | TAKES_SERVE },
 	{ "ledger", OPT_LEDGER, true, TAKES_OUTPUT | TAKES_SERVE },
-	{ "store", OPT_STORE, true, TAKES_OUTPUT | TAKES_SERVE },
+	{ "store", OPT_STORE, true, TAKES_OUTPUT | TAKES_SERVE | TAKES_TOP },
 	{ "store-bytes", OPT_STORE_BYTES, true, TAKES_OUTPUT | TAKES_SERVE },
 	{ "store-age", OPT_STORE_AGE, true, TAKES_OUTPUT | TAKES_SERVE },
 	{ "ui", OPT_UI, MAYBE, TAKES_OUTPUT | TAKES_SERVE },
@@ -80,7 +82,9 @@ static const struct option_rule rules[] = {
 	{ "otlp-token-file", OPT_OTLP_TOKEN, true, TAKES_OUTPUT | TAKES_SERVE },
 	{ "tree", OPT_TREE, false, TAKES_OUTPUT },
 	{ "summary", 'c', false, TAKES_OUTPUT },
-	{ "json", OPT_JSON, false, TAKES_OUTPUT },
+	{ "json", OPT_JSON, false, TAKES_OUTPUT | TAKES_TOP },
+	{ "interval", OPT_INTERVAL, true, TAKES_TOP },
+	{ "count", OPT_COUNT, true, TAKES_TOP },
 	{ "where", OPT_WHERE, true, TAKES_OUTPUT },
 	{ "limit", 'n', true, TAKES_OUTPUT },
 	{ "duration", OPT_DURATION, true, TAKES_OUTPUT },
@@ -347,6 +351,27 @@ static int set_memory_budget(struct run_options *o, const char *value)
 	return 0;
 }
 
+static int set_interval(struct run_options *o, const char *value)
+{
+	char *end;
+	double n = strtod(value, &end);
+
+	if (end == value || (*end && strcmp(end, "s")) || !(n >= 0.1 && n <= 3600))
+		return bad(
+			o,
+			"--interval: '%s' is not a time from 0.1 to 3600 seconds; write 2 or 0.5s",
+			value);
+	o->interval_s = n;
+	return 0;
+}
+
+static int set_count(struct run_options *o, const char *value)
+{
+	if (!parse_number(value, 1, 1u << 30, false, &o->count))
+		return bad(o, "--count: '%s' is not a number of intervals; write 1 or 10", value);
+	return 0;
+}
+
 static int set_option(struct run_options *o, int code, const char *value)
 {
 	switch (code) {
@@ -413,6 +438,10 @@ static int set_option(struct run_options *o, int code, const char *value)
 	case OPT_CONFIG:
 		o->config = value;
 		return 0;
+	case OPT_INTERVAL:
+		return set_interval(o, value);
+	case OPT_COUNT:
+		return set_count(o, value);
 	case OPT_REPLACE:
 		o->replace = true;
 		return 0;
@@ -470,7 +499,8 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 				     .cpu_budget_percent = CPU_BUDGET_PERCENT,
 				     .memory_budget_bytes = MEMORY_BUDGET_BYTES,
 				     .store_bytes = STORE_BYTES_DEFAULT,
-				     .store_age_s = STORE_AGE_DEFAULT_S };
+				     .store_age_s = STORE_AGE_DEFAULT_S,
+				     .interval_s = TOP_INTERVAL_S };
 	make_tables(takes, longs, shorts);
 	optind = 1;
 	opterr = 0;
@@ -500,9 +530,22 @@ static int parse(int argc, char **argv, unsigned int takes, struct run_options *
 	return 0;
 }
 
+/* For shell completion: each option that the command takes, on a line of its own. */
+static void list_options(unsigned int takes)
+{
+	for (unsigned int i = 0; i < RULES; i++)
+		if (rules[i].takes & takes)
+			printf("--%s\n", rules[i].name);
+}
+
 bool options__parse(int argc, char **argv, unsigned int takes, const char *help,
 		    struct run_options *ret, int *ret_status)
 {
+	if (argc == 2 && !strcmp(argv[1], "--options")) {
+		list_options(takes);
+		*ret_status = EXIT_DONE;
+		return false;
+	}
 	*ret_status = parse(argc, argv, takes, ret);
 	if (!*ret_status && ret->help)
 		fputs(help, stdout);

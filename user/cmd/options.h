@@ -12,6 +12,7 @@
 
 #define OPTION_LIST_MAX 64
 #define CPU_BUDGET_PERCENT 3
+#define TOP_INTERVAL_S 2
 #define MEMORY_BUDGET_BYTES (64ull << 20)
 
 /* Which processes: a union. Strings are borrowed from argv. */
@@ -56,6 +57,9 @@ struct run_options {
 	int verbose;
 	bool quiet;
 	bool help;
+	/* top */
+	double interval_s;
+	uint64_t count; /* of intervals; 0: until it is ended */
 };
 
 /* Which options a command takes. */
@@ -66,12 +70,13 @@ enum {
 	TAKES_CAPTURE = 1 << 3,
 	TAKES_AGENT = 1 << 4,
 	TAKES_SERVE = 1 << 5,
+	TAKES_TOP = 1 << 6,
 };
 
 /*
  * Fills options. True: go on. Else *ret_status is the exit status: EXIT_USAGE after a message on
  * standard error that says what is wrong and what to write instead, EXIT_DONE where --help asked for
- * `help`, which is then printed and nothing else is checked.
+ * `help`, which is then printed and nothing else is checked, or --options for the names of all options.
  */
 bool options__parse(int argc, char **argv, unsigned int takes, const char *help,
 		    struct run_options *ret, int *ret_status);

@@ -294,6 +294,20 @@ static void walk_block(struct block *block, ZSTD_DCtx *zstd, sqlite3_stmt *stmt,
 	place->span = i;
 }
 
+void store__end(const char *folder, uint64_t partition, struct store_place *ret)
+{
+	struct err err;
+	sqlite3 *db = NULL;
+	int64_t last = -1;
+	int bad = store_file__open_to_read(&db, folder, partition, &err);
+
+	if (!bad)
+		last = store_number(db, "SELECT max(id) FROM block", &bad);
+	if (!bad && last >= 0)
+		*ret = (struct store_place){ (uint64_t)last, 0 };
+	sqlite3_close(db);
+}
+
 int store__walk(const char *folder, uint64_t partition, struct store_place *place,
 		const struct store_walk *walk, struct err *err)
 {

@@ -52,6 +52,8 @@ struct store_walk {
 	void (*span)(void *arg, uint64_t segment, const struct row *row);
 	void *arg;
 };
+/* The place of the last block that is there now: a walk from it ends soon. Unchanged where there is none. */
+void store__end(const char *folder, uint64_t partition, struct store_place *ret);
 int store__walk(const char *folder, uint64_t partition, struct store_place *place,
 		const struct store_walk *walk, struct err *err);
 
