@@ -142,10 +142,18 @@ include tests/tools/tools.mk
 unit: $(UNIT)
 	$(Q)set -e; for t in $^; do echo "== $$t"; $$t; done
 
-install: all
+# Manual pages, of the commands' own help, so that the two cannot say different things.
+manual: $(OUTPUT)/man/made
+$(OUTPUT)/man/made: deploy/manual.py $(OUTPUT)/sonde
+	$(call say,GEN,$(@D))
+	$(Q)rm -rf $(@D) && mkdir -p $(@D) && $(PYTHON) $< $(OUTPUT)/sonde $(@D) && touch $@
+
+install: all manual
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 0755 $(OUTPUT)/sonde $(DESTDIR)$(PREFIX)/bin/sonde
 	$(Q)install -D -m 0644 deploy/sonde.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sonde
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 0644 $(OUTPUT)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -D -m 0644 deploy/sonde.service $(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service
 	$(Q)sed -i 's|@BIN@|$(PREFIX)/bin|' $(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service
 	$(Q)install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/sonde/LICENSE
@@ -154,14 +162,15 @@ install: all
 uninstall:
 	$(call say,REMOVE,$(DESTDIR)$(PREFIX))
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/sonde $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sonde \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/sonde.service $(DESTDIR)$(PREFIX)/share/man/man1/sonde.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/sonde-*.1
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/sonde
 
 clean:
 	rm -rf $(OUTPUT) compile_commands.json
 
 FORCE:
-.PHONY: all unit install uninstall clean FORCE
+.PHONY: all unit manual install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
