@@ -352,7 +352,11 @@ def test_it_can_read_nothing_but_the_store(served):
     assert not re.search(r"^Uid:\t0\b", status, re.M)
     for fd in (base / "fd").iterdir():
         if int(fd.name) > 2:
-            assert re.match(r"socket:|anon_inode:|.*/store/spans-", os.readlink(fd)), os.readlink(fd)
+            try:
+                what = os.readlink(fd)
+            except FileNotFoundError:  # it answers others meanwhile: a segment that was read is closed
+                continue
+            assert re.match(r"socket:|anon_inode:|.*/store/spans-", what), what
 
 
 def test_a_token_where_others_reach(traced):
