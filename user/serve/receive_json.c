@@ -313,6 +313,8 @@ static bool read_number_text(struct reader *r, char number[NUMBER_MAX_BYTES])
 	good = read_string(r, &text);
 	if (good && (text.err || text.len >= NUMBER_MAX_BYTES))
 		good = wrong(r, "a number is too long");
+	if (good && !text.len)
+		good = wrong(r, "a number is expected");
 	if (good) {
 		memcpy(number, text.at, text.len);
 		number[text.len] = 0;
