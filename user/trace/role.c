@@ -261,6 +261,9 @@ static unsigned int feed_records(struct trace *trace)
 		if (n == 1)
 			feed_clock(trace);
 		feed(trace, MSG_RECORD, trace->bytes, len);
+		/* At once: until its end is known, a request is a candidate for all that its thread does. */
+		if (trace->n_wants)
+			feed_slots(trace);
 	}
 	return n;
 }
