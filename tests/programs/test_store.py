@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_the_store_of_the_one_before(tmp_path):
 def test_search_while_it_is_written(tmp_path):
     """Protects: a span is found while the run goes on, and readers neither stop the writer nor fail."""
     server, store = servers.Nginx(tmp_path), tmp_path / "store"
-    wrk = ["wrk", "-t1", "-c4", "-d4s", server.url("/live")]
+    wrk = ["wrk", "-t1", "-c1", "-d4s", server.url("/live")]
     sonde = start_trace(write_scene(tmp_path, [server], [wrk]), tmp_path, options=["--store", store])
     found = wait_for(lambda: store.is_dir() and list(store.glob("spans-*.db")) and
                      len(search(store, "kind=server", "path=/live")), "spans are found while the run goes on")
@@ -104,7 +104,7 @@ def test_search_while_it_is_written(tmp_path):
 def test_ship_killed_while_it_writes(tmp_path, round):
     """Protects: with the writing role killed, what is in the store is what the account says is in it."""
     server, store = servers.Nginx(tmp_path), tmp_path / "store"
-    wrk = ["wrk", "-t1", "-c8", "-d3s", server.url("/kill")]
+    wrk = ["wrk", "-t1", "-c1", "-d3s", server.url("/kill")]
     sonde = start_trace(write_scene(tmp_path, [server], [wrk]), tmp_path, options=["--store", store])
     wait_for(lambda: store.is_dir() and any(f.stat().st_size > 50000 for f in store.glob("spans-*")), "it is written")
     for _ in range(3):
