@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A tier's maps and programs, as this kernel and these options want them, into the kernel. */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -316,6 +317,8 @@ static int load_at_once(struct bpf_object *const objects[CAPTURE_OBJECTS])
 	bool alone[CAPTURE_OBJECTS];
 	int err = 0;
 
+	/* From memory of one kind: what another thread had to itself would not go back after loading. */
+	mallopt(M_ARENA_MAX, 1);
 	for (unsigned int i = 1; i < CAPTURE_OBJECTS; i++) {
 		loading[i] = (struct loading){ .object = objects[i] };
 		alone[i] = !pthread_create(&loading[i].thread, NULL, load_object, &loading[i]);
