@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+#define CONFIG_MAX_BYTES (1u << 20)
 
 #define TOKEN_MIN 16
 #define TOKEN_MAX 1024
@@ -63,6 +68,18 @@ int serve_config__from_json(struct serve_config *ret, const char *json, size_t l
 		return 0;
 	serve_config__free(ret);
 	return err__set(err, bad, "the configuration cannot be kept: %s", strerror(-bad));
+}
+
+int serve_config__take(struct serve_config *ret, int fd, struct err *err)
+{
+	struct buf text = { .max = CONFIG_MAX_BYTES };
+	int bad = buf__read(&text, fd);
+
+	if (!bad)
+		bad = serve_config__from_json(ret, (const char *)text.at, text.len, err);
+	buf__free(&text);
+	close(fd);
+	return bad;
 }
 
 int serve_config__read_token(const char *path, const char *variable, char **ret, struct err *err)

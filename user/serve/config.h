@@ -21,6 +21,8 @@ int serve_config__to_json(const struct serve_config *config, char **ret_json);
 /* 0; -EINVAL with err. */
 int serve_config__from_json(struct serve_config *ret, const char *json, size_t len,
 			    struct err *err);
+/* The same from a file, which is read to its end and closed. 0, or a negative errno with err. */
+int serve_config__take(struct serve_config *ret, int fd, struct err *err);
 /* Adds a copy. 0, -ENOSPC, -ENOMEM. */
 int serve_config__add_host(struct serve_config *config, const char *host, size_t len);
 /*

@@ -19,7 +19,6 @@
 #include "supervise/control.h"
 #include "supervise/sandbox.h"
 
-#define CONFIG_MAX_BYTES (1u << 20)
 /* A request of 16 MiB is rare: its memory goes back. */
 #define KEPT_BYTES (1 << 20)
 /* How often is looked whether ship has room again. */
@@ -53,18 +52,6 @@ static void take_signals(void)
 static bool passed(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
-}
-
-static int read_config(struct serve_config *config, struct err *err)
-{
-	struct buf text = { .max = CONFIG_MAX_BYTES };
-	int ret = buf__read(&text, FD_CONFIG);
-
-	if (!ret)
-		ret = serve_config__from_json(config, (const char *)text.at, text.len, err);
-	buf__free(&text);
-	close(FD_CONFIG);
-	return ret;
 }
 
 static int open_all(struct receive_role *role, struct mhd *mhd, struct err *err)
@@ -155,7 +142,7 @@ int receive__main(uid_t uid)
 	struct receive_role role = { .receiver = { .config = &config } };
 	struct err err = { "" };
 	struct mhd mhd;
-	int ret = read_config(&config, &err);
+	int ret = serve_config__take(&config, FD_CONFIG, &err);
 
 	take_signals();
 	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);

@@ -8,31 +8,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/log.h"
 #include "serve/http.h"
 #include "supervise/control.h"
 #include "supervise/sandbox.h"
-
-#define CONFIG_MAX_BYTES (1u << 20)
 
 static volatile int stop;
 
 static void on_signal(int sig)
 {
 	stop = 1;
-}
-
-static int read_config(struct serve_config *config, struct err *err)
-{
-	struct buf text = { .max = CONFIG_MAX_BYTES };
-	int ret = buf__read(&text, FD_CONFIG);
-
-	if (!ret)
-		ret = serve_config__from_json(config, (const char *)text.at, text.len, err);
-	buf__free(&text);
-	close(FD_CONFIG);
-	return ret;
 }
 
 /*
@@ -95,7 +80,7 @@ int serve__main(uid_t uid)
 {
 	struct serve_config config = { 0 };
 	struct err err = { "" };
-	int ret = read_config(&config, &err);
+	int ret = serve_config__take(&config, FD_CONFIG, &err);
 
 	take_signals();
 	if (!ret)
