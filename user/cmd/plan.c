@@ -422,17 +422,22 @@ static int add_receiving(struct run_plan *plan, const struct run_options *o)
 	return ret ? ret : receiving__check_loop(&plan->receiving, &plan->ship, o->command_name);
 }
 
+static struct run_plan empty_plan(const struct run_options *o)
+{
+	return (struct run_plan){ .options = o,
+				  .file_fd = -1,
+				  .record_fd = -1,
+				  .ledger_fd = -1,
+				  .ui = { .listening = -1 },
+				  .receiving = RECEIVING_NONE };
+}
+
 int plan__make_untraced(struct run_plan *plan, const struct run_options *o)
 {
 	int ret;
 
-	*plan = (struct run_plan){ .options = o,
-				   .file_fd = -1,
-				   .record_fd = -1,
-				   .ledger_fd = -1,
-				   .untraced = true,
-				   .ui = { .listening = -1 },
-				   .receiving = RECEIVING_NONE };
+	*plan = empty_plan(o);
+	plan->untraced = true;
 	ret = add_store(plan, o);
 	if (!ret)
 		ret = add_otlp(&plan->ship, o);
@@ -450,13 +455,8 @@ int plan__make(struct run_plan *plan, const struct run_options *o, bool agent)
 	struct otel_pairs resource = { 0 };
 	int ret;
 
-	*plan = (struct run_plan){ .options = o,
-				   .file_fd = -1,
-				   .record_fd = -1,
-				   .ledger_fd = -1,
-				   .agent = agent,
-				   .ui = { .listening = -1 },
-				   .receiving = RECEIVING_NONE };
+	*plan = empty_plan(o);
+	plan->agent = agent;
 	plan->settings.sampler_ratio = 1;
 	plan->settings.headers = o->headers;
 	if (fleet_key(plan->settings.fleet_key))
