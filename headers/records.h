@@ -197,7 +197,8 @@ struct sonde_switches {
 	__u32 wake_bytes;      /* user: wake when this many bytes wait, 0: on the first record */
 	__u32 generation; /* user: another number: a new consumer, that knows no connection yet */
 	__u32 shed_heads; /* user: 1: of a call in which a head begins, copy the first KiB at most */
-	__u8 pad[48];
+	__u32 begun; /* user: 1: where no filter is set, the whole machine is in scope; 0: not yet */
+	__u8 pad[44];
 };
 
 #endif

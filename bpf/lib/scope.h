@@ -78,6 +78,15 @@ static __always_inline __u32 sock_netns(const struct sock *sk)
 	return FIELD(PLAIN(struct sock, sk), __sk_common.skc_net.net, ns.inum);
 }
 
+/* Until probe has seen that its programs fire, only whom scope_pids names is in scope. */
+static __always_inline bool scope_begun(void)
+{
+	__u32 zero = 0;
+	struct sonde_switches *sw = bpf_map_lookup_elem(&switches, &zero);
+
+	return sw && *(volatile __u32 *)&sw->begun;
+}
+
 /* Whether what the current thread does on this socket is traced. */
 static __always_inline bool scope_has(const struct sock *sk, __u32 tgid)
 {
@@ -86,7 +95,7 @@ static __always_inline bool scope_has(const struct sock *sk, __u32 tgid)
 	if (how)
 		return how != SONDE_PID_OWN;
 	if (!settings.scope)
-		return true;
+		return scope_begun();
 	if ((settings.scope & SONDE_SCOPE_CGROUP) && scope_cgroup())
 		return true;
 	if ((settings.scope & SONDE_SCOPE_PORT) && scope_port(sk))

@@ -114,12 +114,17 @@ def scoped(tmp_path):
         one.out.unlink(missing_ok=True)
 
 
+def assert_balanced(ledger):
+    unbalanced = {line: rest for line, rest in residuals(ledger).items() if rest}
+    assert not unbalanced, f"{unbalanced}\n{json.dumps(ledger)}"
+
+
 def assert_accounted(run, ledger):
     """SERVER spans + counted losses = lines of the access log, and every line balances."""
     logged = run.nginx.logged() - run.before
     spans = servers_spans(run.out) - run.warm
     lost = sum(ledger["exchanges"]["dropped"].values()) + refused(ledger)
-    assert not [v for v in residuals(ledger).values() if v], ledger
+    assert_balanced(ledger)
     assert spans + lost == logged, f"{spans} spans + {lost} lost != {logged} lines\n{json.dumps(ledger)}"
     return logged, spans, lost
 
@@ -162,6 +167,29 @@ def test_small_ring_and_stopped_role(scoped):
     _, _, lost = assert_accounted(run, ledger)
     assert lost > 0
     assert sum(ledger["records"]["lost"].values()) > 0, "the reason is named"
+
+
+def test_start_under_load(tmp_path):
+    """Protects: begun while wrk is at full speed, whatever the moment: every line balances."""
+    nginx = servers.Nginx(tmp_path)
+    server = subprocess.Popen([str(w) for w in nginx.cmd()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ledger = tmp_path / "ledger.json"
+    try:
+        wait_for(lambda: listening(nginx.port), "nginx listens")
+        pids = [server.pid, *wait_for(lambda: bpf.children(server.pid), "workers")]
+        load = subprocess.Popen(["wrk", "-t1", "-c16", "-d12s", nginx.url("/wrk")], stdout=subprocess.DEVNULL)
+        for _ in range(8):
+            subprocess.run([SONDE, "trace", "-p", ",".join(map(str, pids)), "-q", "-o", "/dev/null", "--ledger", ledger,
+                            "--duration", "0.2"], check=True, timeout=60)
+            account = json.loads(ledger.read_text())
+            assert_balanced(account)
+            assert account["exchanges"]["spans"] > 0
+        assert load.poll() is None, "the load was over before"
+    finally:
+        load.kill()
+        load.wait()
+        server.kill()
+        server.wait()
 
 
 def test_big_download(tmp_path):

@@ -71,10 +71,18 @@ static void accepted(void)
 	tp.write_seq = tp.snd_una = ISN_TX;
 }
 
+static struct sonde_switches *switched(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&switches, &zero);
+}
+
 static int setup(void **state)
 {
 	(void)state;
 	shim_reset();
+	switched()->begun = 1;
 	shim_meanwhile = NULL;
 	shim.pid_tgid = 7ull << 32 | 7;
 	shim.task = &task;
@@ -582,14 +590,12 @@ static void read_long_head(const char *head, uint32_t n)
 static void test_head_is_shed(void **state)
 {
 	static char head[3000] = "GET /a HTTP/1.1\r\nX: ";
-	struct sonde_switches *sw;
+	struct sonde_switches *sw = switched();
 	const struct sonde_rec_data *data;
-	__u32 zero = 0;
 
 	(void)state;
 	memset(head + strlen(head), 'x', sizeof(head) - strlen(head) - 4);
 	memcpy(head + sizeof(head) - 4, "\r\n\r\n", 4);
-	sw = bpf_map_lookup_elem(&switches, &zero);
 	sw->shed_heads = 1;
 	read_long_head(head, sizeof(head));
 	data = (const void *)record(SONDE_REC_DATA, 0);
@@ -739,6 +745,20 @@ static void test_scope_cells(void **state)
 	assert_true(scope_has(sk, one));
 }
 
+/* While probe looks whether its programs fire nobody else counts, though no filter is set. */
+static void test_scope_begins(void **state)
+{
+	const uint32_t own = 7, other = 8;
+
+	(void)state;
+	switched()->begun = 0;
+	assert_true(scope_put(own));
+	assert_true(scope_has(sk, own));
+	assert_false(scope_has(sk, other));
+	switched()->begun = 1;
+	assert_true(scope_has(sk, other));
+}
+
 /* What is begun as a usual head and is none leaves nothing behind; and the next one may be one again. */
 static void test_unusual_heads(void **state)
 {
@@ -856,6 +876,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unusual_heads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_head_in_many_segments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scope_cells, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scope_begins, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

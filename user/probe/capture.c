@@ -52,8 +52,8 @@ static int program_attach(struct capture *c, struct bpf_program *program)
 }
 
 /*
- * Fork and exit first: trees that are there already are looked up once their growth is seen. The
- * births of Unix sockets last: what is born under our eyes is seen from its first byte.
+ * Fork and exit first, the births of Unix sockets last: what is born under our eyes is seen from its
+ * first byte.
  */
 unsigned int capture__pass(const struct bpf_program *program)
 {
@@ -82,10 +82,6 @@ static int attach_all(struct capture *c)
 			if (err)
 				return err;
 		}
-		if (pass == 0 && (c->scope & SONDE_SCOPE_PIDS))
-			err = scope__seed_trees(&c->pids, c->processes);
-		if (err)
-			return err;
 	}
 	return capture__sweep_attach(c);
 }
@@ -102,22 +98,37 @@ int capture__map_fd(const struct capture *c, const char *name)
 	return bpf_object__find_map_fd_by_name(c->loaded.objects[0], name);
 }
 
-static int maps_fill(struct capture *c, const struct capture_options *o, struct err *err)
+static int scope_open(struct capture *c, struct err *err)
 {
 	int ret = c->processes ? 0 : processes__open(c->features.lockdown, &c->processes, err);
 
 	if (ret)
 		return ret;
 	c->pids.fd = capture__map_fd(c, "scope_pids");
-	ret = ret ?: scope__map_cells(&c->pids, capture__map_fd(c, "scope_cells"));
+	ret = scope__map_cells(&c->pids, capture__map_fd(c, "scope_cells"));
+	ret = ret ?: capture__add_pid(c, getpid(), SONDE_PID_OWN);
+	return ret ? err__set(err, ret, "cannot map the scope: %s", strerror(-ret)) : 0;
+}
+
+/* With forks seen already: a tree that is added has no gaps. */
+static int scope_fill(struct capture *c, const struct capture_options *o, struct err *err)
+{
+	struct sonde_switches switches = { .begun = 1 };
+	uint32_t zero = 0;
+	int ret = 0;
+
 	for (unsigned int i = 0; !ret && i < o->n_pids; i++)
 		ret = capture__add_pid(c, o->pids[i], SONDE_PID_IN);
-	ret = ret ?: capture__add_pid(c, getpid(), SONDE_PID_OWN);
+	if (c->scope & SONDE_SCOPE_PIDS)
+		ret = ret ?: scope__seed_trees(&c->pids, c->processes);
 	if (ret)
 		return err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret));
 	ret = scope__add_cgroups(capture__map_fd(c, "scope_cgroups"), o, err);
 	ret = ret ?: scope__add_netns(capture__map_fd(c, "scope_netns"), o, err);
-	return ret ?: scope__add_ports(capture__map_fd(c, "scope_ports"), o, err);
+	ret = ret ?: scope__add_ports(capture__map_fd(c, "scope_ports"), o, err);
+	if (!ret && bpf_map_update_elem(capture__switches_fd(c), &zero, &switches, BPF_ANY))
+		ret = err__set(err, -errno, "cannot begin: %s", strerror(errno));
+	return ret;
 }
 
 static int counters_map(struct capture *c)
@@ -149,7 +160,10 @@ static int load_refused(enum tier_id tier, int ret, struct err *err)
 			strerror(-ret));
 }
 
-/* Tries one tier: loads, attaches, and sees whether it fires. err is without the tier's name. */
+/*
+ * Tries one tier: loads, attaches, sees whether it fires, and only then lets others into its scope.
+ * err is without the tier's name.
+ */
 static int tier_try_once(struct capture *c, const struct capture_options *o, enum tier_id tier,
 			 struct err *err)
 {
@@ -162,7 +176,7 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 	if (ret)
 		return load_refused(tier, ret, err);
 	c->tier = tier;
-	ret = maps_fill(c, o, err);
+	ret = scope_open(c, err);
 	if (ret)
 		goto fail;
 	ret = counters_map(c);
@@ -176,7 +190,9 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 		err__set(err, ret, "its programs do not fire on this kernel");
 		goto fail;
 	}
-	return 0;
+	ret = scope_fill(c, o, err);
+	if (!ret)
+		return 0;
 
 fail:
 	capture__drop(c);

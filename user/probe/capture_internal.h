@@ -74,7 +74,8 @@ void capture__sweep_tick(struct capture *capture);
 
 /*
  * Passes a few bytes between two sockets of this process and looks whether the programs saw them;
- * leaves no trace in ring and counters. 0, or -ENOTSUP where they did not fire.
+ * leaves no trace in ring and counters, so nobody else may be in scope yet. 0, or -ENOTSUP where
+ * they did not fire.
  */
 int capture__selftest(struct capture *capture);
 

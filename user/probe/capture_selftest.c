@@ -11,6 +11,15 @@
 
 #include "probe/capture_internal.h"
 
+/* Its end is the close() itself: none of it is left to a moment that comes later. */
+static void end_at_once(int fd)
+{
+	struct linger linger = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
 /* A connected pair of TCP sockets on loopback. -errno where this host has no loopback to test on. */
 static int tcp_pair(int pair[2])
 {
@@ -44,7 +53,7 @@ out:
 }
 
 /* Moves the ring's consumer to its producer: what the test has left in it is nobody's. */
-static void ring_forget(int fd, uint32_t bytes)
+static void ring_forget(int fd)
 {
 	long page = sysconf(_SC_PAGESIZE);
 	unsigned long *consumer, *producer;
@@ -80,11 +89,10 @@ int capture__selftest(struct capture *c)
 			c->storage_fails = 1;
 		fired = seen.hits_send && seen.hits_recv && seen.conns_seen;
 	}
-	close(pair[0]);
-	close(pair[1]);
+	end_at_once(pair[0]);
+	end_at_once(pair[1]);
 	capture__add_pid(c, getpid(), SONDE_PID_OWN);
-	ring_forget(capture__ring_fd(c), c->ring_bytes);
-	ring_forget(capture__map_fd(c, "proc_ring"), SONDE_PROC_RING_BYTES);
+	ring_forget(capture__ring_fd(c));
 	memset(c->counters, 0, c->cpus * sizeof(*c->counters));
 	return fired ? 0 : -ENOTSUP;
 }
