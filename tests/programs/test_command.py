@@ -16,7 +16,9 @@ import time
 import pytest
 
 import bpf
-from harness import PYTHON, SONDE, wait_for
+import servers
+import terminal as terminals
+from harness import PYTHON, SONDE, listeners, wait_for
 
 # What a program can see of how it was started, but for its own and its parent's number.
 LOOK = r"""
@@ -278,3 +280,25 @@ def test_every_role_has_a_uid_of_its_own(tmp_path):
         for process in started:
             process.terminate()
             process.wait(30)
+
+
+def test_a_stopped_terminal_stops_nothing_else(tmp_path):
+    """Protects: somebody stops his terminal (Ctrl-S, a pager): the file goes on, and the rest is shown when he goes on."""
+    server = servers.Nginx(tmp_path)
+    daemon = subprocess.Popen([str(word) for word in server.cmd()])
+    out = tmp_path / "out.jsonl"
+    terminal = None
+    try:
+        wait_for(lambda: listeners(server.port), "nginx listens")
+        terminal = terminals.Terminal(SONDE, "trace", "--tree", "-o", out, "--", "curl", "-s", "-o", "/dev/null", server.url("/r?n=[1-3000]"))
+        # Nobody reads meanwhile what is written to the terminal.
+        wait_for(lambda: out.exists() and out.read_bytes().count(b'"kind":3') == 3000, "all spans are in the file")
+        assert terminal.process.poll() is None
+        terminal.said(b"3000 spans, 0 lost")
+        assert terminal.ended() == 0
+        assert re.sub(rb"\x1b\[[0-9;]*m", b"", terminal.out).count(b"client GET /r") == 3000
+    finally:
+        if terminal:
+            terminal.close()
+        daemon.send_signal(signal.SIGQUIT)
+        daemon.wait(20)

@@ -1,48 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sonde top` on a terminal and in a pipe, `sonde map`: what real programs did, as they do it."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
-import termios
 import time
 
 import pytest
 
 import harness
 import servers
+import terminal
 from harness import SONDE, start_trace, trace_scene, wait_for, write_scene
 
 SCREEN_ON, SCREEN_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
-class Terminal:
-    """A command on a terminal of its own, 120 wide and 30 high."""
+class Screen(terminal.Terminal):
+    """One that is drawn upon as a whole, and given back."""
 
-    def __init__(self, *command):
-        self.main, child = pty.openpty()
-        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
-        self.before = termios.tcgetattr(child)
-        self.child = child
-        self.out = b""
-        self.process = subprocess.Popen([str(c) for c in command], stdin=child, stdout=child, stderr=child,
-                                        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-
-    def read(self, seconds=0.1):
-        while select.select([self.main], [], [], seconds)[0]:
-            try:
-                self.out += os.read(self.main, 65536)
-            except OSError:
-                return
-            seconds = 0
-
-    def screen(self):
+    def shown(self):
         """The last whole frame, as text."""
         self.read()
         frame = self.out.split(b"\x1b[H")[-1]
@@ -51,30 +30,14 @@ class Terminal:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame.decode(errors="replace"))
 
     def until(self, condition, what):
-        return wait_for(lambda: condition(self.screen()), what, 60)
-
-    def type(self, text):
-        os.write(self.main, text.encode())
+        return wait_for(lambda: condition(self.shown()), what, 60)
 
     def ended(self):
         """Its status; the terminal is as it was."""
-        def over():
-            self.read()
-            return self.process.poll() is not None
-
-        wait_for(over, "it ends", 30)
-        self.read()
-        assert termios.tcgetattr(self.child)[:6] == self.before[:6]
+        status = super().ended()
         assert self.out.count(SCREEN_ON) == 1 and self.out.rindex(SCREEN_OFF) > self.out.rindex(SCREEN_ON)
         assert b"\x1b[?25h" in self.out[self.out.rindex(SCREEN_OFF) - 20:]
-        return self.process.returncode
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.main)
-        os.close(self.child)
+        return status
 
 
 @pytest.fixture()
@@ -102,10 +65,10 @@ def temporary(tmp_path, monkeypatch):
 def test_on_a_terminal(loaded, temporary):
     """Protects: services and operations come up by themselves; keys sort, filter and end; the terminal is given back and
     the folder has gone."""
-    top = Terminal(SONDE, "top", "--port", loaded.port, "--interval", "0.5")
+    top = Screen(SONDE, "top", "--port", loaded.port, "--interval", "0.5")
     try:
         top.until(lambda s: "nginx" in s and "GET /live" in s and "server" in s, "nginx is shown")
-        rows = [line.split() for line in top.screen().splitlines() if "nginx" in line]
+        rows = [line.split() for line in top.shown().splitlines() if "nginx" in line]
         assert float(rows[0][0]) > 1 and rows[0][1] == "0.0%"
         top.type("\x1b[C")
         top.until(lambda s: "sorted by errors" in s, "sorted by the next column")
@@ -119,7 +82,7 @@ def test_on_a_terminal(loaded, temporary):
         top.until(lambda s: "nginx" in s, "without a filter it is back")
         top.type("\t")
         top.until(lambda s: s.split("\r\n")[1].startswith("services") and "nginx" in s and "GET /live" not in s, "by service")
-        assert all(len(line.strip("\r")) <= 120 for line in top.screen().split("\r\n"))
+        assert all(len(line.strip("\r")) <= 120 for line in top.shown().split("\r\n"))
         top.type("q")
         assert top.ended() == 0
         assert b"spans, " in top.out[top.out.rindex(SCREEN_OFF):]  # the account
@@ -131,7 +94,7 @@ def test_on_a_terminal(loaded, temporary):
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_gives_the_terminal_back(loaded, temporary, sig):
     """Protects: ended from outside, it leaves the terminal as it was, and nothing behind."""
-    top = Terminal(SONDE, "top", "--port", loaded.port, "--interval", "0.3")
+    top = Screen(SONDE, "top", "--port", loaded.port, "--interval", "0.3")
     try:
         top.until(lambda s: "sorted by rate" in s, "it is shown")
         top.process.send_signal(sig)

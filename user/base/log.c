@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,10 +9,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/terminal.h"
+
 /* A second's worth of lines; what is beyond is counted and said with the next second's first line. */
 #define LINES_A_SECOND 50
 
 static struct log_config config = { .level = LOG_INFO };
+static int to = STDERR_FILENO;
+static bool waits = true;
 static time_t second;
 static unsigned int lines, suppressed;
 
@@ -22,6 +27,23 @@ void log__configure(const struct log_config *c)
 	config = *c;
 }
 
+void log__never_wait(void)
+{
+	int own = terminal__own(STDERR_FILENO);
+
+	waits = false;
+	if (own >= 0)
+		to = own;
+}
+
+/* False: not a byte of it. Nothing can be said where there is nowhere to say it. */
+static bool write_all(const char *out, size_t n)
+{
+	struct pollfd p = { .fd = to, .events = POLLOUT };
+
+	return (waits || poll(&p, 1, 0) > 0) && write(to, out, n) > 0;
+}
+
 /* Lines quote names from outside: nothing in them may steer a terminal or break a line. */
 static void clean(char *s)
 {
@@ -30,7 +52,7 @@ static void clean(char *s)
 			*s = '?';
 }
 
-static void write_line(enum log_level level, const char *text, time_t now)
+static bool write_line(enum log_level level, const char *text, time_t now)
 {
 	char out[1400];
 	size_t n;
@@ -54,8 +76,7 @@ static void write_line(enum log_level level, const char *text, time_t now)
 		if (n >= sizeof(out))
 			n = sizeof(out) - 1;
 	}
-	if (write(STDERR_FILENO, out, n) < 0)
-		return; /* nowhere to say it */
+	return write_all(out, n);
 }
 
 void log__line(enum log_level level, const char *fmt, ...)
@@ -69,12 +90,12 @@ void log__line(enum log_level level, const char *fmt, ...)
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (now.tv_sec != second) {
 		if (suppressed) {
-			snprintf(text, sizeof(text), "%u lines were left out in the last second",
-				 suppressed);
-			write_line(LOG_WARN, text, now.tv_sec);
+			snprintf(text, sizeof(text), "%u lines were left out", suppressed);
+			if (write_line(LOG_WARN, text, now.tv_sec))
+				suppressed = 0;
 		}
 		second = now.tv_sec;
-		lines = suppressed = 0;
+		lines = 0;
 	}
 	if (lines++ >= LINES_A_SECOND && level != LOG_ERROR) {
 		suppressed++;
@@ -84,5 +105,6 @@ void log__line(enum log_level level, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	clean(text);
-	write_line(level, text, now.tv_sec);
+	if (!write_line(level, text, now.tv_sec))
+		suppressed++;
 }

@@ -18,6 +18,13 @@ struct log_config {
 void log__configure(const struct log_config *config);
 
 /*
+ * From here on no line waits for whoever reads them: what a stopped terminal or a full pipe has no room
+ * for is counted and said later. A terminal is opened anew for that: whoever shares the descriptor keeps
+ * it as it is.
+ */
+void log__never_wait(void);
+
+/*
  * `what failed, on what, why: what to do`. No trailing newline.
  */
 void log__line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -282,6 +282,7 @@ int run__start(struct run *run)
 		log_info("traces are shown at %s", run->plan->ui.address.url);
 	if (run->supervisor.ready[AT_RECEIVE])
 		receiving__say(&run->plan->receiving);
+	log__never_wait();
 	malloc_trim(0); /* the kernel's types, megabytes of them, were only for loading */
 	/* Whoever traces what runs already is to know from when on requests are seen. */
 	if (run->capture && !run->options->quiet &&

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/terminal.h"
 
 /* Room for a burst of identities one way and questions the other. */
 #define CONTROL_BUFFER_BYTES (1 << 20)
@@ -105,6 +106,17 @@ static void leave_terminal(void)
 	signal(SIGTTIN, SIG_IGN);
 }
 
+/* So that a terminal which is stopped, or slow, holds up nobody but whoever reads it. */
+static void never_wait(int fd)
+{
+	int own = terminal__own(fd);
+
+	if (own < 0)
+		return;
+	dup2(own, fd);
+	close(own);
+}
+
 static void __attribute__((noreturn))
 child(const struct role_process *role, const struct spawn_fd *fds, unsigned int n, int control)
 {
@@ -115,6 +127,8 @@ child(const struct role_process *role, const struct spawn_fd *fds, unsigned int 
 
 	leave_terminal();
 	forget_input_and_output(role);
+	never_wait(STDOUT_FILENO);
+	never_wait(STDERR_FILENO);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(name, sizeof(name), "--role=%s", roles__name(role->role));
