@@ -18,6 +18,7 @@ import lines_guest
 import lines_load
 import lines_long
 import lines_overload
+import lines_page
 import lines_quiet
 from arms import SONDE
 from rows import markdown, print_row
@@ -37,6 +38,7 @@ LINES = {
     "connections": (lines_growth.connections, 30),
     "processes": (lines_growth.processes, 35),
     "bodies": (lines_growth.bodies, 40),
+    "page": (lines_page.page, 45),
     "guest": (lines_guest.guest_lines, 270),
 }
 LONG = {"tiny": (lines_long.tiny, 60), "busy": (lines_long.busy, 180)}

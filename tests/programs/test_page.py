@@ -294,8 +294,9 @@ def test_a_hundred_thousand_spans(page):
     browser.open(page.url + "#/traces?service=nobody&live=0")
     browser.wait("document.querySelector('.notice')")
     before = browser.processor_ms()
-    browser.evaluate(f"location.hash = '#/trace/{BIG.hex()}'")
+    asked = browser.evaluate(f"(location.hash = '#/trace/{BIG.hex()}', performance.now())")
     paint = browser.wait("performance.getEntriesByName('trace-paint')[0]?.duration")
+    shown = browser.evaluate("(p => p.startTime + p.duration)(performance.getEntriesByName('trace-paint')[0])") - asked
     work = browser.processor_ms() - before
     assert browser.evaluate("document.querySelector('.trace-head').innerText.includes('100 000 spans')")
     assert browser.evaluate(ROWS) < 100
@@ -310,8 +311,9 @@ def test_a_hundred_thousand_spans(page):
             return performance.now() - began;
         }})()""")
         fold.append((browser.processor_ms() - before, clock))
-    print(f"100,000 spans: first paint {paint:.0f} ms after the answer was read, {work:.0f} ms of work in all; folded and unfolded in",
-          ", ".join(f"{work:.0f} ms of work, {clock:.0f} ms by the clock" for work, clock in fold))
+    # For the bench, which says what it comes to; here it must only not be absurd.
+    (SHOTS / "hundred-thousand.json").write_text(json.dumps(
+        {"shown_ms": shown, "paint_ms": paint, "work_ms": work, "fold_ms": [clock for _, clock in fold[::2]], "unfold_ms": [clock for _, clock in fold[1::2]]}))
     assert min(work for work, _ in fold[::2]) < 100
     page.check()
 
