@@ -28,4 +28,10 @@ vm: deps-test
 demo: deps-demo all
 	$(Q)OUTPUT=$(OUTPUT) demo/demo.sh
 
-.PHONY: unit-build deps $(DEPS) check test vm demo
+# The README's pictures: taken by the page's own tests.
+pictures: deps-test all
+	$(Q)tests/lib/venv.sh
+	$(Q)OUTPUT=$(OUTPUT) "$$(tests/lib/venv.sh --path)/bin/python" -m pytest -q -p no:cacheprovider -c tests/pytest.ini tests/programs/test_page.py
+	$(Q)mkdir -p docs/pictures && install -m 644 $(patsubst %,$(OUTPUT)/test/page/%.png,list trace map) docs/pictures/
+
+.PHONY: unit-build deps $(DEPS) check test vm demo pictures

@@ -149,6 +149,8 @@ def test_list_and_search(page):
     browser.wait(f"{LIST} > 0 && {LIST} < 20 && location.hash.includes('status=error')")
     page.open("#/traces?attr=region%3Db&live=0", f"{LIST} == 5")
     page.open("#/traces?min=300ms&max=800ms&service=web&live=0", f"{LIST} == 7")
+    page.open("#/traces?service=web&live=0", f"{LIST} == 62")
+    page.shot("list")
     browser.key("/")
     assert browser.evaluate("document.activeElement.name") == "service"
     page.open("#/traces?min=fast", "document.querySelector('.notice')?.innerText.includes('is no duration')")
