@@ -110,27 +110,6 @@ static int scope_open(struct capture *c, struct err *err)
 	return ret ? err__set(err, ret, "cannot map the scope: %s", strerror(-ret)) : 0;
 }
 
-/* With forks seen already: a tree that is added has no gaps. */
-static int scope_fill(struct capture *c, const struct capture_options *o, struct err *err)
-{
-	struct sonde_switches switches = { .begun = 1 };
-	uint32_t zero = 0;
-	int ret = 0;
-
-	for (unsigned int i = 0; !ret && i < o->n_pids; i++)
-		ret = capture__add_pid(c, o->pids[i], SONDE_PID_IN);
-	if (c->scope & SONDE_SCOPE_PIDS)
-		ret = ret ?: scope__seed_trees(&c->pids, c->processes);
-	if (ret)
-		return err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret));
-	ret = scope__add_cgroups(capture__map_fd(c, "scope_cgroups"), o, err);
-	ret = ret ?: scope__add_netns(capture__map_fd(c, "scope_netns"), o, err);
-	ret = ret ?: scope__add_ports(capture__map_fd(c, "scope_ports"), o, err);
-	if (!ret && bpf_map_update_elem(capture__switches_fd(c), &zero, &switches, BPF_ANY))
-		ret = err__set(err, -errno, "cannot begin: %s", strerror(errno));
-	return ret;
-}
-
 static int counters_map(struct capture *c)
 {
 	size_t bytes = c->cpus * sizeof(struct sonde_kcounters);
@@ -160,12 +139,8 @@ static int load_refused(enum tier_id tier, int ret, struct err *err)
 			strerror(-ret));
 }
 
-/*
- * Tries one tier: loads, attaches, sees whether it fires, and only then lets others into its scope.
- * err is without the tier's name.
- */
-static int tier_try_once(struct capture *c, const struct capture_options *o, enum tier_id tier,
-			 struct err *err)
+/* Tries one tier: loads, attaches, and sees whether it fires. err is without the tier's name. */
+static int tier_try_once(struct capture *c, enum tier_id tier, struct err *err)
 {
 	struct tier_report report;
 	int ret;
@@ -190,9 +165,7 @@ static int tier_try_once(struct capture *c, const struct capture_options *o, enu
 		err__set(err, ret, "its programs do not fire on this kernel");
 		goto fail;
 	}
-	ret = scope_fill(c, o, err);
-	if (!ret)
-		return 0;
+	return 0;
 
 fail:
 	capture__drop(c);
@@ -203,14 +176,13 @@ fail:
  * Newer kernels allocate storage without locks, which some processors cannot do (x86 without
  * cmpxchg16b): then it is there and always full. Hash tables do as well.
  */
-static int tier_try(struct capture *c, const struct capture_options *o, enum tier_id tier,
-		    struct err *err)
+static int tier_try(struct capture *c, enum tier_id tier, struct err *err)
 {
-	int ret = tier_try_once(c, o, tier, err);
+	int ret = tier_try_once(c, tier, err);
 
 	if (ret == -ENOTSUP && c->storage_fails == 1) {
 		c->storage_fails = 2;
-		ret = tier_try_once(c, o, tier, err);
+		ret = tier_try_once(c, tier, err);
 	}
 	return ret;
 }
@@ -350,7 +322,7 @@ int capture__open(const struct capture_options *o, struct capture **ret, struct 
 	}
 	code = -ENOTSUP;
 	for (i = 0; code && code != -EINVAL && i < n; i++)
-		code = tier_try(c, o, order[i], &why[i]);
+		code = tier_try(c, order[i], &why[i]);
 	if (code == -EINVAL)
 		err__set(err, code, "%s", why[i - 1].text);
 	else if (code)
@@ -367,6 +339,40 @@ int capture__open(const struct capture_options *o, struct capture **ret, struct 
 	}
 	*ret = c;
 	return 0;
+}
+
+/* Where no filter is set, the whole machine is in scope from here on. */
+static int let_in(const struct capture *c)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct sonde_switches *switches =
+		mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, capture__switches_fd(c), 0);
+
+	if (switches == MAP_FAILED)
+		return -errno;
+	__atomic_store_n(&switches->begun, 1, __ATOMIC_RELEASE);
+	munmap(switches, page);
+	return 0;
+}
+
+int capture__begin(struct capture *c, const struct capture_options *o, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < o->n_pids; i++)
+		ret = capture__add_pid(c, o->pids[i], SONDE_PID_IN);
+	/* forks are seen already: a tree that is added has no gaps */
+	if (c->scope & SONDE_SCOPE_PIDS)
+		ret = ret ?: scope__seed_trees(&c->pids, c->processes);
+	if (ret)
+		return err__set(err, ret, "cannot add a process to the scope: %s", strerror(-ret));
+	ret = scope__add_cgroups(capture__map_fd(c, "scope_cgroups"), o, err);
+	ret = ret ?: scope__add_netns(capture__map_fd(c, "scope_netns"), o, err);
+	ret = ret ?: scope__add_ports(capture__map_fd(c, "scope_ports"), o, err);
+	if (ret)
+		return ret;
+	ret = let_in(c);
+	return ret ? err__set(err, ret, "cannot begin: %s", strerror(-ret)) : 0;
 }
 
 void capture__free(struct capture *c)

@@ -44,10 +44,17 @@ struct capture_options {
 };
 
 /*
- * Loads and attaches. The calling process is never traced. Errors: -EPERM, -ENOTSUP (no tier),
- * -EINVAL (options), -errno; err says what, why and what to do.
+ * Loads and attaches. The calling process is never traced, and nobody else is before capture__begin(),
+ * but whom capture__add_pid() names. Errors: -EPERM, -ENOTSUP (no tier), -EINVAL (options), -errno;
+ * err says what, why and what to do.
  */
 int capture__open(const struct capture_options *options, struct capture **ret, struct err *err);
+
+/*
+ * Lets those in whom the same options name. When somebody reads the ring: at full load it is full
+ * within milliseconds. -errno, with err.
+ */
+int capture__begin(struct capture *capture, const struct capture_options *options, struct err *err);
 /*
  * Takes the hooks off; maps and counters stay, so that what is in the ring can be drained and the
  * account is of a moment when nothing is added. Misses are to be read before.

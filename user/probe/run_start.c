@@ -16,17 +16,32 @@
 #include "ship/store/folder.h"
 #include "supervise/sandbox.h"
 
-static int open_capture(struct run *run, struct err *err)
+static struct capture_options capture_options(const struct run *run)
 {
 	struct capture_options options = { 0 };
 
-	if (run->plan->replay || run->plan->untraced)
-		return 0;
 	scope_list__options(&run->options->scope, run->options->command != NULL, &options);
 	options.tier = run->options->tier;
 	options.ring_bytes = (uint32_t)run->options->ring_bytes;
 	options.verbose = run->options->verbose > 1;
+	return options;
+}
+
+static int open_capture(struct run *run, struct err *err)
+{
+	struct capture_options options = capture_options(run);
+
+	if (run->plan->replay || run->plan->untraced)
+		return 0;
 	return capture__open(&options, &run->capture, err);
+}
+
+/* Once everything that a request passes through is there. */
+static int begin_capture(struct run *run, struct err *err)
+{
+	struct capture_options options = capture_options(run);
+
+	return capture__begin(run->capture, &options, err);
 }
 
 /* SONDE_RING=drain takes that way on every kernel, so that it can be tested on every kernel. */
@@ -249,6 +264,8 @@ static int start_all(struct run *run, struct err *err)
 	if (ret || !run->capture)
 		return ret;
 	ret = start_inspect(run, err);
+	if (!ret)
+		ret = begin_capture(run, err);
 	if (!ret && run->plan->agent)
 		govern__begin(&run->govern, run->capture, &run->supervisor, &run->identify,
 			      run->options->cpu_budget_percent, run->options->memory_budget_bytes);
