@@ -93,10 +93,12 @@ class Scoped:
         return json.loads(self.ledger.read_text())
 
     def abandon(self):
-        for process in (self.sonde, self.server):
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        if self.sonde.poll() is None:
+            self.sonde.kill()
+            self.sonde.wait()
+        if self.server.poll() is None:
+            self.server.terminate()  # killed, it would leave its workers behind
+            self.server.wait(20)
 
 
 @pytest.fixture
@@ -188,8 +190,8 @@ def test_start_under_load(tmp_path):
     finally:
         load.kill()
         load.wait()
-        server.kill()
-        server.wait()
+        server.terminate()
+        server.wait(20)
 
 
 def test_big_download(tmp_path):
