@@ -339,7 +339,11 @@ int store_file__open_to_read(sqlite3 **ret, const char *folder, uint64_t number,
 		bad = open_with(ret, path, "?immutable=1", &version, err);
 	else
 		bad = open_with(ret, path, "?mode=ro&readonly_shm=1", &version, err);
-	if (bad == -EBUSY) /* its commits were torn: as before them */
+	/*
+	 * Its commits were torn: as before them. Or the memory shared with its writer has gone while the log is
+	 * still there: SQLite takes it away first, when all of the log is in the file.
+	 */
+	if (bad == -EBUSY || bad == -ENOENT)
 		bad = open_with(ret, path, "?immutable=1", &version, err);
 	if (!bad && !version) {
 		sqlite3_close(*ret);
