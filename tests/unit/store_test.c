@@ -23,6 +23,7 @@
 #include "ship/store/query.h"
 #include "ship/store/reader.h"
 #include "ship/store/store.h"
+#include "ship/store/digest.h"
 #include "ship/store/terms.h"
 
 static char folder[64];
@@ -395,10 +396,10 @@ static void a_newer_version_is_refused(void **state)
 	struct found f;
 
 	fill(100);
-	run_sql(1, "PRAGMA user_version=2");
+	run_sql(1, "PRAGMA user_version=3");
 	f = search("");
 	assert_int_equal(f.n, 0);
-	assert_non_null(strstr(f.note, "written by a newer sonde (version 2; this one knows 1)"));
+	assert_non_null(strstr(f.note, "written by a newer sonde (version 3; this one knows 2)"));
 	store = open_store(1 << 30);
 	assert_int_equal(write_spans(store, 0, 5), 0);
 	assert_true(store__note(store, &err));
@@ -406,7 +407,7 @@ static void a_newer_version_is_refused(void **state)
 	store__free(store);
 	assert_int_equal(search("").n, 5);
 	/* And it was not touched. */
-	run_sql(1, "PRAGMA user_version=1");
+	run_sql(1, "PRAGMA user_version=2");
 	assert_int_equal(search("").n, 105);
 }
 
@@ -422,6 +423,7 @@ static void versions_are_migrated_a_step_each(void **state)
 	fill(300);
 	store_file__path(path, folder, 1, false);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=1", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(store_file__migrate(db, 1, 3, steps), 0);
 	assert_int_equal(store_number(db, "PRAGMA user_version", &ret), 3);
 	assert_int_equal(store_number(db, "SELECT sum(a) FROM first", &ret), 3);
@@ -430,6 +432,185 @@ static void versions_are_migrated_a_step_each(void **state)
 	assert_int_equal(store_number(db, "PRAGMA user_version", &ret), 3);
 	assert_int_equal(store_file__migrate(db, 3, 3, steps), 0);
 	sqlite3_close(db);
+}
+
+/* What the first version made of a file: neither groups nor digests, and a shorter account. */
+static void become_the_first_version(uint64_t number)
+{
+	run_sql(number, "DROP TABLE merged; DROP TABLE merged_posting; DROP TABLE digest; "
+			"DROP TABLE given_up; ALTER TABLE account DROP COLUMN evicted; "
+			"PRAGMA user_version=1");
+}
+
+struct walked {
+	uint64_t spans, in_digests;
+	struct digest digest;
+};
+
+static bool never(void *arg)
+{
+	return false;
+}
+
+static void count_span(void *arg, uint64_t segment, const struct row *row)
+{
+	struct walked *w = arg;
+
+	w->spans++;
+	assert_int_equal(digest__add(&w->digest, row), 0);
+}
+
+static bool count_digest(void *arg, uint64_t segment, struct view bytes)
+{
+	struct walked *w = arg;
+	uint64_t before = w->digest.spans, first, last;
+
+	assert_int_equal(digest__merge(&w->digest, bytes, &first, &last), 0);
+	w->in_digests += w->digest.spans - before;
+	return true;
+}
+
+/* All operations of the n spans that fill() wrote, whatever they were read from. */
+static struct walked walk_from(struct store_place *place)
+{
+	struct walked w = { 0 };
+	struct store_walk walk = {
+		.stop = never, .span = count_span, .digest = count_digest, .arg = &w
+	};
+	struct err err = { "" };
+
+	assert_int_equal(store__walk(folder, 1, place, &walk, &err), 0);
+	assert_int_equal(w.spans + w.in_digests, w.digest.spans);
+	return w;
+}
+
+static void check_digest_of(const struct digest *s, uint64_t n)
+{
+	uint64_t sum = 0;
+
+	assert_int_equal(s->spans, n);
+	assert_int_equal(s->n, 6); /* three services, two kinds */
+	assert_int_equal(s->first_ns, 0);
+	assert_int_equal(s->last_ns, 1000000000 * (n - 1));
+	for (unsigned int i = 0; i < s->n; i++) {
+		sum += s->operations[i].spans;
+		assert_true(view_eq(digest__name(s, &s->operations[i]), VIEW("GET /x")));
+		assert_int_equal(digest__service(s, &s->operations[i]).len, 9);
+	}
+	assert_int_equal(sum, n);
+}
+
+/* Of all but the last few blocks nobody has to read the spans. */
+static void digests_stand_for_spans(void **state)
+{
+	struct store_place place = { 0 };
+	struct walked w, more;
+
+	fill(MANY);
+	w = walk_from(&place);
+	check_digest_of(&w.digest, MANY);
+	assert_true(w.spans < 2 * 16 * STORE_BLOCK_SPANS);
+	digest__free(&w.digest);
+	/* From where it ended there is nothing; what is added later is read alone. */
+	more = walk_from(&place);
+	assert_int_equal(more.digest.spans, 0);
+	{
+		struct store *store = open_store(1 << 30);
+
+		assert_int_equal(write_spans(store, MANY, 2 * STORE_ORDINALS), 0);
+		store__free(store);
+	}
+	more = walk_from(&place);
+	assert_int_equal(more.digest.spans, 2 * STORE_ORDINALS);
+	assert_true(more.spans < 2 * STORE_ORDINALS);
+	digest__free(&more.digest);
+	/* A damaged one is none. */
+	assert_int_equal(digest__merge(&w.digest, VIEW("nothing of the kind"), &w.spans, &w.spans),
+			 -EPROTO);
+}
+
+/* Four segments' postings become one; every question is answered as before, by fewer looks. */
+#define GROUPED (5 * STORE_ORDINALS + 1000)
+static void segments_are_merged(void **state)
+{
+	struct store_answer answer;
+	char path[STORE_PATH_MAX];
+	sqlite3 *db;
+	int ret;
+
+	fill(GROUPED);
+	store_file__path(path, folder, 1, false);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(store_number(db, "SELECT count(*) FROM merged", &ret), 1);
+	assert_int_equal(store_number(db, "SELECT count(*) FROM posting WHERE id < 4 << 16", &ret),
+			 0);
+	assert_true(store_number(db, "SELECT count(*) FROM posting", &ret) > 0);
+	assert_int_equal(store_number(db, "SELECT count(*) FROM segment", &ret), 5);
+	sqlite3_close(db);
+	assert_int_equal(search("").n, GROUPED);
+	assert_int_equal(search("status=500").n, GROUPED / 10);
+	assert_int_equal(search("service=service-1").n, (GROUPED + 1) / 3);
+	assert_int_equal(search("not service=service-1").n, GROUPED - (GROUPED + 1) / 3);
+	assert_int_equal(search_some("test.number=5", 0, &answer).n, 1);
+	/* The group, the segment behind it; of the first one block, and what is not sealed. */
+	assert_int_equal(answer.segments, 2);
+	assert_true(answer.blocks_read <= 1 + 1000 / STORE_BLOCK_SPANS + 1);
+	for (uint64_t n = 0; n < GROUPED; n += 4999) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "test.number=%llu", (unsigned long long)n);
+		assert_int_equal(search_some(text, 0, &answer).last, n);
+		assert_int_equal(answer.found, 1);
+	}
+	assert_int_equal(search_some("kind=server", 3, &answer).last, GROUPED - 6);
+	/* Damage of it costs time, not spans. */
+	run_sql(1, "UPDATE merged_posting SET data=zeroblob(length(data))");
+	assert_int_equal(search("status=500").n, GROUPED / 10);
+	run_sql(1, "UPDATE merged SET directory=x'00', blocks=x'00'");
+	assert_int_equal(search("status=500").n, GROUPED / 10);
+}
+
+/* What is damaged is not merged, and the writer goes on. */
+static void damage_is_not_merged(void **state)
+{
+	struct store *store;
+
+	fill(3 * STORE_ORDINALS);
+	run_sql(1, "UPDATE posting SET data=zeroblob(length(data)) WHERE id=3");
+	store = open_store(1 << 30);
+	assert_int_equal(write_spans(store, 3 * STORE_ORDINALS, STORE_ORDINALS + 10), 0);
+	assert_int_equal(write_spans(store, 4 * STORE_ORDINALS + 10, 10), 0);
+	store__free(store);
+	assert_int_equal(search("").n, 4 * STORE_ORDINALS + 20);
+	assert_int_equal(search("test.number=7").n, 1);
+}
+
+static void the_first_version_is_gone_on_with(void **state)
+{
+	struct store *store;
+	struct store_place place = { 0 };
+	struct walked w;
+
+	fill(MANY);
+	become_the_first_version(1);
+	/* To read it nothing has to be changed. */
+	assert_int_equal(search("").n, MANY);
+	assert_int_equal(search("status=500").n, MANY / 10);
+	w = walk_from(&place);
+	check_digest_of(&w.digest, MANY);
+	assert_int_equal(w.spans, MANY);
+	digest__free(&w.digest);
+	store = open_store(1 << 30);
+	assert_int_equal(write_spans(store, MANY, GROUPED - MANY), 0);
+	store__free(store);
+	assert_int_equal(search("").n, GROUPED);
+	assert_int_equal(search("status=500").n, GROUPED / 10);
+	place = (struct store_place){ 0 };
+	w = walk_from(&place);
+	check_digest_of(&w.digest, GROUPED);
+	/* Of the old segment the spans. */
+	assert_true(w.spans >= STORE_ORDINALS && w.spans < 2 * STORE_ORDINALS);
+	digest__free(&w.digest);
 }
 
 static void one_writer_a_folder(void **state)
@@ -517,6 +698,32 @@ static void survives_kills(void **state)
 		check_after_kill(*acked, batch, &n);
 	}
 	munmap(acked, 4096);
+}
+
+/*
+ * A writer that ends takes the memory of its log away, then the log: who looks in between, or finds what one left
+ * that was killed in between, sees everything.
+ */
+static void a_log_without_its_memory(void **state)
+{
+	char path[STORE_PATH_MAX], memory[STORE_PATH_MAX + 8];
+	int keep = 1;
+	sqlite3 *db;
+
+	fill(300);
+	store_file__path(path, folder, 1, false);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "INSERT INTO lost VALUES(1)", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	snprintf(memory, sizeof(memory), "%s-wal", path);
+	assert_int_equal(access(memory, F_OK), 0);
+	snprintf(memory, sizeof(memory), "%s-shm", path);
+	assert_int_equal(unlink(memory), 0);
+	assert_int_equal(search("").n, 300);
 }
 
 /* Any bytes of the file changed: said, survived, and whatever comes out is as it went in. */
@@ -651,7 +858,7 @@ static void postings_are_exact(void **state)
 									      starts[page],
 								      starts[page + 1] -
 									      starts[page] },
-						       term, &set),
+						       term, STORE_ORDINALS, &set),
 					 0);
 		for (unsigned int w = 0; w < STORE_ORDINALS / 64; w++)
 			count += (unsigned int)__builtin_popcountll(set.bits[w]);
@@ -663,7 +870,7 @@ static void postings_are_exact(void **state)
 	for (size_t i = 0; i < starts[1]; i += 7) {
 		pages.at[i] ^= 1;
 		assert_int_equal(posting__read((struct view){ (char *)pages.at, starts[1] }, 5,
-					       &set),
+					       STORE_ORDINALS, &set),
 				 -EPROTO);
 		pages.at[i] ^= 1;
 	}
@@ -732,8 +939,13 @@ int main(void)
 		T(a_damaged_page_costs_time_not_spans),
 		T(a_newer_version_is_refused),
 		T(versions_are_migrated_a_step_each),
+		T(digests_stand_for_spans),
+		T(segments_are_merged),
+		T(damage_is_not_merged),
+		T(the_first_version_is_gone_on_with),
 		T(one_writer_a_folder),
 		T(survives_kills),
+		T(a_log_without_its_memory),
 		T(any_byte_may_be_wrong),
 		T(a_folder_of_others_is_refused),
 	};

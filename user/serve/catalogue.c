@@ -7,12 +7,7 @@
 #include "base/clock.h"
 #include "ship/store/file.h"
 #include "ship/store/reader.h"
-#include "ship/store/terms.h"
-
-/* Of one partition: of the operations that are one too many only the numbers are known. */
-#define ENTRIES_MAX 4096
-#define SLOTS (2 * ENTRIES_MAX)
-#define NAME_MAX_BYTES 512
+#include "ship/store/digest.h"
 
 struct segment_times {
 	uint64_t first_ns, last_ns; /* begins */
@@ -21,16 +16,13 @@ struct segment_times {
 struct part {
 	uint64_t number;
 	struct store_place place;
-	struct catalogue_entry *entries;
-	unsigned int n_entries;
-	uint16_t *slots; /* a hash table of SLOTS: index + 1 */
+	struct digest digest;
 	struct segment_times *segments;
 	size_t n_segments;
 	uint64_t base; /* of segments: the number of the first one */
-	uint64_t spans, oldest_ns, newest_ns;
 	int64_t changed_s;
 	uint64_t bytes; /* when it was read to its end */
-	bool complete, crowded, seen, failed;
+	bool complete, seen, failed;
 };
 
 struct catalogue {
@@ -51,10 +43,7 @@ struct catalogue *catalogue__new(void)
 
 static void free_part(struct part *p)
 {
-	for (unsigned int i = 0; i < p->n_entries; i++)
-		free((void *)p->entries[i].service.at);
-	free(p->entries);
-	free(p->slots);
+	digest__free(&p->digest);
 	free(p->segments);
 }
 
@@ -64,68 +53,6 @@ static bool stop(void *arg)
 
 	c->out_of_time = clock__boot_ns() >= c->until_ns;
 	return c->out_of_time;
-}
-
-static struct view shortened(struct view v)
-{
-	return (struct view){ v.at, v.len < NAME_MAX_BYTES ? v.len : NAME_MAX_BYTES };
-}
-
-static bool same(const struct catalogue_entry *e, struct view service, struct view name,
-		 uint32_t kind)
-{
-	return e->kind == kind && view_eq(e->service, service) && view_eq(e->name, name);
-}
-
-static struct catalogue_entry *add_entry(struct part *p, struct view service, struct view name,
-					 uint32_t kind)
-{
-	struct catalogue_entry *bigger;
-	char *text;
-
-	if (!(p->n_entries & (p->n_entries - 1))) {
-		size_t cap = p->n_entries ? 2 * p->n_entries : 16;
-
-		bigger = reallocarray(p->entries, cap, sizeof(*bigger));
-		if (!bigger)
-			return NULL;
-		p->entries = bigger;
-	}
-	text = malloc(service.len + name.len + 1);
-	if (!text)
-		return NULL;
-	memcpy(text, service.at, service.len);
-	memcpy(text + service.len, name.len ? name.at : "", name.len);
-	p->entries[p->n_entries] =
-		(struct catalogue_entry){ .service = { text, service.len },
-					  .name = { text + service.len, name.len },
-					  .kind = kind,
-					  .first_ns = UINT64_MAX };
-	return &p->entries[p->n_entries++];
-}
-
-static struct catalogue_entry *entry_of(struct part *p, struct view service, struct view name,
-					uint32_t kind)
-{
-	uint64_t hash = term__text(service, name) + kind * 0x9e3779b97f4a7c15ull;
-	struct catalogue_entry *e;
-	unsigned int slot;
-
-	if (!p->slots)
-		p->slots = calloc(SLOTS, sizeof(*p->slots));
-	if (!p->slots)
-		return NULL;
-	for (slot = (unsigned int)(hash % SLOTS); p->slots[slot]; slot = (slot + 1) % SLOTS) {
-		e = &p->entries[p->slots[slot] - 1];
-		if (same(e, service, name, kind))
-			return e;
-	}
-	if (p->n_entries == ENTRIES_MAX)
-		return NULL;
-	e = add_entry(p, service, name, kind);
-	if (e)
-		p->slots[slot] = (uint16_t)p->n_entries;
-	return e;
 }
 
 static struct segment_times *segment_of(struct part *p, uint64_t number)
@@ -158,22 +85,30 @@ static void widen(uint64_t *first, uint64_t *last, uint64_t low, uint64_t high)
 static void on_span(void *arg, uint64_t segment, const struct row *row)
 {
 	struct catalogue *c = arg;
-	struct part *p = c->part;
-	struct segment_times *times = segment_of(p, segment);
-	struct catalogue_entry *e = entry_of(p, shortened(row->service), shortened(row->span.name),
-					     row->span.kind < 6 ? row->span.kind : 0);
+	struct segment_times *times = segment_of(c->part, segment);
 	uint64_t start = row->span.start_ns;
 
-	p->spans++;
-	widen(&p->oldest_ns, &p->newest_ns, start, start + row->duration_ns);
+	if (digest__add(&c->part->digest, row))
+		c->part->digest.crowded = true;
 	if (times)
 		widen(&times->first_ns, &times->last_ns, start, start);
-	if (!e) {
-		p->crowded = true;
-		return;
-	}
-	e->spans++;
-	widen(&e->first_ns, &e->last_ns, start, start);
+}
+
+static bool on_digest(void *arg, uint64_t segment, struct view bytes)
+{
+	struct catalogue *c = arg;
+	struct segment_times *times;
+	uint64_t first, last;
+	int ret = digest__merge(&c->part->digest, bytes, &first, &last);
+
+	if (ret == -EPROTO)
+		return false;
+	if (ret)
+		c->part->digest.crowded = true;
+	times = segment_of(c->part, segment);
+	if (times)
+		widen(&times->first_ns, &times->last_ns, first, last);
+	return true;
 }
 
 static struct part *part_of(struct catalogue *c, uint64_t number)
@@ -187,7 +122,7 @@ static struct part *part_of(struct catalogue *c, uint64_t number)
 	if (!bigger)
 		return NULL;
 	c->parts = bigger;
-	c->parts[c->n] = (struct part){ .number = number, .oldest_ns = UINT64_MAX };
+	c->parts[c->n] = (struct part){ .number = number };
 	return &c->parts[c->n++];
 }
 
@@ -224,7 +159,7 @@ static void look_at(struct catalogue *c, const struct store_file *file)
 
 static void read_part(struct catalogue *c, struct part *p, const char *folder)
 {
-	struct store_walk walk = { .stop = stop, .span = on_span, .arg = c };
+	struct store_walk walk = { .stop = stop, .span = on_span, .digest = on_digest, .arg = c };
 	struct err err;
 	int ret;
 
@@ -273,10 +208,12 @@ void catalogue__totals(const struct catalogue *c, struct catalogue_totals *ret)
 	for (unsigned int i = 0; i < c->n; i++) {
 		const struct part *p = &c->parts[i];
 
-		ret->spans += p->spans;
-		widen(&ret->oldest_ns, &ret->newest_ns, p->oldest_ns, p->newest_ns);
+		ret->spans += p->digest.spans;
+		if (p->digest.spans)
+			widen(&ret->oldest_ns, &ret->newest_ns, p->digest.oldest_ns,
+			      p->digest.newest_ns);
 		ret->complete = ret->complete && p->complete;
-		ret->crowded = ret->crowded || p->crowded;
+		ret->crowded = ret->crowded || p->digest.crowded;
 		ret->damaged += p->failed;
 	}
 	if (!ret->spans)
@@ -286,9 +223,20 @@ void catalogue__totals(const struct catalogue *c, struct catalogue_totals *ret)
 void catalogue__each(const struct catalogue *c,
 		     void (*each)(void *arg, const struct catalogue_entry *entry), void *arg)
 {
-	for (unsigned int i = 0; i < c->n; i++)
-		for (unsigned int k = 0; k < c->parts[i].n_entries; k++)
-			each(arg, &c->parts[i].entries[k]);
+	for (unsigned int i = 0; i < c->n; i++) {
+		const struct digest *digest = &c->parts[i].digest;
+
+		for (unsigned int k = 0; k < digest->n; k++) {
+			const struct digest_operation *op = &digest->operations[k];
+
+			each(arg, &(struct catalogue_entry){ .service = digest__service(digest, op),
+							     .name = digest__name(digest, op),
+							     .kind = op->kind,
+							     .spans = op->spans,
+							     .first_ns = op->first_ns,
+							     .last_ns = op->last_ns });
+		}
+	}
 }
 
 bool catalogue__outside(const struct catalogue *c, uint64_t partition, uint64_t segment,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What services and operations a store holds, and when each of its segments was. The store has no such list:
- * its spans are read once, a slice at a time, and from then on only what has been added.
+ * What services and operations a store holds, and when each of its segments was: from the digests that the
+ * store has of its segments, and from the spans behind the last one, a slice at a time; from then on only what
+ * has been added.
  */
 #ifndef SONDE_SERVE_CATALOGUE_H
 #define SONDE_SERVE_CATALOGUE_H

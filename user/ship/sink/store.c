@@ -316,7 +316,8 @@ struct sink *sink_store__new(const struct ship_store *config, struct account_sin
 				      .bytes_max = config->bytes_max,
 				      .age_max_s = config->age_s,
 				      .run = config->run,
-				      .acked = account->acked };
+				      .acked = account->acked,
+				      .evicted = account->evicted };
 	int ret = -ENOMEM;
 
 	if (!s)
@@ -325,6 +326,7 @@ struct sink *sink_store__new(const struct ship_store *config, struct account_sin
 	s->loop = loop;
 	s->folder = config->folder;
 	s->acked_before = account->acked;
+	s->seen.evicted = s->counters.evicted = account->evicted;
 	s->filling.bytes_max = s->working.bytes_max = QUEUE_BYTES;
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->store = store__new(&where);

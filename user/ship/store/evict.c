@@ -67,44 +67,69 @@ static void find_lost(const char *folder, const struct store_files *files, unsig
 	buf__free(&traces);
 }
 
-static int mark(const struct store_limits *limits, const struct buf *lost)
+static int mark(const struct store_limits *limits, const struct buf *lost, uint64_t number,
+		uint64_t spans)
 {
+	struct partition_account account = *limits->account;
+	bool again = false;
 	int ret = partition__begin(limits->current);
 
 	if (!ret)
 		ret = partition__mark_lost(limits->current, (const uint64_t *)lost->at,
 					   lost->len / 8);
 	if (!ret)
+		ret = partition__give_up(limits->current, number, &again);
+	account.evicted += again ? 0 : spans;
+	if (!ret)
+		ret = partition__note(limits->current, &account);
+	if (!ret)
 		ret = partition__end(limits->current);
+	if (!ret)
+		*limits->account = account;
+	else
+		partition__undo(limits->current);
 	return ret;
 }
 
 static int give_up(const char *folder, const struct store_files *files, unsigned int i,
 		   const struct store_limits *limits, struct evicted *ret)
 {
+	const struct store_file *file = &files->at[i];
 	struct buf gone = { 0 }, lost = { 0 };
 	uint64_t spans = 0;
 	bool damaged = false;
 	int err = 0;
 
-	if (!files->at[i].damaged) {
-		read_traces(folder, files->at[i].number, &gone, &spans, &damaged);
+	if (!file->damaged) {
+		read_traces(folder, file->number, &gone, &spans, &damaged);
 		sort(&gone);
 		find_lost(folder, files, i + 1, limits, &gone, &lost);
-		if (lost.len)
-			err = mark(limits, &lost);
+		err = mark(limits, &lost, file->number, spans);
 	}
 	buf__free(&gone);
 	buf__free(&lost);
 	if (!err)
-		err = store_file__remove(folder, &files->at[i]);
+		err = store_file__remove(folder, file);
 	if (err)
 		return err;
-	ret->spans += spans;
 	ret->n_damaged += damaged;
 	ret->n_files++;
-	ret->bytes_left -= files->at[i].bytes;
+	ret->bytes_left -= file->bytes;
 	return 0;
+}
+
+void evict__finish(const char *folder, const struct store_files *files, sqlite3 *db)
+{
+	struct buf numbers = { 0 };
+	const uint64_t *at;
+
+	partition__given_up(db, &numbers);
+	at = (const uint64_t *)numbers.at;
+	for (size_t k = 0; k < numbers.len / 8; k++)
+		for (unsigned int i = 0; i + 1 < files->n; i++)
+			if (files->at[i].number == at[k] && !files->at[i].damaged)
+				store_file__remove(folder, &files->at[i]);
+	buf__free(&numbers);
 }
 
 int evict__keep(const char *folder, const struct store_limits *limits, struct evicted *ret,

@@ -10,7 +10,18 @@
 
 #include "ship/store/block.h"
 #include "ship/store/file.h"
+#include "ship/store/merge.h"
+#include "ship/store/digest.h"
 #include "ship/store/terms.h"
+
+#define SECOND_VERSION                                                                             \
+	"CREATE TABLE merged(id INTEGER PRIMARY KEY, blocks BLOB NOT NULL, directory BLOB NOT "    \
+	"NULL);"                                                                                   \
+	"CREATE TABLE merged_posting(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"                 \
+	"CREATE TABLE digest(id INTEGER PRIMARY KEY, blocks INTEGER NOT NULL, data BLOB NOT "      \
+	"NULL);"                                                                                   \
+	"CREATE TABLE given_up(partition INTEGER PRIMARY KEY);"                                    \
+	"ALTER TABLE account ADD COLUMN evicted INTEGER NOT NULL DEFAULT 0;"
 
 #define SCHEMA                                                                                     \
 	"CREATE TABLE block(id INTEGER PRIMARY KEY, spans INTEGER NOT NULL, data BLOB NOT NULL);"  \
@@ -18,26 +29,41 @@
 	"NULL, directory BLOB NOT NULL, traces BLOB NOT NULL);"                                    \
 	"CREATE TABLE posting(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"                        \
 	"CREATE TABLE lost(trace INTEGER PRIMARY KEY);"                                            \
-	"CREATE TABLE account(run INTEGER PRIMARY KEY, acked INTEGER NOT NULL);"                   \
-	"PRAGMA application_id=1936682596; PRAGMA user_version=1;"
+	"CREATE TABLE account(run INTEGER PRIMARY KEY, acked INTEGER NOT NULL);" SECOND_VERSION    \
+	"PRAGMA application_id=1936682596; PRAGMA user_version=2;"
 
-/* What leads from version i + 1 to the next one; there is but the first version so far. */
-static const char *const migrations[STORE_VERSION] = { NULL };
+/* What leads from version i + 1 to the next one. */
+static const char *const migrations[STORE_VERSION] = { SECOND_VERSION };
 
 /* The log stays short, so that a reader's copy of its index and what a crash leaves stay small. */
 #define SETTINGS                                                                                   \
 	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-2048;"             \
 	"PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=512;"             \
-	"PRAGMA journal_size_limit=8388608; PRAGMA cell_size_check=ON;"
+	"PRAGMA journal_size_limit=8388608; PRAGMA cell_size_check=ON; PRAGMA secure_delete=OFF;"
 
-enum { PUT_BLOCK, PUT_SEGMENT, PUT_POSTING, PUT_LOST, PUT_ACCOUNT, STATEMENTS };
+/* While it is open a segment's digest is written when it is a small share of what has come since. */
+#define DIGEST_SHARE 32
+#define DIGEST_BLOCKS_MIN 8
+
+enum {
+	PUT_BLOCK,
+	PUT_SEGMENT,
+	PUT_POSTING,
+	PUT_DIGEST,
+	PUT_LOST,
+	PUT_GIVEN_UP,
+	PUT_ACCOUNT,
+	STATEMENTS
+};
 static const char *const statements[STATEMENTS] = {
 	[PUT_BLOCK] = "INSERT OR REPLACE INTO block(id, spans, data) VALUES(?1, ?2, ?3)",
 	[PUT_SEGMENT] = "INSERT INTO segment(id, blocks, spans, directory, traces) "
 			"VALUES(?1, ?2, ?3, ?4, ?5)",
 	[PUT_POSTING] = "INSERT INTO posting(id, data) VALUES(?1, ?2)",
+	[PUT_DIGEST] = "INSERT OR REPLACE INTO digest(id, blocks, data) VALUES(?1, ?2, ?3)",
 	[PUT_LOST] = "INSERT OR IGNORE INTO lost(trace) VALUES(?1)",
-	[PUT_ACCOUNT] = "INSERT OR REPLACE INTO account(run, acked) VALUES(?1, ?2)",
+	[PUT_GIVEN_UP] = "INSERT OR IGNORE INTO given_up(partition) VALUES(?1)",
+	[PUT_ACCOUNT] = "INSERT OR REPLACE INTO account(run, acked, evicted) VALUES(?1, ?2, ?3)",
 };
 
 struct partition {
@@ -52,6 +78,11 @@ struct partition {
 	unsigned int blocks, spans; /* complete blocks; spans in them */
 	struct pairs pairs;
 	struct buf traces; /* u64 each */
+	struct digest digest;
+	size_t undigested; /* bytes of blocks since it was last written */
+	unsigned int undigested_blocks;
+	uint64_t groups;      /* that have been merged */
+	uint64_t merge_again; /* not before there are so many segments: it failed */
 	/* its open block */
 	struct block block;
 	bool changed; /* since it was last written */
@@ -96,26 +127,27 @@ static int index_span(struct partition *p, unsigned int i)
 {
 	struct block_span span = block__span(&p->block, i);
 	unsigned int ordinal = p->blocks << STORE_BLOCK_BITS | i;
-	struct otlp_span_view view;
 	const uint64_t *terms;
+	struct row row;
 	uint64_t hash;
 	size_t n;
 	int ret = index_contexts(p, span.context);
 
+	if (ret || row__read(&row, span.span, span.resource))
+		return ret;
+	ret = terms__span(&p->pairs, &row, ordinal);
 	if (!ret)
-		ret = terms__span(&p->pairs, span.span, span.resource, ordinal);
+		ret = digest__add(&p->digest, &row);
 	if (ret)
-		return ret == -EPROTO ? 0 : ret;
+		return ret;
 	n = p->context_terms[span.context].n;
 	if (pairs__reserve(&p->pairs, n))
 		return -ENOMEM;
 	terms = (const uint64_t *)p->terms.at + p->context_terms[span.context].from;
 	for (size_t t = 0; t < n; t++)
 		pairs__add(&p->pairs, terms[t], ordinal);
-	if (!otlp_span__read(span.span, &view)) {
-		hash = term__trace_hash(view.trace_id);
-		buf__add(&p->traces, &hash, sizeof(hash));
-	}
+	hash = term__trace_hash(row.span.trace_id);
+	buf__add(&p->traces, &hash, sizeof(hash));
 	return p->traces.err;
 }
 
@@ -144,6 +176,21 @@ static int write_block(struct partition *p)
 	ret = run_statement(p, put);
 	p->changed = p->changed && ret;
 	return ret;
+}
+
+/* Of the segment's complete blocks, of which the open one holds nothing yet. */
+static int write_digest(struct partition *p)
+{
+	sqlite3_stmt *put = p->put[PUT_DIGEST];
+	int ret = digest__encode(&p->digest, &p->scratch);
+
+	if (ret)
+		return ret;
+	p->undigested = p->undigested_blocks = 0;
+	sqlite3_bind_int64(put, 1, (sqlite3_int64)p->segment);
+	sqlite3_bind_int64(put, 2, p->blocks);
+	sqlite3_bind_blob(put, 3, p->scratch.at, (int)p->scratch.len, SQLITE_STATIC);
+	return run_statement(p, put);
 }
 
 static int by_value(const void *a, const void *b)
@@ -211,13 +258,24 @@ static int seal(struct partition *p)
 				  (int)p->traces.len, SQLITE_STATIC);
 		ret = run_statement(p, put);
 	}
+	if (!ret)
+		ret = write_digest(p);
 	buf__free(&directory);
+	digest__clear(&p->digest);
+	p->undigested = p->undigested_blocks = 0;
 	p->segment++;
 	p->blocks = p->spans = 0;
 	p->pairs.n = 0;
 	buf__clear(&p->traces);
 	begin_block(p);
 	return ret;
+}
+
+static bool digest_due(const struct partition *p)
+{
+	size_t size = p->digest.text.len + p->digest.n * sizeof(*p->digest.operations);
+
+	return p->undigested_blocks >= DIGEST_BLOCKS_MIN && p->undigested / DIGEST_SHARE >= size;
 }
 
 static int end_block(struct partition *p)
@@ -227,11 +285,13 @@ static int end_block(struct partition *p)
 	if (ret)
 		return ret;
 	p->spans += p->block.n_spans;
+	p->undigested += p->block.plain.len;
+	p->undigested_blocks++;
 	p->blocks++;
 	if (p->blocks == STORE_SEGMENT_BLOCKS)
 		return seal(p);
 	begin_block(p);
-	return 0;
+	return digest_due(p) ? write_digest(p) : 0;
 }
 
 int partition__add(struct partition *p, struct view resource, struct view scope, struct view span)
@@ -256,15 +316,22 @@ int partition__begin(struct partition *p)
 	return store_errno(p->db, sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
 }
 
-int partition__commit(struct partition *p, uint64_t run, uint64_t acked)
+int partition__note(struct partition *p, const struct partition_account *account)
 {
 	sqlite3_stmt *put = p->put[PUT_ACCOUNT];
+
+	sqlite3_bind_int64(put, 1, (sqlite3_int64)account->run);
+	sqlite3_bind_int64(put, 2, (sqlite3_int64)account->acked);
+	sqlite3_bind_int64(put, 3, (sqlite3_int64)account->evicted);
+	return run_statement(p, put);
+}
+
+int partition__commit(struct partition *p, const struct partition_account *account)
+{
 	int ret = write_block(p);
 
-	sqlite3_bind_int64(put, 1, (sqlite3_int64)run);
-	sqlite3_bind_int64(put, 2, (sqlite3_int64)acked);
 	if (!ret)
-		ret = run_statement(p, put);
+		ret = partition__note(p, account);
 	return ret ? ret : partition__end(p);
 }
 
@@ -273,15 +340,34 @@ int partition__end(struct partition *p)
 	return store_errno(p->db, sqlite3_exec(p->db, "COMMIT", NULL, NULL, NULL));
 }
 
-uint64_t partition__acked(struct partition *p, uint64_t run)
+void partition__undo(struct partition *p)
 {
-	char sql[96];
-	int64_t n;
+	if (!sqlite3_get_autocommit(p->db))
+		sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int partition__give_up(struct partition *p, uint64_t number, bool *ret_again)
+{
 	int ret;
 
-	snprintf(sql, sizeof(sql), "SELECT acked FROM account WHERE run=%lld", (long long)run);
-	n = store_number(p->db, sql, &ret);
-	return ret || n < 0 ? 0 : (uint64_t)n;
+	sqlite3_bind_int64(p->put[PUT_GIVEN_UP], 1, (sqlite3_int64)number);
+	ret = run_statement(p, p->put[PUT_GIVEN_UP]);
+	*ret_again = !ret && !sqlite3_changes(p->db);
+	return ret;
+}
+
+int partition__merge(struct partition *p)
+{
+	int ret;
+
+	if (p->segment < (p->groups + 1) * STORE_GROUP || p->segment < p->merge_again)
+		return 0;
+	ret = merge__group(p->db, p->groups);
+	if (!ret)
+		p->groups++;
+	else
+		p->merge_again = ret == -EPROTO ? UINT64_MAX : p->segment + 1;
+	return ret;
 }
 
 int partition__finish(struct partition *p)
@@ -293,6 +379,38 @@ int partition__finish(struct partition *p)
 	if (!ret && p->blocks)
 		ret = seal(p);
 	return ret ? ret : partition__end(p);
+}
+
+/* What is in file `db` of a run; of version 1 nothing was given up. */
+void partition__account(sqlite3 *db, struct partition_account *account)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v2(db, "SELECT * FROM account WHERE run=?1", -1, &stmt, NULL);
+
+	if (code == SQLITE_OK) {
+		sqlite3_bind_int64(stmt, 1, (sqlite3_int64)account->run);
+		code = sqlite3_step(stmt);
+	}
+	if (code == SQLITE_ROW) {
+		uint64_t acked = (uint64_t)sqlite3_column_int64(stmt, 1);
+		uint64_t evicted = (uint64_t)sqlite3_column_int64(stmt, 2);
+
+		account->acked = acked > account->acked ? acked : account->acked;
+		account->evicted = evicted > account->evicted ? evicted : account->evicted;
+	}
+	sqlite3_finalize(stmt);
+}
+
+void partition__given_up(sqlite3 *db, struct buf *out)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	/* Version 1 has no such table. */
+	if (sqlite3_prepare_v2(db, "SELECT partition FROM given_up", -1, &stmt, NULL) == SQLITE_OK)
+		while (sqlite3_step(stmt) == SQLITE_ROW)
+			buf__add(out, &(uint64_t){ (uint64_t)sqlite3_column_int64(stmt, 0) },
+				 sizeof(uint64_t));
+	sqlite3_finalize(stmt);
 }
 
 int partition__mark_lost(struct partition *p, const uint64_t *traces, size_t n)
@@ -343,6 +461,11 @@ uint64_t partition__bytes(struct partition *p)
 	return ret || pages < 0 ? 0 : (uint64_t)pages * (uint64_t)p->page_bytes;
 }
 
+sqlite3 *partition__db(struct partition *p)
+{
+	return p->db;
+}
+
 uint64_t partition__number(const struct partition *p)
 {
 	return p->number;
@@ -384,6 +507,8 @@ static int resume_segment(struct partition *p, ZSTD_DCtx *zstd)
 			break;
 		if (p->block.n_spans) {
 			p->spans += p->block.n_spans;
+			p->undigested += p->block.plain.len;
+			p->undigested_blocks++;
 			p->blocks++;
 			begin_block(p);
 		}
@@ -409,6 +534,8 @@ static int resume(struct partition *p)
 	if (!zstd)
 		return -ENOMEM;
 	p->segment = (uint64_t)(last + 1);
+	if (!ret)
+		p->groups = merge__groups(p->db, &ret);
 	begin_block(p);
 	if (!ret)
 		ret = resume_segment(p, zstd);
@@ -445,7 +572,7 @@ static int prepare(struct partition *p)
 	return store_errno(p->db, code);
 }
 
-static int set_up(struct partition *p, const char *path, bool make, struct err *err)
+static int set_up(struct partition *p, const char *path, struct err *err)
 {
 	int version = 0, ret = store_file__check(p->db, path, &version, err);
 
@@ -454,8 +581,9 @@ static int set_up(struct partition *p, const char *path, bool make, struct err *
 		return ret;
 	p->ours = true;
 	ret = store_errno(p->db,
-			  sqlite3_exec(p->db, make ? "PRAGMA page_size=8192;" SETTINGS : SETTINGS,
-				       NULL, NULL, NULL));
+			  sqlite3_exec(p->db,
+				       version ? SETTINGS : "PRAGMA page_size=8192;" SETTINGS, NULL,
+				       NULL, NULL));
 	if (!ret && !version)
 		ret = store_errno(p->db, sqlite3_exec(p->db, "BEGIN IMMEDIATE;" SCHEMA "COMMIT;",
 						      NULL, NULL, NULL));
@@ -521,7 +649,7 @@ int partition__open(struct partition **ret_partition, const char *folder, uint64
 	}
 	if (!ret) {
 		sqlite3_extended_result_codes(p->db, 1);
-		ret = set_up(p, path, make, err);
+		ret = set_up(p, path, err);
 	}
 	if (ret)
 		partition__close(p);
@@ -547,5 +675,6 @@ void partition__close(struct partition *p)
 	buf__free(&p->traces);
 	buf__free(&p->terms);
 	buf__free(&p->scratch);
+	digest__free(&p->digest);
 	free(p);
 }

@@ -8,7 +8,8 @@
 
 #define TERM_BYTES 6
 #define CHECK_BYTES 4
-#define BITMAP_BYTES (STORE_ORDINALS / 8)
+/* More of them than a sixteenth are a bitmap. */
+#define DENSE(n, space) ((n) > (space) / 16)
 
 int pairs__reserve(struct pairs *pairs, size_t more)
 {
@@ -115,6 +116,14 @@ bool posting__sealed(struct view bytes)
 	return le32toh(le) == checksum(bytes);
 }
 
+bool posting__unseal(struct view *bytes)
+{
+	if (!posting__sealed(*bytes))
+		return false;
+	bytes->len -= CHECK_BYTES;
+	return true;
+}
+
 static uint8_t *put_varint(uint8_t *to, uint64_t v)
 {
 	for (; v >= 0x80; v >>= 7)
@@ -123,32 +132,64 @@ static uint8_t *put_varint(uint8_t *to, uint64_t v)
 	return to;
 }
 
+/* Room for an entry of n ordinals, its head written; NULL: none. */
+static uint8_t *begin_entry(struct buf *out, uint64_t term, size_t n, unsigned int space)
+{
+	uint8_t *to = buf__reserve(out, TERM_BYTES + 5 + (DENSE(n, space) ? space / 8 : 3 * n));
+
+	if (!to)
+		return NULL;
+	term = htole64(term);
+	memcpy(to, &term, TERM_BYTES);
+	to = put_varint(to + TERM_BYTES, n);
+	if (DENSE(n, space))
+		memset(to, 0, space / 8);
+	return to;
+}
+
 /* All pairs of one term, [at, end). */
 static void add_entry(struct buf *out, const uint64_t *at, const uint64_t *end)
 {
 	size_t n = (size_t)(end - at);
-	uint64_t term = htole64(*at >> POSTING_ORDINAL_BITS), before = 0;
-	uint8_t *to =
-		buf__reserve(out, TERM_BYTES + 5 + (n > POSTING_BITMAP_MIN ? BITMAP_BYTES : 3 * n));
+	uint8_t *to = begin_entry(out, *at >> POSTING_ORDINAL_BITS, n, STORE_ORDINALS);
+	uint64_t before = 0;
 
 	if (!to)
 		return;
-	memcpy(to, &term, TERM_BYTES);
-	to = put_varint(to + TERM_BYTES, n);
-	if (n > POSTING_BITMAP_MIN) {
-		memset(to, 0, BITMAP_BYTES);
+	if (DENSE(n, STORE_ORDINALS)) {
 		for (; at < end; at++) {
 			uint16_t ordinal = (uint16_t)*at;
 
 			to[ordinal >> 3] |= (uint8_t)(1 << (ordinal & 7));
 		}
-		to += BITMAP_BYTES;
+		to += STORE_ORDINALS / 8;
 	} else {
 		for (; at < end; at++) {
 			uint16_t ordinal = (uint16_t)*at;
 
 			to = put_varint(to, ordinal - before);
 			before = ordinal;
+		}
+	}
+	out->len = (size_t)(to - out->at);
+}
+
+void posting__add(struct buf *out, uint64_t term, const uint32_t *ordinals, uint32_t n,
+		  unsigned int space)
+{
+	uint8_t *to = begin_entry(out, term, n, space);
+	uint32_t before = 0;
+
+	if (!to)
+		return;
+	if (DENSE(n, space)) {
+		for (uint32_t i = 0; i < n; i++)
+			to[ordinals[i] >> 3] |= (uint8_t)(1 << (ordinals[i] & 7));
+		to += space / 8;
+	} else {
+		for (uint32_t i = 0; i < n; i++) {
+			to = put_varint(to, ordinals[i] - before);
+			before = ordinals[i];
 		}
 	}
 	out->len = (size_t)(to - out->at);
@@ -212,55 +253,109 @@ static bool get_varint(struct view *v, uint64_t *ret)
 	return false;
 }
 
-static int read_bitmap(struct view *page, struct ordinals *ret)
+static int skip_list(struct view *page, uint32_t n)
 {
-	if (page->len < BITMAP_BYTES)
-		return -EPROTO;
-	for (size_t i = 0; ret && i < STORE_ORDINALS / 64; i++)
-		ret->bits[i] |= directory_at(*page, i);
-	page->at += BITMAP_BYTES;
-	page->len -= BITMAP_BYTES;
+	uint64_t ignored;
+
+	while (n--)
+		if (!get_varint(page, &ignored))
+			return -EPROTO;
 	return 0;
 }
 
-static int read_list(struct view *page, uint64_t n, struct ordinals *ret)
+int posting__next(struct view *page, unsigned int space, struct posting_entry *ret)
 {
+	uint64_t n;
+	int bad = 0;
+
+	if (!page->len)
+		return 0;
+	if (page->len < TERM_BYTES)
+		return -EPROTO;
+	ret->term = 0;
+	memcpy(&ret->term, page->at, TERM_BYTES);
+	ret->term = le64toh(ret->term);
+	page->at += TERM_BYTES;
+	page->len -= TERM_BYTES;
+	if (!get_varint(page, &n) || n > space)
+		return -EPROTO;
+	ret->n = (uint32_t)n;
+	ret->ordinals = *page;
+	if (!DENSE(n, space)) {
+		bad = skip_list(page, ret->n);
+	} else if (page->len < space / 8) {
+		bad = -EPROTO;
+	} else {
+		page->at += space / 8;
+		page->len -= space / 8;
+	}
+	return bad ? bad : 1;
+}
+
+static int list_bitmap(const struct posting_entry *entry, unsigned int space, uint32_t base,
+		       uint32_t *ret, uint32_t *n)
+{
+	uint32_t left = entry->n;
+
+	for (unsigned int i = 0; i < space / 64; i++) {
+		for (uint64_t bits = directory_at(entry->ordinals, i); bits; bits &= bits - 1) {
+			if (!left--)
+				return -EPROTO;
+			ret[(*n)++] = base + 64 * i + (uint32_t)__builtin_ctzll(bits);
+		}
+	}
+	return 0;
+}
+
+int posting__list(const struct posting_entry *entry, unsigned int space, uint32_t base,
+		  uint32_t *ret, uint32_t *n)
+{
+	struct view list = entry->ordinals;
 	uint64_t ordinal = 0, more;
 
-	while (n--) {
-		if (!get_varint(page, &more))
+	if (DENSE(entry->n, space))
+		return list_bitmap(entry, space, base, ret, n);
+	for (uint32_t i = 0; i < entry->n; i++) {
+		if (!get_varint(&list, &more))
 			return -EPROTO;
 		ordinal += more;
-		if (ordinal >= STORE_ORDINALS)
+		if (ordinal >= space)
 			return -EPROTO;
-		if (ret)
-			ret->bits[ordinal / 64] |= 1ull << ordinal % 64;
+		ret[(*n)++] = base + (uint32_t)ordinal;
 	}
 	return 0;
 }
 
-int posting__read(struct view page, uint64_t term, struct ordinals *ret)
+static int add_to_set(const struct posting_entry *entry, unsigned int space, struct ordinals *ret)
 {
-	int err = 0;
+	struct view list = entry->ordinals;
+	uint64_t ordinal = 0, more;
 
-	if (!posting__sealed(page))
-		return -EPROTO;
-	page.len -= CHECK_BYTES;
-	while (page.len && !err) {
-		uint64_t here = 0, n;
-
-		if (page.len < TERM_BYTES)
-			return -EPROTO;
-		memcpy(&here, page.at, TERM_BYTES);
-		here = le64toh(here);
-		page.at += TERM_BYTES;
-		page.len -= TERM_BYTES;
-		if (here > term)
-			break;
-		if (!get_varint(&page, &n) || n > STORE_ORDINALS)
-			return -EPROTO;
-		err = n > POSTING_BITMAP_MIN ? read_bitmap(&page, here == term ? ret : NULL) :
-					       read_list(&page, n, here == term ? ret : NULL);
+	if (DENSE(entry->n, space)) {
+		for (unsigned int i = 0; i < space / 64; i++)
+			ret->bits[i] |= directory_at(list, i);
+		return 0;
 	}
-	return err;
+	for (uint32_t i = 0; i < entry->n; i++) {
+		if (!get_varint(&list, &more))
+			return -EPROTO;
+		ordinal += more;
+		if (ordinal >= space)
+			return -EPROTO;
+		ret->bits[ordinal / 64] |= 1ull << ordinal % 64;
+	}
+	return 0;
+}
+
+int posting__read(struct view page, uint64_t term, unsigned int space, struct ordinals *ret)
+{
+	struct posting_entry entry = { 0 };
+	int more;
+
+	if (!posting__unseal(&page))
+		return -EPROTO;
+	while ((more = posting__next(&page, space, &entry)) > 0 && entry.term <= term)
+		if (entry.term == term && add_to_set(&entry, space, ret))
+			return -EPROTO;
+	return more < 0 ? more : 0;
 }

@@ -121,7 +121,7 @@ static void candidates(const struct where *where, const struct query_source *sou
 	candidates(where->left, source, inverted, ret);
 	candidates(where->right, source, inverted, &right);
 	/* not (a and b): not a or not b */
-	for (size_t i = 0; i < STORE_ORDINALS / 64; i++)
+	for (size_t i = 0; i < STORE_GROUP_ORDINALS / 64; i++)
 		ret->bits[i] = (where->type == WHERE_AND) != inverted ?
 				       ret->bits[i] & right.bits[i] :
 				       ret->bits[i] | right.bits[i];

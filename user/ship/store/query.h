@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A search expression against the postings of a segment: which spans may match. Only equality has
+ * A search expression against the postings of a segment or a group: which spans may match. Only equality has
  * postings; everything else, and what is negated, leaves all of them as candidates, and every candidate is
  * read and compared afterwards. Pure.
  */

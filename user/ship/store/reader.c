@@ -9,8 +9,17 @@
 
 #include "ship/store/block.h"
 #include "ship/store/file.h"
+#include "ship/store/merge.h"
 #include "ship/store/query.h"
 #include "ship/store/terms.h"
+
+/* What has postings of its own: a segment, or a group of them that was merged. */
+struct unit {
+	bool merged;
+	uint64_t first, segments;	  /* of segments: the number of the first, how many */
+	unsigned int blocks[STORE_GROUP]; /* of each; 0: it is passed over */
+	struct view directory;
+};
 
 /* One partition while it is searched. */
 struct search {
@@ -19,11 +28,10 @@ struct search {
 	const char *folder;
 	uint64_t number;
 	sqlite3 *db;
-	sqlite3_stmt *get_page, *get_block;
+	sqlite3_stmt *get_page, *get_merged_page, *get_block;
 	ZSTD_DCtx *zstd;
 	struct block block;
-	uint64_t segment;
-	struct view directory;
+	struct unit unit;
 	bool damaged;
 };
 
@@ -58,20 +66,24 @@ static bool enough(const struct search *s)
 static int search_postings(void *arg, uint64_t term, struct ordinals *ret)
 {
 	struct search *s = arg;
-	long page = posting__find_page(s->directory, term);
-	uint64_t id = s->segment << STORE_PAGES_BITS | (uint64_t)page;
+	const struct unit *u = &s->unit;
+	sqlite3_stmt *get = u->merged ? s->get_merged_page : s->get_page;
+	long page = posting__find_page(u->directory, term);
+	uint64_t id = u->merged ? u->first / STORE_GROUP << STORE_GROUP_PAGES_BITS :
+				  u->first << STORE_PAGES_BITS;
 	int bad = -EPROTO;
 
 	if (page == -ENOENT)
 		return 0;
 	if (page >= 0) {
-		sqlite3_bind_int64(s->get_page, 1, (sqlite3_int64)id);
-		if (sqlite3_step(s->get_page) == SQLITE_ROW)
-			bad = posting__read((struct view){ sqlite3_column_blob(s->get_page, 0),
-							   (size_t)sqlite3_column_bytes(s->get_page,
-											0) },
-					    term, ret);
-		sqlite3_reset(s->get_page);
+		id |= (uint64_t)page;
+		sqlite3_bind_int64(get, 1, (sqlite3_int64)id);
+		if (sqlite3_step(get) == SQLITE_ROW)
+			bad = posting__read((struct view){ sqlite3_column_blob(get, 0),
+							   (size_t)sqlite3_column_bytes(get, 0) },
+					    term, u->merged ? STORE_GROUP_ORDINALS : STORE_ORDINALS,
+					    ret);
+		sqlite3_reset(get);
 	}
 	if (bad)
 		note_damage(s, "posting page", id);
@@ -99,7 +111,8 @@ static bool has(const struct ordinals *set, unsigned int ordinal)
 /* Its candidates (NULL: all), the latest first. */
 static void try_block(struct search *s, uint64_t id, struct view data, const struct ordinals *set)
 {
-	unsigned int first = ((unsigned int)id & (STORE_SEGMENT_BLOCKS - 1)) << STORE_BLOCK_BITS;
+	unsigned int first = (unsigned int)(id - (s->unit.first << STORE_SEGMENT_BITS))
+			     << STORE_BLOCK_BITS;
 
 	s->answer->blocks_read++;
 	if (block__unpack(&s->block, s->zstd, data, id)) {
@@ -124,18 +137,40 @@ static void fetch_block(struct search *s, uint64_t id, const struct ordinals *se
 	sqlite3_reset(s->get_block);
 }
 
-static void search_segment(struct search *s, unsigned int blocks)
+/* Those of its segments that something can match in; false: there are none. */
+static bool choose_segments(struct search *s, const uint8_t *blocks, size_t n)
+{
+	struct unit *u = &s->unit;
+	bool any = false;
+
+	for (unsigned int i = 0; i < u->segments; i++) {
+		/* Where it cannot be right, all that there may be. */
+		u->blocks[i] = i < n && blocks[i] && blocks[i] <= STORE_SEGMENT_BLOCKS ?
+				       blocks[i] :
+				       STORE_SEGMENT_BLOCKS;
+		if (s->query->skip && s->query->skip(s->query->arg, s->number, u->first + i))
+			u->blocks[i] = 0;
+		any = any || u->blocks[i];
+	}
+	return any;
+}
+
+static void search_unit(struct search *s)
 {
 	struct query_source source = { .postings = search_postings, .arg = s };
+	const struct unit *u = &s->unit;
 	struct ordinals set;
 
 	s->answer->segments++;
 	query__candidates(s->query->where, &source, &set);
-	for (unsigned int i = blocks; i-- > 0 && !enough(s);) {
-		const uint64_t *words = &set.bits[i * (STORE_BLOCK_SPANS / 64)];
+	for (uint64_t k = u->segments; k-- > 0;) {
+		for (unsigned int i = u->blocks[k]; i-- > 0 && !enough(s);) {
+			uint64_t at = k << STORE_SEGMENT_BITS | i;
+			const uint64_t *words = &set.bits[at * (STORE_BLOCK_SPANS / 64)];
 
-		if (words[0] | words[1])
-			fetch_block(s, s->segment << STORE_SEGMENT_BITS | i, &set);
+			if (words[0] | words[1])
+				fetch_block(s, (u->first << STORE_SEGMENT_BITS) + at, &set);
+		}
 	}
 }
 _Static_assert(STORE_BLOCK_SPANS == 128, "a block has two words of a set");
@@ -164,64 +199,93 @@ static int search_open(struct search *s, int64_t first)
 	return ret;
 }
 
-static int search_segments(struct search *s)
+/* Segments that are in no group, or groups; the latest first. */
+static int search_units(struct search *s, bool merged, uint64_t groups)
 {
 	sqlite3_stmt *stmt = NULL;
-	int code = sqlite3_prepare_v2(s->db,
-				      "SELECT id, blocks, directory FROM segment ORDER BY id DESC",
-				      -1, &stmt, NULL);
+	int code = sqlite3_prepare_v2(
+		s->db,
+		merged ? "SELECT id, blocks, directory FROM merged WHERE id>=?1 ORDER BY id DESC" :
+			 "SELECT id, blocks, directory FROM segment WHERE id>=?1 ORDER BY id DESC",
+		-1, &stmt, NULL);
 	int64_t expected = -1;
 	int ret;
 
+	if (code == SQLITE_OK)
+		code = sqlite3_bind_int64(stmt, 1,
+					  merged ? 0 : (sqlite3_int64)(groups * STORE_GROUP));
 	while ((code == SQLITE_OK || code == SQLITE_ROW) && !enough(s)) {
+		struct unit *u = &s->unit;
 		int64_t id, blocks;
+		uint8_t one;
 
 		code = sqlite3_step(stmt);
 		if (code != SQLITE_ROW)
 			break;
 		id = sqlite3_column_int64(stmt, 0);
-		blocks = sqlite3_column_int64(stmt, 1);
-		if (id < 0 || blocks < 0 || blocks > STORE_SEGMENT_BLOCKS ||
-		    (expected >= 0 && id != expected))
+		if (id < 0 || id >= INT64_MAX >> STORE_GROUP_PAGES_BITS ||
+		    (expected >= 0 && id != expected)) {
 			note_damage(s, "segment", (uint64_t)id);
-		if (id < 0 || blocks < 0 || blocks > STORE_SEGMENT_BLOCKS)
-			continue;
+			if (id < 0 || id >= INT64_MAX >> STORE_GROUP_PAGES_BITS)
+				continue;
+		}
 		expected = id - 1;
-		s->segment = (uint64_t)id;
-		if (s->query->skip && s->query->skip(s->query->arg, s->number, s->segment))
+		blocks = sqlite3_column_int64(stmt, 1);
+		one = blocks < 0 || blocks > STORE_SEGMENT_BLOCKS ? UINT8_MAX : (uint8_t)blocks;
+		*u = (struct unit){ .merged = merged,
+				    .first = (uint64_t)id * (merged ? STORE_GROUP : 1),
+				    .segments = merged ? STORE_GROUP : 1 };
+		if (!choose_segments(s, merged ? sqlite3_column_blob(stmt, 1) : &one,
+				     merged ? (size_t)sqlite3_column_bytes(stmt, 1) : 1))
 			continue;
-		s->directory = (struct view){ sqlite3_column_blob(stmt, 2),
+		u->directory = (struct view){ sqlite3_column_blob(stmt, 2),
 					      (size_t)sqlite3_column_bytes(stmt, 2) };
-		search_segment(s, (unsigned int)blocks);
+		search_unit(s);
 	}
 	ret = store_errno(s->db, code);
 	sqlite3_finalize(stmt);
 	return ret;
 }
 
+static int prepare_gets(struct search *s, bool merged)
+{
+	int code = sqlite3_prepare_v2(s->db, "SELECT data FROM posting WHERE id=?1", -1,
+				      &s->get_page, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(s->db, "SELECT data FROM block WHERE id=?1", -1,
+					  &s->get_block, NULL);
+	if (code == SQLITE_OK && merged)
+		code = sqlite3_prepare_v2(s->db, "SELECT data FROM merged_posting WHERE id=?1", -1,
+					  &s->get_merged_page, NULL);
+	return store_errno(s->db, code);
+}
+
 /* All in one transaction: the writer may go on meanwhile. */
 static int search_partition(struct search *s)
 {
+	uint64_t groups = 0;
 	int64_t last = -1;
 	int ret = store_errno(s->db, sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL));
 
 	if (!ret)
-		ret = store_errno(s->db,
-				  sqlite3_prepare_v2(s->db, "SELECT data FROM posting WHERE id=?1",
-						     -1, &s->get_page, NULL));
+		groups = merge__groups(s->db, &ret);
 	if (!ret)
-		ret = store_errno(s->db,
-				  sqlite3_prepare_v2(s->db, "SELECT data FROM block WHERE id=?1",
-						     -1, &s->get_block, NULL));
+		ret = prepare_gets(s, groups > 0);
 	if (!ret)
 		last = store_number(s->db, "SELECT max(id) FROM segment", &ret);
+	if (!ret) {
+		s->unit = (struct unit){ .first = (uint64_t)(last + 1) };
+		ret = search_open(s, (last + 1) << STORE_SEGMENT_BITS);
+	}
 	if (!ret)
-		ret = search_open(s, last < 0 ? 0 : (last + 1) << STORE_SEGMENT_BITS);
-	if (!ret)
-		ret = search_segments(s);
+		ret = search_units(s, false, groups);
+	if (!ret && groups)
+		ret = search_units(s, true, groups);
 	sqlite3_finalize(s->get_page);
+	sqlite3_finalize(s->get_merged_page);
 	sqlite3_finalize(s->get_block);
-	s->get_page = s->get_block = NULL;
+	s->get_page = s->get_merged_page = s->get_block = NULL;
 	return ret;
 }
 
@@ -308,33 +372,106 @@ void store__end(const char *folder, uint64_t partition, struct store_place *ret)
 	sqlite3_close(db);
 }
 
+struct walking {
+	sqlite3 *db;
+	ZSTD_DCtx *zstd;
+	struct block block;
+	sqlite3_stmt *blocks, *digest, *behind;
+	struct store_place *place;
+	const struct store_walk *walk;
+};
+
+/* What stands for the segment's blocks, at its begin; false: there is nothing of the kind. */
+static bool take_digest(struct walking *w)
+{
+	uint64_t segment = w->place->block >> STORE_SEGMENT_BITS;
+	bool taken = false;
+	int64_t blocks;
+
+	if (!w->digest || w->place->span || w->place->block & (STORE_SEGMENT_BLOCKS - 1))
+		return false;
+	sqlite3_bind_int64(w->digest, 1, (sqlite3_int64)segment);
+	if (sqlite3_step(w->digest) == SQLITE_ROW) {
+		blocks = sqlite3_column_int64(w->digest, 0);
+		taken = blocks > 0 && blocks <= STORE_SEGMENT_BLOCKS &&
+			w->walk->digest(w->walk->arg, segment,
+					(struct view){
+						sqlite3_column_blob(w->digest, 1),
+						(size_t)sqlite3_column_bytes(w->digest, 1) });
+		if (taken)
+			w->place->block += (uint64_t)blocks;
+	}
+	sqlite3_reset(w->digest);
+	return taken;
+}
+
+/* The blocks of its segment from the place on. SQLITE_DONE: that was all of them. */
+static int walk_segment(struct walking *w)
+{
+	uint64_t end = (w->place->block | (STORE_SEGMENT_BLOCKS - 1)) + 1;
+	int code = SQLITE_ROW;
+
+	sqlite3_bind_int64(w->blocks, 1, (sqlite3_int64)w->place->block);
+	sqlite3_bind_int64(w->blocks, 2, (sqlite3_int64)end);
+	while (code == SQLITE_ROW && !w->walk->stop(w->walk->arg)) {
+		code = sqlite3_step(w->blocks);
+		if (code == SQLITE_ROW)
+			walk_block(&w->block, w->zstd, w->blocks, w->place, w->walk);
+	}
+	sqlite3_reset(w->blocks);
+	if (code != SQLITE_DONE)
+		return code;
+	/* The segment is over when there is another one. */
+	sqlite3_bind_int64(w->behind, 1, (sqlite3_int64)end);
+	code = sqlite3_step(w->behind);
+	if (code == SQLITE_ROW)
+		*w->place = (struct store_place){ end, 0 };
+	sqlite3_reset(w->behind);
+	return code;
+}
+
+static int walk_all(struct walking *w)
+{
+	int version, ret, code;
+
+	version = (int)store_number(w->db, "PRAGMA user_version", &ret);
+	if (ret)
+		return ret;
+	code = sqlite3_prepare_v2(w->db,
+				  "SELECT id, data FROM block WHERE id>=?1 AND id<?2 ORDER BY id",
+				  -1, &w->blocks, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(w->db, "SELECT 1 FROM block WHERE id>=?1 LIMIT 1", -1,
+					  &w->behind, NULL);
+	if (code == SQLITE_OK && version > 1 && w->walk->digest)
+		code = sqlite3_prepare_v2(w->db, "SELECT blocks, data FROM digest WHERE id=?1", -1,
+					  &w->digest, NULL);
+	if (code == SQLITE_OK)
+		code = SQLITE_ROW;
+	while (code == SQLITE_ROW && !w->walk->stop(w->walk->arg)) {
+		/* Of a whole segment: the next one may have one, too. */
+		if (!take_digest(w) || w->place->block & (STORE_SEGMENT_BLOCKS - 1))
+			code = walk_segment(w);
+	}
+	return store_errno(w->db, code);
+}
+
 int store__walk(const char *folder, uint64_t partition, struct store_place *place,
 		const struct store_walk *walk, struct err *err)
 {
-	ZSTD_DCtx *zstd = ZSTD_createDCtx();
-	struct block block = { 0 };
-	sqlite3_stmt *stmt = NULL;
-	sqlite3 *db = NULL;
-	int ret = zstd ? store_file__open_to_read(&db, folder, partition, err) : -ENOMEM;
-	int code;
+	struct walking w = { .zstd = ZSTD_createDCtx(), .place = place, .walk = walk };
+	int ret = w.zstd ? store_file__open_to_read(&w.db, folder, partition, err) : -ENOMEM;
 
-	if (!ret) {
-		code = sqlite3_prepare_v2(db, "SELECT id, data FROM block WHERE id>=?1 ORDER BY id",
-					  -1, &stmt, NULL);
-		if (code == SQLITE_OK)
-			code = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)place->block);
-		while ((code == SQLITE_OK || code == SQLITE_ROW) && !walk->stop(walk->arg)) {
-			code = sqlite3_step(stmt);
-			if (code != SQLITE_ROW)
-				break;
-			walk_block(&block, zstd, stmt, place, walk);
-		}
-		ret = store_errno(db, code);
-	}
-	sqlite3_finalize(stmt);
-	sqlite3_close(db);
-	ZSTD_freeDCtx(zstd);
-	block__free(&block);
+	if (!ret)
+		ret = store_errno(w.db, sqlite3_exec(w.db, "BEGIN", NULL, NULL, NULL));
+	if (!ret)
+		ret = walk_all(&w);
+	sqlite3_finalize(w.blocks);
+	sqlite3_finalize(w.digest);
+	sqlite3_finalize(w.behind);
+	sqlite3_close(w.db);
+	ZSTD_freeDCtx(w.zstd);
+	block__free(&w.block);
 	return ret;
 }
 

@@ -50,6 +50,11 @@ struct store_place {
 struct store_walk {
 	bool (*stop)(void *arg);
 	void (*span)(void *arg, uint64_t segment, const struct row *row);
+	/*
+	 * May be NULL. What stands for the spans of a segment's first blocks (digest.h), instead of them; false:
+	 * it cannot be read.
+	 */
+	bool (*digest)(void *arg, uint64_t segment, struct view bytes);
 	void *arg;
 };
 /* The place of the last block that is there now: a walk from it ends soon. Unchanged where there is none. */

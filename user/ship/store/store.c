@@ -51,6 +51,7 @@ struct store *store__new(const struct store_config *config)
 	s->config = *config;
 	s->lock = -1;
 	s->counters.acked = config->acked;
+	s->counters.evicted = config->evicted;
 	s->folder = strdup(config->folder);
 	if (!s->folder) {
 		free(s);
@@ -178,9 +179,43 @@ static int open_partition(struct store *s, const struct store_files *files, stru
 	return ret;
 }
 
+static struct partition_account account_of(const struct store *s)
+{
+	return (struct partition_account){ .run = s->config.run,
+					   .acked = s->counters.acked,
+					   .evicted = s->counters.evicted };
+}
+
+/*
+ * What a writer of this run before us has noted: in the partition that is gone on with, or, where it died after
+ * it began that one, in the one before.
+ */
+static void take_over(struct store *s, const struct store_files *files)
+{
+	struct partition_account account = account_of(s);
+	uint64_t current = partition__number(s->partition);
+	struct err err;
+	sqlite3 *db;
+
+	partition__account(partition__db(s->partition), &account);
+	evict__finish(s->folder, files, partition__db(s->partition));
+	for (unsigned int i = files->n; i-- > 0;) {
+		if (files->at[i].damaged || files->at[i].number >= current)
+			continue;
+		if (!store_file__open_to_read(&db, s->folder, files->at[i].number, &err)) {
+			partition__account(db, &account);
+			evict__finish(s->folder, files, db);
+			sqlite3_close(db);
+		}
+		break;
+	}
+	s->counters.acked = account.acked;
+	s->counters.evicted = account.evicted;
+}
+
 int store__open(struct store *s, struct err *err)
 {
-	uint64_t now = now_ns(CLOCK_MONOTONIC), acked;
+	uint64_t now = now_ns(CLOCK_MONOTONIC);
 	struct store_files files;
 	int ret;
 
@@ -195,15 +230,13 @@ int store__open(struct store *s, struct err *err)
 	if (ret)
 		return ret;
 	ret = open_partition(s, &files, err);
+	if (!ret) {
+		take_over(s, &files);
+		s->retry_ns = 0;
+		s->look_ns = 0;
+	}
 	store_files__free(&files);
-	if (ret)
-		return ret;
-	s->retry_ns = 0;
-	s->look_ns = 0;
-	acked = partition__acked(s->partition, s->config.run);
-	if (acked > s->counters.acked)
-		s->counters.acked = acked;
-	return 0;
+	return ret;
 }
 
 static int put_spans(struct store *s, const struct queue *q, uint64_t n, uint64_t *ret_too_large)
@@ -252,8 +285,8 @@ static void keep_limits(struct store *s)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC);
 	struct store_limits limits = { .bytes_max = s->config.bytes_max,
-				       .age_max_s = s->config.age_max_s,
-				       .current = s->partition };
+				       .age_max_s = s->config.age_max_s };
+	struct partition_account account = account_of(s);
 	struct evicted evicted = { 0 };
 	struct err err = { "" };
 
@@ -266,9 +299,10 @@ static void keep_limits(struct store *s)
 	s->look_ns = now + LOOK_NS;
 	s->unlooked = 0;
 	limits.current = s->partition;
+	limits.account = &account;
 	if (evict__keep(s->folder, &limits, &evicted, &err))
 		*new_note(s) = err;
-	s->counters.evicted += evicted.spans;
+	s->counters.evicted = account.evicted;
 	s->counters.bytes = evicted.bytes_left;
 	for (unsigned int i = 0; i < evicted.n_damaged; i++)
 		s->counters.damaged++;
@@ -277,6 +311,7 @@ static void keep_limits(struct store *s)
 int store__write(struct store *s, const struct queue *q, uint64_t n, uint64_t *ret_too_large,
 		 struct err *err)
 {
+	struct partition_account account;
 	struct err why = { "" };
 	uint64_t number;
 	int ret = store__open(s, err);
@@ -285,11 +320,14 @@ int store__write(struct store *s, const struct queue *q, uint64_t n, uint64_t *r
 	if (ret)
 		return ret;
 	ret = put_spans(s, q, n, ret_too_large);
+	account = account_of(s);
+	account.acked += n - *ret_too_large;
 	if (!ret)
-		ret = partition__commit(s->partition, s->config.run,
-					s->counters.acked + n - *ret_too_large);
+		ret = partition__commit(s->partition, &account);
 	if (!ret) {
-		s->counters.acked += n - *ret_too_large;
+		s->counters.acked = account.acked;
+		/* Where it fails, questions take a little longer, and no span is the worse for it. */
+		partition__merge(s->partition);
 		keep_limits(s);
 		return 0;
 	}

@@ -23,11 +23,12 @@ struct store_config {
 	uint64_t age_max_s; /* of the newest span of a partition */
 	uint64_t run;	    /* of this run of sonde: its count of spans goes on after a restart */
 	uint64_t acked;	    /* so many of it are there already, as far as is known */
+	uint64_t evicted;   /* so many spans has it given up, as far as is known */
 };
 
 struct store_counters {
 	uint64_t acked;	  /* of this run */
-	uint64_t evicted; /* spans given up for the limits */
+	uint64_t evicted; /* spans given up for the limits, by this run */
 	uint64_t damaged; /* partitions put aside */
 	uint64_t bytes;	  /* of all files, when they were last looked at */
 };

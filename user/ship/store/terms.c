@@ -116,19 +116,16 @@ static void add_own(struct pairs *pairs, const struct row *row, unsigned int ord
 }
 #define OWN_TERMS 10
 
-int terms__span(struct pairs *pairs, struct view span, struct view resource, unsigned int ordinal)
+int terms__span(struct pairs *pairs, const struct row *row, unsigned int ordinal)
 {
-	struct otlp_attributes it = otlp_attributes__of(span, OTLP_SPAN_ATTRIBUTES);
+	struct otlp_attributes it = otlp_attributes__of(row->span.message, OTLP_SPAN_ATTRIBUTES);
 	struct otlp_value value;
 	struct view key;
-	struct row row;
 	uint64_t term;
 
-	if (row__read(&row, span, resource))
-		return -EPROTO;
 	if (pairs__reserve(pairs, OWN_TERMS))
 		return -ENOMEM;
-	add_own(pairs, &row, ordinal);
+	add_own(pairs, row, ordinal);
 	while (otlp_attributes__next(&it, &key, &value) > 0) {
 		if (!term_of(key, &value, &term))
 			continue;

@@ -31,7 +31,7 @@ uint64_t term__trace_hash(struct view trace_id);
 
 /* Appends the terms of a resource's attributes (as u64) to out. 0, -ENOMEM, -EPROTO after the last that could be read. */
 int terms__resource(struct buf *out, struct view resource);
-/* Appends a pair for each term of the span itself. 0, -ENOMEM, -EPROTO: it is no span, nothing is appended. */
-int terms__span(struct pairs *pairs, struct view span, struct view resource, unsigned int ordinal);
+/* Appends a pair for each term of the span itself. 0 or -ENOMEM. */
+int terms__span(struct pairs *pairs, const struct row *row, unsigned int ordinal);
 
 #endif
