@@ -17,7 +17,7 @@ import pytest
 import bpf
 import harness
 import servers
-from harness import SONDE, residuals, start_trace, trace_scene, wait_for, write_scene
+from harness import ROOT, SONDE, residuals, start_trace, trace_scene, wait_for, write_scene
 
 
 def ask(command, store, *words, code=0):
@@ -125,6 +125,30 @@ def test_ship_killed_while_it_writes(tmp_path, round):
     assert "damaged" not in line
 
 
+def tool(name):
+    """One of tests/tools, built from the same objects as sonde itself."""
+    output = pathlib.Path(os.environ.get("OUTPUT", "build"))
+    subprocess.run(["make", "-s", "-C", ROOT, f"OUTPUT={output}", f"{output}/tools/{name}"], check=True)
+    return (output if output.is_absolute() else ROOT / output) / "tools" / name
+
+
+def test_killed_at_200_moments(tmp_path):
+    """Protects: a SIGKILL at any moment (while spans are written, a partition opened, made, closed or given up, a
+    segment sealed, segments merged) leaves a store that opens again, with every acknowledged span whole and none
+    twice, and an account that says exactly what is in it."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    seed = str(random.randrange(1 << 30))
+    done = subprocess.run([tool("store_kills"), tool("ship_frames"), folder, "200", seed], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, f"seed {seed}: {done.stderr[-2000:]}"
+    said = json.loads(done.stdout)
+    print(said)
+    assert said["kills"] == 200 and said["ends"] >= 20, said
+    assert min(said["at"][at] for at in ("open", "new", "block", "seal", "close", "evict", "merge")) > 0, said
+    assert said["evicted"] > 0 and said["committed"] > 100000, said
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 1 MiB."""
@@ -191,7 +215,7 @@ def test_a_newer_file_is_refused(tmp_path):
         f.seek(60)
         f.write((7).to_bytes(4, "big"))
     before = there.read_bytes()
-    assert "written by a newer sonde (version 7; this one knows 1)" in ask("search", store).stderr
+    assert "written by a newer sonde (version 7; this one knows 2)" in ask("search", store).stderr
     server = servers.Nginx(tmp_path / "1")
     run = trace_scene(tmp_path / "1", [server], [curl(server, "/b")], options=["--store", store])
     assert "written by a newer sonde" in run.stderr

@@ -2,16 +2,18 @@
 /*
  * The real ship code with frames from standard input, for tests of backends and outputs.
  *
- *	ship_frames [--env] [--otlp URL] [--config FILE] [-o FILE] [--store DIR] [--console] [--tree] [-c]
- *		[--headers] [--where EXPR] [-n N] [--json] [--by-size] [--account FILE] [--control FD] < frames
+ *	ship_frames [--env] [--otlp URL] [--config FILE] [-o FILE] [--store DIR [--store-bytes N]] [--console]
+ *		[--tree] [-c] [--headers] [--where EXPR] [-n N] [--json] [--by-size] [--account FILE] [--watch FILE]
+ *		[--control FD] < frames
  *
  * The account lies in FILE while it runs (a memory map that the test reads) and is printed to
  * standard error at the end, one JSON line that begins with "account ". --layout prints where the
- * counters lie; --json sends the configuration through its JSON form first, as the parent does.
+ * counters lie; --watch puts into FILE what the store is at (store_watch.h); --json sends the configuration through its JSON form first, as the parent does.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 #include <unistd.h>
 
 #include "ship/ship.h"
+#include "store_watch.h"
 
 static int print_layout(void)
 {
@@ -51,13 +54,62 @@ static void print_account(const struct account *account)
 	fprintf(stderr, "}\n");
 }
 
-static struct account *map_account(const char *path)
+static void *map_file(const char *path, size_t bytes)
 {
 	int fd = path ? open(path, O_RDWR | O_CREAT, 0600) : memfd_create("account", 0);
 
-	if (fd < 0 || ftruncate(fd, sizeof(struct account)))
-		return NULL;
-	return mmap(NULL, sizeof(struct account), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd < 0 || ftruncate(fd, (off_t)bytes))
+		return MAP_FAILED;
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static struct store_watch *watch;
+
+/* Before a statement is run. What says nothing of its own belongs to what was before. */
+static int on_statement(unsigned int what, void *arg, void *stmt, void *text)
+{
+	static const struct {
+		const char *begin;
+		enum store_at at;
+	} known[] = {
+		{ "PRAGMA quick_check", AT_OPEN },
+		{ "PRAGMA page_size=", AT_OPEN },
+		{ "SELECT id, data FROM block", AT_OPEN },
+		{ "CREATE TABLE", AT_NEW },
+		{ "PRAGMA application_id=", AT_NEW },
+		{ "INSERT OR REPLACE INTO block", AT_BLOCK },
+		{ "INSERT INTO posting", AT_SEAL },
+		{ "INSERT INTO segment", AT_SEAL },
+		{ "PRAGMA journal_mode=DELETE", AT_CLOSE },
+		{ "SELECT traces", AT_EVICT },
+		{ "INSERT OR IGNORE INTO", AT_EVICT },
+		{ "INSERT INTO merged", AT_MERGE },
+		{ "DELETE FROM posting", AT_MERGE },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strncmp(text, known[i].begin, strlen(known[i].begin)))
+			continue;
+		__atomic_store_n(&watch->at, known[i].at, __ATOMIC_SEQ_CST);
+		__atomic_add_fetch(&watch->times[known[i].at], 1, __ATOMIC_SEQ_CST);
+		break;
+	}
+	return 0;
+}
+
+static int on_database(sqlite3 *db, const char **error, const struct sqlite3_api_routines *api)
+{
+	return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, on_statement, NULL);
+}
+
+static void watch_store(const char *path)
+{
+	watch = map_file(path, sizeof(*watch));
+	if (watch == MAP_FAILED ||
+	    sqlite3_auto_extension((void (*)(void))on_database) != SQLITE_OK) {
+		fprintf(stderr, "%s cannot be watched\n", path);
+		exit(2);
+	}
 }
 
 static struct ship_sink_config *add(struct ship_config *config, enum ship_sink_type type)
@@ -196,6 +248,10 @@ static bool take(struct options *o, const char *option, const char *value)
 		}
 		store->bytes_max = 1ULL << 30;
 		store->age_s = 365 * 24 * 3600;
+	} else if (!strcmp(option, "--store-bytes")) {
+		config->sinks[config->n_sinks - 1].store.bytes_max = strtoull(value, NULL, 10);
+	} else if (!strcmp(option, "--watch")) {
+		watch_store(value);
 	} else if (!strcmp(option, "--config")) {
 		add_config_file(config, value, &env, &o->warnings);
 	} else if (!strcmp(option, "--width")) {
@@ -243,8 +299,8 @@ int main(int argc, char **argv)
 		ship_config__free(&o.config);
 		return 0;
 	}
-	account = map_account(o.account);
-	if (!account || account == MAP_FAILED)
+	account = map_file(o.account, sizeof(*account));
+	if (account == MAP_FAILED)
 		return 1;
 	ret = ship__run(&o.config, &(struct ship_input){ 0, NULL }, 1, o.control, account, &err);
 	if (ret)
