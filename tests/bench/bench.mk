@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make bench          what it costs on this machine, in ratios of one run (root; about eleven minutes);
+#   make bench          what it costs on this machine, in ratios of one run (root; about twelve minutes);
 #                       LINES="idle start" takes some lines alone, build/bench/result.json keeps the others
 #   make bench-docs     puts what was measured last into README.md and docs/scale.md
 #   make bench-check    what it costs in instructions, allocations and bytes, against tests/bench/budget.json
@@ -21,7 +21,7 @@ $(OUTPUT)/bench/load: tests/bench/load.c $(OUTPUT)/flags
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
 
 BENCH_TOOLS := $(OUTPUT)/bench/empty $(OUTPUT)/bench/load $(patsubst %,$(OUTPUT)/tools/%,otlp_sink bpf_info nginx_record replay_cost)
-bench-build: all $(BENCH_TOOLS)
+bench-build: all $(BENCH_TOOLS) $(OUTPUT)/bench/store
 
 LINES ?=
 BENCH_ARGS ?=

@@ -20,6 +20,7 @@ import lines_long
 import lines_overload
 import lines_page
 import lines_quiet
+import lines_store
 from arms import SONDE
 from rows import markdown, print_row
 
@@ -39,6 +40,7 @@ LINES = {
     "processes": (lines_growth.processes, 35),
     "bodies": (lines_growth.bodies, 40),
     "page": (lines_page.page, 45),
+    "store": (lines_store.store, 60),
     "guest": (lines_guest.guest_lines, 270),
 }
 LONG = {"tiny": (lines_long.tiny, 60), "busy": (lines_long.busy, 180)}

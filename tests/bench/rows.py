@@ -10,6 +10,7 @@ SHOWN = {
     "ns": lambda v: f"{v:,.0f} ns",
     "us": lambda v: f"{v / 1000:.2f} us",
     "MiB": lambda v: f"{v / 2**20:.1f} MiB",
+    "ms": lambda v: f"{v:.1f} ms",
     "s": lambda v: f"{v:.2f} s",
     "bytes": lambda v: f"{v:,.0f} bytes",
     "/s": lambda v: f"{v:,.0f}/s",

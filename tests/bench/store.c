@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the store costs and how fast it answers: spans of 14 attributes and more than 500 bytes, in batches as
- * ship hands them over, then a fixed set of queries from a cold start of the reader each. Prints JSON.
+ * ship hands them over, then a fixed set of queries and the list of services, each from a cold start of the
+ * reader: warm, and cold, with the store's own files dropped from the page cache before each. Prints JSON.
  *
  *	store FOLDER SPANS [QUERIES]
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -14,12 +16,17 @@
 #include <unistd.h>
 
 #include "../unit/pbmake.h"
+#include "serve/catalogue.h"
+#include "ship/store/file.h"
 #include "ship/store/reader.h"
 #include "ship/store/store.h"
 
 #define BATCH 2000
 #define RESOURCES 24
 #define RARE 250000 /* one span of so many has the rare value */
+/* Room for ten million spans; an eighth of it is a partition. */
+#define STORE_BYTES (4ull << 30)
+#define CATALOGUE_NS 60000000000ull
 
 static struct blob *resources[RESOURCES], *scope;
 static uint64_t random_state = 88172645463325252ull;
@@ -124,18 +131,18 @@ static void fail(const char *what, const struct err *err)
 static struct store *write_all(const char *folder, uint64_t spans)
 {
 	struct store_config config = {
-		.folder = folder, .bytes_max = 64ull << 30, .age_max_s = 86400 * 365, .run = 1
+		.folder = folder, .bytes_max = STORE_BYTES, .age_max_s = 86400 * 365, .run = 1
 	};
 	struct store *store = store__new(&config);
 	struct queue q = { .bytes_max = 64u << 20 };
-	double cpu = 0, wall = 0;
+	double cpu = 0, wall = 0, longest = 0;
 	uint64_t bytes = 0, large;
 	struct err err = { "" };
 	struct buf span = { 0 };
 	long before = resident_kib(), most = 0;
 
 	for (uint64_t n = 0; n < spans;) {
-		double from;
+		double from, begin, took;
 		uint64_t in = 0;
 
 		for (; in < BATCH && n < spans; in++, n++) {
@@ -146,19 +153,22 @@ static struct store *write_all(const char *folder, uint64_t spans)
 				abort();
 		}
 		from = seconds(CLOCK_PROCESS_CPUTIME_ID);
-		wall -= seconds(CLOCK_MONOTONIC);
+		begin = seconds(CLOCK_MONOTONIC);
 		if (store__write(store, &q, in, &large, &err))
 			fail("writing", &err);
-		wall += seconds(CLOCK_MONOTONIC);
+		took = seconds(CLOCK_MONOTONIC) - begin;
+		wall += took;
+		longest = took > longest ? took : longest;
 		cpu += seconds(CLOCK_PROCESS_CPUTIME_ID) - from;
 		queue__drop(&q, in);
 		if (resident_kib() > most)
 			most = resident_kib();
 	}
 	printf("{\"spans\": %" PRIu64 ", \"span_bytes\": %.0f, \"spans_per_cpu_second\": %.0f, "
-	       "\"spans_per_second\": %.0f, \"resident_added_kib\": %ld",
+	       "\"spans_per_second\": %.0f, \"longest_write_ms\": %.1f, \"evicted\": %" PRIu64
+	       ", \"resident_added_kib\": %ld",
 	       spans, (double)bytes / (double)spans, (double)spans / cpu, (double)spans / wall,
-	       most - before);
+	       1000 * longest, store__counters(store)->evicted, most - before);
 	buf__free(&span);
 	queue__free(&q);
 	return store;
@@ -180,31 +190,115 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void ask(const char *folder, const char *name, const char *text, unsigned int times)
+/* The store's own files are read from the disk again. */
+static void drop_cache(const char *folder)
+{
+	static const char *const ends[] = { "", "-wal" };
+	char path[STORE_PATH_MAX], whole[STORE_PATH_MAX + 8];
+	struct store_files files;
+	struct err err;
+
+	if (store_files__list(&files, folder, &err))
+		fail("listing", &err);
+	for (unsigned int i = 0; i < files.n; i++) {
+		store_file__path(path, folder, files.at[i].number, false);
+		for (int k = 0; k < 2; k++) {
+			int fd;
+
+			snprintf(whole, sizeof(whole), "%s%s", path, ends[k]);
+			fd = open(whole, O_RDONLY);
+			if (fd < 0)
+				continue;
+			fdatasync(fd);
+			posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+			close(fd);
+		}
+	}
+	store_files__free(&files);
+}
+
+struct asking {
+	const char *folder;
+	struct where *where;
+	struct store_answer answer;
+	uint64_t services;
+};
+
+static void do_search(struct asking *a)
+{
+	struct store_query query = {
+		.where = a->where, .limit = 100, .found = on_found, .note = on_note
+	};
+	struct err err = { "" };
+
+	if (store__search(a->folder, &query, &a->answer, &err))
+		fail("searching", &err);
+}
+
+static void count_spans(void *arg, const struct catalogue_entry *entry)
+{
+	*(uint64_t *)arg += entry->spans;
+}
+
+static void do_list(struct asking *a)
+{
+	struct catalogue *c = catalogue__new();
+	struct err err = { "" };
+
+	if (catalogue__read(c, a->folder, CATALOGUE_NS, &err))
+		fail("listing services", &err);
+	a->services = 0;
+	catalogue__each(c, count_spans, &a->services);
+	catalogue__free(c);
+}
+
+static void time_it(struct asking *a, void (*what)(struct asking *), const char *how, bool cold,
+		    unsigned int times)
 {
 	double *ms = calloc(times, sizeof(*ms));
-	struct store_answer answer = { 0 };
-	struct where *where = NULL;
-	struct err err = { "" };
-	struct store_query query = { .limit = 100, .found = on_found, .note = on_note };
 
-	if (where__parse(text, &where, &err))
-		fail(text, &err);
-	query.where = where;
 	for (unsigned int i = 0; i < times; i++) {
-		double from = seconds(CLOCK_MONOTONIC);
+		double from;
 
-		if (store__search(folder, &query, &answer, &err))
-			fail(text, &err);
+		if (cold)
+			drop_cache(a->folder);
+		from = seconds(CLOCK_MONOTONIC);
+		what(a);
 		ms[i] = 1000 * (seconds(CLOCK_MONOTONIC) - from);
 	}
 	qsort(ms, times, sizeof(*ms), by_value);
-	printf("%s{\"query\": \"%s\", \"found\": %" PRIu64 ", \"blocks\": %" PRIu64
-	       ", \"p50_ms\": %.2f, \"p95_ms\": %.2f}",
-	       *name == '-' ? "" : ", ", text, answer.found, answer.blocks_read, ms[times / 2],
+	printf(", \"%s_p50_ms\": %.2f, \"%s_p95_ms\": %.2f", how, ms[times / 2], how,
 	       ms[times * 95 / 100]);
 	free(ms);
-	where__free(where);
+}
+
+static void ask(const char *folder, const char *text, unsigned int times)
+{
+	struct asking asking = { .folder = folder };
+	struct err err = { "" };
+
+	if (where__parse(text, &asking.where, &err))
+		fail(text, &err);
+	do_search(&asking);
+	printf("{\"query\": \"%s\", \"found\": %" PRIu64 ", \"blocks\": %" PRIu64
+	       ", \"looks\": %" PRIu64,
+	       text, asking.answer.found, asking.answer.blocks_read, asking.answer.segments);
+	time_it(&asking, do_search, "warm", false, times);
+	time_it(&asking, do_search, "cold", true, times);
+	putchar('}');
+	where__free(asking.where);
+}
+
+/* A page that begins to look, and one that goes on to. */
+static void list_services(const char *folder, unsigned int times)
+{
+	struct asking asking = { .folder = folder };
+
+	do_list(&asking);
+	printf(", \"services\": {\"spans\": %" PRIu64, asking.services);
+	time_it(&asking, do_list, "warm", false, times);
+	time_it(&asking, do_list, "cold", true, times);
+	putchar('}');
 }
 
 int main(int argc, char **argv)
@@ -218,7 +312,7 @@ int main(int argc, char **argv)
 		".tenant=nobody",
 		"service=service-3 k8s.pod.name=pod-4",
 		".tenant=rare-one or (service=service-5 and status=500)",
-		"trace=e92fd83f1e6fb1640000000000000002",
+		"trace=157c4a7fb979379e0200000000000000",
 	};
 	unsigned int times = argc > 3 ? (unsigned int)strtoul(argv[3], NULL, 10) : 20;
 	struct store *store;
@@ -231,9 +325,13 @@ int main(int argc, char **argv)
 	malloc_trim(0);
 	store = write_all(argv[1], strtoull(argv[2], NULL, 10));
 	printf(", \"queries\": [");
-	for (size_t i = 0; i < sizeof(queries) / sizeof(*queries); i++)
-		ask(argv[1], i ? "" : "-", queries[i], times);
+	for (size_t i = 0; i < sizeof(queries) / sizeof(*queries); i++) {
+		fputs(i ? ", " : "", stdout);
+		ask(argv[1], queries[i], times);
+	}
+	putchar(']');
+	list_services(argv[1], times);
 	store__free(store);
-	puts("]}");
+	puts("}");
 	return 0;
 }

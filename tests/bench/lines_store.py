@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store: what it takes, how fast it answers, how soon what came by OTLP is found."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from arms import OUTPUT, SONDE, Running, free_port
+from measure import wait_for
+from rows import Row
+
+LITTLE, MUCH = 1_000_000, 10_000_000
+QUESTIONS = 20
+ARRIVALS, SPANS_A_REQUEST = 10, 500
+
+
+def filled(spans):
+    """What tests/bench/store says of so many spans, in a folder beside the output, which is on a disk."""
+    with tempfile.TemporaryDirectory(prefix="store-", dir=OUTPUT / "bench") as folder:
+        done = subprocess.run([OUTPUT / "bench/store", folder, str(spans), str(QUESTIONS)], capture_output=True, text=True,
+                              timeout=900)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        kept = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+    return {**json.loads(done.stdout), "bytes_per_span": kept / spans}
+
+
+def field(number, payload):
+    """A field of bytes, as protobuf has it."""
+    length, head = len(payload), bytes([number << 3 | 2])
+    while length >= 0x80:
+        head, length = head + bytes([length & 0x7f | 0x80]), length >> 7
+    return head + bytes([length]) + payload
+
+
+def attribute(number, key, value):
+    return field(number, field(1, key.encode()) + field(2, field(1, value.encode())))
+
+
+def export_request(trace, n):
+    """An ExportTraceServiceRequest of n spans of 14 attributes."""
+    spans = b""
+    for _ in range(n):
+        now = time.time_ns()
+        span = field(1, trace) + field(2, os.urandom(8)) + field(5, b"GET /api/v1/customers/{id}/orders") + b"\x30\x02"
+        span += b"\x39" + struct.pack("<Q", now) + b"\x41" + struct.pack("<Q", now + 1000)
+        span += b"".join(attribute(9, f"attribute.of.the.bench.{i}", f"value-{i}-of-them") for i in range(14))
+        spans += field(2, span)
+    return field(1, field(1, attribute(1, "service.name", "bench")) + field(2, spans))
+
+
+class Serve(Running):
+    """`sonde serve` that receives, on a store of its own."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="store-", dir=OUTPUT / "bench")
+        self.http, self.ui = free_port(), free_port()
+        self.process = subprocess.Popen(
+            [SONDE, "serve", "--store", os.path.join(self.folder.name, "store"), "--ui", f"127.0.0.1:{self.ui}",
+             "--otlp-http", f"127.0.0.1:{self.http}"], stderr=subprocess.PIPE)
+        wait_for(self.answers, "sonde serve answers")
+
+    def answers(self):
+        try:
+            return self.post(b"") == 200 and self.get("/api/v1/health")
+        except OSError:
+            return False
+
+    def post(self, body):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}/v1/traces", body,
+                                         {"Content-Type": "application/x-protobuf"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ui}{path}", timeout=60) as answer:
+            return json.load(answer)
+
+    def has(self, trace, n):
+        """As long as there is nothing of a trace that is an error, 404."""
+        try:
+            whole = self.get(f"/api/v1/traces/{trace.hex()}")
+        except urllib.error.HTTPError:
+            return False
+        return len(whole["resourceSpans"][0]["scopeSpans"][0]["spans"]) >= n
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=30)
+        self.folder.cleanup()
+
+
+def arrivals():
+    """Seconds from the first byte of a request to the answer of a search that has all of its spans."""
+    took = []
+    with Serve() as serve:
+        for _ in range(ARRIVALS):
+            trace = os.urandom(16)
+            body = export_request(trace, SPANS_A_REQUEST)
+            begin = time.monotonic()
+            serve.post(body)
+            wait_for(lambda: serve.has(trace, SPANS_A_REQUEST), "the spans are found")
+            took.append(time.monotonic() - begin)
+    return took
+
+
+def store(args):
+    """One and ten million spans into the store, a fixed set of questions; OTLP over HTTP until it is found."""
+    little, much, took = filled(LITTLE), filled(MUCH), arrivals()
+    of = f"{MUCH:,} spans"
+    kib = [r["resident_added_kib"] * 1024 for r in (little, much)]
+    warm, cold = ([q[f"{how}_p95_ms"] for q in much["queries"]] for how in ("warm", "cold"))
+    slowest = max(much["queries"], key=lambda q: q["cold_p95_ms"])["query"]
+    return [
+        Row(f"store: spans taken a second and core, {of}", [much["spans_per_cpu_second"]], "/s", 150000, at_least=True,
+            note=f"{much['span_bytes']:.0f} bytes each, {much['bytes_per_span']:.0f} on disk"),
+        Row("  memory of the writer", [kib[1]], "MiB", 32 * 2**20),
+        Row("  more than with a tenth of them", [kib[1] - kib[0]], "MiB", 8 * 2**20),
+        Row("  the longest batch, merging included", [much["longest_write_ms"]], "ms"),
+        Row(f"  {len(warm)} questions, p95 of each, warm", warm, "ms", 50, judge="most"),
+        Row("  cold", cold, "ms", 200, judge="most", note=f"slowest: {slowest}"),
+        Row("  list of services, p95, warm", [much["services"]["warm_p95_ms"]], "ms", 20,
+            note=f"cold {much['services']['cold_p95_ms']:.1f} ms"),
+        Row(f"OTLP/HTTP, {SPANS_A_REQUEST} spans, until they are found", took, "s", 2, judge="most"),
+    ], {"little": little, "much": much, "arrivals": took}
