@@ -21,20 +21,26 @@ enum want {
 	WANTS
 };
 
+/* Lengths are known: each attribute of each span is compared with all of them. */
+#define WANT(name, type)                                                                           \
+	{                                                                                          \
+		name, sizeof(name) - 1, type                                                       \
+	}
 static const struct {
 	const char *name;
+	size_t len;
 	enum otlp_type type;
 } wanted[WANTS] = {
-	[METHOD] = { "http.request.method", OTLP_STRING },
-	[PATH] = { "url.path", OTLP_STRING },
-	[QUERY] = { "url.query", OTLP_STRING },
-	[FULL] = { "url.full", OTLP_STRING },
-	[STATUS] = { "http.response.status_code", OTLP_INT },
-	[ERROR_TYPE] = { "error.type", OTLP_STRING },
-	[SERVER] = { "server.address", OTLP_STRING },
-	[SERVER_PORT] = { "server.port", OTLP_INT },
-	[PEER] = { "network.peer.address", OTLP_STRING },
-	[PEER_PORT] = { "network.peer.port", OTLP_INT },
+	[METHOD] = WANT("http.request.method", OTLP_STRING),
+	[PATH] = WANT("url.path", OTLP_STRING),
+	[QUERY] = WANT("url.query", OTLP_STRING),
+	[FULL] = WANT("url.full", OTLP_STRING),
+	[STATUS] = WANT("http.response.status_code", OTLP_INT),
+	[ERROR_TYPE] = WANT("error.type", OTLP_STRING),
+	[SERVER] = WANT("server.address", OTLP_STRING),
+	[SERVER_PORT] = WANT("server.port", OTLP_INT),
+	[PEER] = WANT("network.peer.address", OTLP_STRING),
+	[PEER_PORT] = WANT("network.peer.port", OTLP_INT),
 };
 
 /* Path and query of an absolute URL. */
@@ -101,7 +107,8 @@ int row__read(struct row *ret_row, struct view span, struct view resource)
 	it = otlp_attributes__of(span, OTLP_SPAN_ATTRIBUTES);
 	while ((more = otlp_attributes__next(&it, &key, &value)) > 0)
 		for (int i = 0; i < WANTS; i++)
-			if (value.type == wanted[i].type && view_eq(key, view_of(wanted[i].name)))
+			if (key.len == wanted[i].len && value.type == wanted[i].type &&
+			    !memcmp(key.at, wanted[i].name, key.len))
 				values[i] = value;
 	if (more < 0)
 		return more;
