@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pbmake.h"
 #include "ship/store/block.h"
 #include "ship/store/query.h"
 #include "ship/store/digest.h"
