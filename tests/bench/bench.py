@@ -40,7 +40,7 @@ LINES = {
     "processes": (lines_growth.processes, 35),
     "bodies": (lines_growth.bodies, 40),
     "page": (lines_page.page, 45),
-    "store": (lines_store.store, 60),
+    "store": (lines_store.store, 65),
     "guest": (lines_guest.guest_lines, 270),
 }
 LONG = {"tiny": (lines_long.tiny, 60), "busy": (lines_long.busy, 180)}

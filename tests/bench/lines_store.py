@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store: what it takes, how fast it answers, how soon what came by OTLP is found."""
 
+import http.client
 import json
 import os
 import signal
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 
 from arms import OUTPUT, SONDE, Running, free_port
-from measure import wait_for
+from measure import Peak, cpu_ns, pss_bytes, role_pids, tree, wait_for
 from rows import Row
 
 LITTLE, MUCH = 1_000_000, 10_000_000
 QUESTIONS = 20
 ARRIVALS, SPANS_A_REQUEST = 10, 500
+SENDERS, SENT = 2, 1_000_000
+BODIES = 16  # of a sender: what they hold differs, and to make one takes longer than to take it in
 
 
 def filled(spans):
@@ -27,8 +31,11 @@ def filled(spans):
                               timeout=900)
         if done.returncode:
             raise RuntimeError(done.stderr)
+        said = json.loads(done.stdout)
+        if said["evicted"] or said["services"]["spans"] != spans:
+            raise RuntimeError(f"of {spans} spans {said['services']['spans']} are in the store, {said['evicted']} were given up")
         kept = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
-    return {**json.loads(done.stdout), "bytes_per_span": kept / spans}
+    return {**said, "bytes_per_span": kept / spans}
 
 
 def field(number, payload):
@@ -44,13 +51,13 @@ def attribute(number, key, value):
 
 
 def export_request(trace, n):
-    """An ExportTraceServiceRequest of n spans of 14 attributes."""
+    """An ExportTraceServiceRequest of n spans of 14 attributes and some 600 bytes."""
     spans = b""
     for _ in range(n):
         now = time.time_ns()
         span = field(1, trace) + field(2, os.urandom(8)) + field(5, b"GET /api/v1/customers/{id}/orders") + b"\x30\x02"
         span += b"\x39" + struct.pack("<Q", now) + b"\x41" + struct.pack("<Q", now + 1000)
-        span += b"".join(attribute(9, f"attribute.of.the.bench.{i}", f"value-{i}-of-them") for i in range(14))
+        span += b"".join(attribute(9, f"attribute.bench.{i}", f"value-{i}-{os.urandom(2).hex()}") for i in range(14))
         spans += field(2, span)
     return field(1, field(1, attribute(1, "service.name", "bench")) + field(2, spans))
 
@@ -110,9 +117,45 @@ def arrivals():
     return took
 
 
+def send(serve, n):
+    """n spans by one connection, as fast as they are taken."""
+    bodies = [export_request(os.urandom(16), SPANS_A_REQUEST) for _ in range(BODIES)]
+    connection = http.client.HTTPConnection("127.0.0.1", serve.http, timeout=60)
+    sent = 0
+    while sent < n // SPANS_A_REQUEST:
+        connection.request("POST", "/v1/traces", bodies[sent % BODIES], {"Content-Type": "application/x-protobuf"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status == 503:  # too much waits to be stored: again, soon
+            time.sleep(0.02)
+        elif answer.status != 200:
+            raise RuntimeError(f"OTLP/HTTP answered {answer.status}")
+        else:
+            sent += 1
+    connection.close()
+
+
+def received():
+    """A million spans by OTLP/HTTP, until all of them can be found: processor time of all roles, memory of the one that
+    writes."""
+    with Serve() as serve:
+        pids, ship = tree(serve.process.pid), [role_pids(serve.process.pid)["ship"]]
+        before = {"cpu": sum(map(cpu_ns, pids)), "pss": pss_bytes(ship)}
+        begin = time.monotonic()
+        with Peak(lambda: pss_bytes(ship)) as peak:
+            threads = [threading.Thread(target=send, args=(serve, SENT // SENDERS)) for _ in range(SENDERS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            wait_for(lambda: serve.get("/api/v1/health")["store"]["spans"] >= SENT, "all spans are found")
+        took, cpu = time.monotonic() - begin, sum(map(cpu_ns, pids)) - before["cpu"]
+    return {"per_cpu_second": SENT / cpu * 1e9, "per_second": SENT / took, "added": peak.most - before["pss"], **before}
+
+
 def store(args):
     """One and ten million spans into the store, a fixed set of questions; OTLP over HTTP until it is found."""
-    little, much, took = filled(LITTLE), filled(MUCH), arrivals()
+    little, much, took, taken = filled(LITTLE), filled(MUCH), arrivals(), received()
     of = f"{MUCH:,} spans"
     kib = [r["resident_added_kib"] * 1024 for r in (little, much)]
     warm, cold = ([q[f"{how}_p95_ms"] for q in much["queries"]] for how in ("warm", "cold"))
@@ -127,5 +170,8 @@ def store(args):
         Row("  cold", cold, "ms", 200, judge="most", note=f"slowest: {slowest}"),
         Row("  list of services, p95, warm", [much["services"]["warm_p95_ms"]], "ms", 20,
             note=f"cold {much['services']['cold_p95_ms']:.1f} ms"),
+        Row(f"OTLP/HTTP, {SENT:,} spans: taken a second and core, all roles", [taken["per_cpu_second"]], "/s", 150000, at_least=True,
+            note=f"{taken['per_second']:,.0f}/s"),
+        Row("  memory of ship, its queues included, more than before", [taken["added"]], "MiB", 32 * 2**20),
         Row(f"OTLP/HTTP, {SPANS_A_REQUEST} spans, until they are found", took, "s", 2, judge="most"),
-    ], {"little": little, "much": much, "arrivals": took}
+    ], {"little": little, "much": much, "arrivals": took, "received": taken}
