@@ -135,7 +135,7 @@ def tool(name):
 def test_killed_at_200_moments(tmp_path):
     """Protects: a SIGKILL at any moment (while spans are written, a partition opened, made, closed or given up, a
     segment sealed, segments merged) leaves a store that opens again, with every acknowledged span whole and none
-    twice, and an account that says exactly what is in it."""
+    twice, and an account that says exactly what is in it; who searches while it is written finds what is acknowledged."""
     folder = tmp_path / "store"
     folder.mkdir()
     seed = str(random.randrange(1 << 30))

@@ -7,7 +7,8 @@
  * Spans are numbered as they are sent. A ship takes them in their order, so what may be in the store after it was
  * killed is: of each ship before, what was there when that one had died; of this one the first ones, at least as
  * many as it acknowledged; without the oldest, as many as were given up. Each is compared byte for byte. Now and
- * then a ship is left to end by itself, and then the account is that of the store, to the span. Two stores: one
+ * then a ship is left to end by itself, and then the account is that of the store, to the span. Before every third
+ * death the store is searched while it is written: the newest that was acknowledged is found. Two stores: one
  * whose partitions are so small that they are turned over and given up all the time, and one that is long enough
  * for segments to be merged. Prints JSON: how many kills, and what the store was at when they came.
  */
@@ -220,21 +221,6 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Until a moment: any, or one soon after the store has begun what is named. */
-static void work_until(struct scene *s, enum store_at aim)
-{
-	uint32_t before = s->watch->times[aim];
-	uint64_t end = now_us() + (aim ? 2000000 : (uint64_t)random() % 100000);
-
-	while (now_us() < end) {
-		if (aim && __atomic_load_n(&s->watch->times[aim], __ATOMIC_SEQ_CST) != before) {
-			end = now_us() + (uint64_t)random() % 3000;
-			aim = AT_START;
-		}
-		feed(s, true);
-	}
-}
-
 static void on_found(void *arg, const struct row *row, struct view scope)
 {
 	static struct buf span, resource;
@@ -304,6 +290,46 @@ static uint64_t committed(const struct scene *s)
 	for (unsigned int i = 0; i < s->n_lives; i++)
 		sum += s->lives[i].taken;
 	return sum;
+}
+
+/* While it is written: what comes out is whole, and the newest that is acknowledged is among it. */
+static void look_meanwhile(struct scene *s)
+{
+	struct store_query query = { .found = on_found, .note = on_note, .arg = s };
+	const struct life *life = &s->lives[s->n_lives - 1];
+	uint64_t before = committed(s), acked = sink_of(s)->acked;
+	struct store_answer answer;
+	struct err err = { "" };
+	bool newer = false;
+
+	memset(s->there, 0, NUMBERS);
+	s->found = 0;
+	if (store__search(s->folder, &query, &answer, &err))
+		fail(s, "the store cannot be read while it is written: %s", err.text);
+	if (acked <= before)
+		return;
+	for (uint64_t n = life->first + (acked - before) - 1; n < s->sent && !newer; n++)
+		newer = s->there[n];
+	if (!newer)
+		fail(s,
+		     "of %" PRIu64
+		     " that this ship had acknowledged the newest are not found (%" PRIu64 " are)",
+		     acked - before, s->found);
+}
+
+/* Until a moment: any, or one soon after the store has begun what is named. */
+static void work_until(struct scene *s, enum store_at aim)
+{
+	uint32_t before = s->watch->times[aim];
+	uint64_t end = now_us() + (aim ? 2000000 : (uint64_t)random() % 100000);
+
+	while (now_us() < end) {
+		if (aim && __atomic_load_n(&s->watch->times[aim], __ATOMIC_SEQ_CST) != before) {
+			end = now_us() + (uint64_t)random() % 3000;
+			aim = AT_START;
+		}
+		feed(s, true);
+	}
 }
 
 static void check_after_kill(struct scene *s)
@@ -438,6 +464,11 @@ int main(int argc, char **argv)
 	s.there = calloc(NUMBERS, 1);
 	while (s.kills < kills) {
 		start_ship(&s);
+		if (round % 3 == 0 && !s.large)
+			for (int i = 0; i < 2; i++) {
+				work_until(&s, AT_START);
+				look_meanwhile(&s);
+			}
 		work_until(&s, aim_of(&s, round));
 		round++;
 		if (round % LIVES_TO_AN_END && s.kills + 1 < kills) {

@@ -17,6 +17,12 @@
 	"PRAGMA cache_size=-2048; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA "           \
 	"cell_size_check=ON;"
 
+/*
+ * A writer that puts its log into the file when the partition is full, or takes up what a dead one left, is alone
+ * with it for so long at the most; what lies in the file meanwhile is neither before nor after.
+ */
+#define BUSY_MS 500
+
 void store_file__path(char path[STORE_PATH_MAX], const char *folder, uint64_t number, bool damaged)
 {
 	snprintf(path, STORE_PATH_MAX, "%s/spans-%08llu.db%s", folder, (unsigned long long)number,
@@ -263,6 +269,7 @@ static int open_with(sqlite3 **ret, const char *path, const char *options, int *
 	buf__free(&uri);
 	if (code == SQLITE_OK) {
 		sqlite3_extended_result_codes(db, 1);
+		sqlite3_busy_timeout(db, BUSY_MS);
 		code = sqlite3_exec(db, READ_CACHE, NULL, NULL, NULL);
 	}
 	bad = store_errno(db, code);
