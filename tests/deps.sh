@@ -20,7 +20,7 @@ declare -A SETS=(
 	[fuzz]="libclang-rt-14-dev"
 	[demo]="nginx:nginx nodejs:node python3:/usr/bin/python3 curl:curl iproute2:ip"
 	[test]="nginx:nginx apache2:apache2 nodejs:node python3:/usr/bin/python3 python3-venv python3-yaml curl:curl wrk:wrk
-		golang-go:go default-jdk-headless:javac strace:strace iproute2:ip procps:ps
+		golang-go:go default-jdk-headless:javac maven:mvn npm:npm strace:strace iproute2:ip procps:ps
 		openssl:openssl ca-certificates util-linux:unshare valgrind:valgrind
 		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz
 		zstd:zstd lz4:lz4 chromium:chromium groff-base:groff"

@@ -61,6 +61,12 @@ prefetch() {
 	*" programs "* | *" backends "*) background venv tests/lib/venv.sh ;;
 	esac
 	case $want in
+	*" programs "*)
+		background npm tests/lib/npm.sh
+		background sdks tests/programs/sdks/build.sh
+		;;
+	esac
+	case $want in
 	*" backends "*) background backends-build tests/backends/build.sh ;;
 	esac
 }
@@ -192,6 +198,7 @@ pytest_phase() { # PHASE PATH...
 }
 
 phase_programs() {
+	await npm && await sdks || return
 	pytest_phase programs tests/programs
 }
 

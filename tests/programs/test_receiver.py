@@ -4,17 +4,14 @@ none, too much, or too slowly, is told so, or bounded."""
 
 import concurrent.futures
 import gzip
-import http.server
 import json
 import os
+import pathlib
+import re
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
-import urllib.error
-import urllib.request
 
 import grpc
 import pytest
@@ -25,121 +22,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 import bpf
 import harness
+from crowd import Crowd
 from harness import SONDE, free_port, wait_for
+from receiver import JSON, PROTOBUF, Backend, Receiver, flat, request_of
 
-PROTOBUF = "application/x-protobuf"
-JSON = "application/json"
 # Field 9999, of bytes: no version of the protocol has it.
 UNKNOWN = b"\xfa\xf0\x04\x07unknown"
-# A program with the real SDK: SDK ENCODING ENDPOINT SPANS.
-SDK = """
-import sys
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-if sys.argv[1] == "grpc":
-    from grpc import Compression
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    exporter = OTLPSpanExporter(endpoint=sys.argv[2], insecure=True, compression=Compression.Gzip)
-else:
-    from opentelemetry.exporter.otlp.proto.http import Compression
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    exporter = OTLPSpanExporter(endpoint=sys.argv[2], compression=Compression.Gzip)
-provider = TracerProvider(resource=Resource.create({"service.name": "sdk-" + sys.argv[1]}))
-provider.add_span_processor(BatchSpanProcessor(exporter))
-tracer = provider.get_tracer("lib", "1.2")
-for n in range(int(sys.argv[3])):
-    with tracer.start_as_current_span("outer", attributes={"n": n, "list": ["a", "b"], "real": 1.5}) as span:
-        span.add_event("happened", {"k": True})
-        with tracer.start_as_current_span("inner"):
-            pass
-provider.shutdown()
-"""
-
-
-class Receiver:
-    """A `sonde serve` that receives, on a store of its own."""
-
-    def __init__(self, where, *options, env=None):
-        self.store, self.ledger_file = where / "store", where / "ledger.json"
-        self.http, self.grpc, self.ui = free_port(), free_port(), free_port()
-        self.process = subprocess.Popen(
-            [SONDE, "serve", "--store", self.store, "--ui", f"127.0.0.1:{self.ui}",
-             "--otlp-http", f"127.0.0.1:{self.http}", "--otlp-grpc", f"127.0.0.1:{self.grpc}", "--ledger", self.ledger_file, *options],
-            stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
-        self.url = f"http://127.0.0.1:{self.http}/v1/traces"
-        self.ledger = None
-
-    def __enter__(self):
-        wait_for(lambda: self.answers() or self.process.poll() is not None, "it answers")
-        assert self.process.poll() is None, self.process.stderr.read()
-        return self
-
-    def answers(self):
-        """Both roles: that it listens, the parent already sees to."""
-        try:
-            return self.post(b"", PROTOBUF).status in (200, 401) and self.get("/api/v1/health")
-        except OSError:
-            return False
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        _, self.stderr = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, self.stderr
-        self.ledger = json.loads(self.ledger_file.read_text())
-        received = self.ledger["received"]
-        assert received["residual"] == 0 and received["requests"]["residual"] == 0, received
-        assert received["waiting"] == 0 and received["dropped"] == {}, received
-        for sink in self.ledger["sinks"].values():
-            assert sink["residual"] == 0 and sink["spans"] == received["passed"], self.ledger
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ui}{path}", timeout=30) as answer:
-            return json.load(answer)
-
-    def post(self, body, content_type, path="/v1/traces", **headers):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", body, {
-            "Content-Type": content_type, **{k.replace("_", "-"): v for k, v in headers.items()}})
-        try:
-            answer = urllib.request.urlopen(request, timeout=60)
-        except urllib.error.HTTPError as error:
-            answer = error
-        answer.body = answer.read()
-        return answer
-
-    def spans(self):
-        return self.get("/api/v1/health")["store"]["spans"]
-
-    def wait_spans(self, n):
-        wait_for(lambda: self.spans() >= n, f"{n} spans are in the store")
-        assert self.spans() == n
-
-    def trace(self, trace_id):
-        return self.get(f"/api/v1/traces/{trace_id}")
 
 
 @pytest.fixture(scope="module")
 def receiver(tmp_path_factory):
     with Receiver(tmp_path_factory.mktemp("receiver")) as receiver:
         yield receiver
-
-
-def request_of(n=1, service="sender", name="op", trace=None, size=0):
-    """An export request of n spans in one trace; its id is returned with it."""
-    request = ExportTraceServiceRequest()
-    resource_spans = request.resource_spans.add()
-    attribute = resource_spans.resource.attributes.add(key="service.name")
-    attribute.value.string_value = service
-    scope_spans = resource_spans.scope_spans.add()
-    scope_spans.scope.name = "lib"
-    trace = trace or os.urandom(16)
-    now = time.time_ns()
-    for i in range(n):
-        span = scope_spans.spans.add(trace_id=trace, span_id=os.urandom(8), name=f"{name}{i}", kind=2,
-                                     start_time_unix_nano=now, end_time_unix_nano=now + 1000 + i)
-        if size:
-            span.attributes.add(key="filling").value.string_value = "x" * size
-    return request, trace.hex()
 
 
 def test_protobuf_is_kept_and_found(receiver):
@@ -159,12 +53,6 @@ def test_protobuf_is_kept_and_found(receiver):
     receiver.wait_spans(before + 7)
     names = [s["name"] for s in receiver.trace(trace)["resourceSpans"][0]["scopeSpans"][0]["spans"]]
     assert sorted(names) == [f"packed{i}" for i in range(4)]
-
-
-def flat(trace):
-    """Spans of an API's trace, as (resource, scope, span)."""
-    return [(r["resource"], s["scope"], span) for r in trace["resourceSpans"] for s in r["scopeSpans"]
-            for span in s["spans"]]
 
 
 def full_request():
@@ -227,48 +115,6 @@ def test_three_encodings_say_the_same(receiver):
             span.pop(own)
         seen.append(span)
     assert seen[0] == seen[1] == seen[2]
-
-
-@pytest.mark.parametrize("encoding", ["http", "grpc"])
-def test_a_real_sdk(receiver, encoding):
-    """Protects: the Python SDK's own exporters are understood, gzip included."""
-    before = receiver.spans()
-    endpoint = receiver.url if encoding == "http" else f"http://127.0.0.1:{receiver.grpc}"
-    done = subprocess.run([sys.executable, "-c", SDK, encoding, endpoint, "50"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    receiver.wait_spans(before + 100)
-    found = receiver.get(f"/api/v1/search?service=sdk-{encoding}&limit=100")["traces"]
-    assert len(found) == 50 and {t["spans"] for t in found} == {2}
-    spans = {span["name"]: span for _, _, span in flat(receiver.trace(found[0]["trace_id"]))}
-    assert spans["inner"]["parentSpanId"] == spans["outer"]["spanId"]
-    assert spans["outer"]["events"][0]["name"] == "happened"
-
-
-class Backend:
-    """Takes whatever is posted, and keeps it."""
-
-    def __enter__(self):
-        bodies = self.bodies = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                bodies.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def test_passed_on_as_it_came(tmp_path):
@@ -361,21 +207,32 @@ def test_a_token(tmp_path):
         receiver.wait_spans(2)
 
 
-def test_slow_and_silent_clients(receiver):
-    """Protects: clients that send half of a head, half of a body, or nothing, keep nobody else out."""
-    idle = []
-    for n in range(700):
-        s = socket.create_connection(("127.0.0.1", receiver.http if n % 2 else receiver.grpc))
-        s.sendall([b"POST /v1/tr", b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx", b"",
-                   b"PRI * HTTP/2.0\r\n"][n % 4])
-        idle.append(s)
-    before = receiver.spans()
-    assert receiver.post(request_of(5)[0].SerializeToString(), PROTOBUF).status == 200
-    with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc}") as channel:
-        TraceServiceStub(channel).Export(request_of(5)[0], timeout=30)
-    receiver.wait_spans(before + 10)
-    for s in idle:
-        s.close()
+# What clients send that keep a connection and ask for nothing whole.
+SILENT = ["POST /v1/tr", "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx", "", "PRI * HTTP/2.0\r\n"]
+
+
+def memory_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Rss: +(\d+)", text, re.M).group(1)) << 10
+
+
+def test_ten_thousand_silent_clients(receiver):
+    """Protects: clients that send half of a head, half of a body, or nothing, on each port ten thousand, keep nobody else
+    out, and cost neither much memory nor many descriptors."""
+    pid, sent, before = bpf.roles(receiver.process.pid)["receive"], 0, receiver.spans()
+    memory = memory_of(pid)
+    with Crowd(receiver.http, 10000, *SILENT) as one, Crowd(receiver.grpc, 10000, *SILENT) as other:
+        for _ in zip(one.come(), other.come()):
+            assert receiver.post(request_of(5)[0].SerializeToString(), PROTOBUF).status == 200
+            with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc}") as channel:
+                TraceServiceStub(channel).Export(request_of(5)[0], timeout=30, wait_for_ready=True)
+            sent += 10
+        grown, held = memory_of(pid) - memory, len(os.listdir(f"/proc/{pid}/fd"))
+        print(f"20,000 silent clients: {grown >> 10} KiB more, {held} descriptors")
+        assert sent == 100 and grown < 48 << 20 and held < 1700
+        receiver.wait_spans(before + sent)
+    assert bpf.roles(receiver.process.pid)["receive"] == pid
+    assert receiver.post(b"", PROTOBUF).status == 200
 
 
 def test_killed(tmp_path):

@@ -3,6 +3,7 @@
 bounded, and capture goes on."""
 
 import base64
+import contextlib
 import gzip
 import http.client
 import json
@@ -21,6 +22,7 @@ import pytest
 import bpf
 import harness
 import servers
+from crowd import Crowd
 from harness import SONDE, free_port, start_trace, trace_scene, wait_for, write_scene
 
 HOSTILE = "<script>alert(1)</script>\u202e\"'\\"
@@ -424,6 +426,24 @@ def test_beside_capture(tmp_path):
     assert not {k: v for k, v in harness.residuals(run.ledger).items() if v}
     assert run.ledger["sinks"]["store"]["acked"] == run.ledger["sinks"]["store"]["spans"]
     assert not listening(port)
+
+
+def test_thirty_thousand_connections_beside_capture(tmp_path):
+    """Protects: ten thousand connections to each port that a run listens on do capture no harm: every request is told, no
+    record is lost, the account holds, and who asks is answered."""
+    server, ports, requests = servers.Nginx(tmp_path), harness.free_ports(3), 600
+    curl = ["curl", "-s", "--rate", "100/s", "-o", "/dev/null", server.url(f"/live?n=[1-{requests}]")]
+    sonde = start_trace(write_scene(tmp_path, [server], [curl]), tmp_path, options=[
+        "--ui", f"127.0.0.1:{ports[0]}", "--otlp-http", f"127.0.0.1:{ports[1]}", "--otlp-grpc", f"127.0.0.1:{ports[2]}"])
+    with contextlib.ExitStack() as stack:
+        wait_for(lambda: all(listening(p) for p in ports) and server.logged(), "requests are traced, and all ports open")
+        crowds = [stack.enter_context(Crowd(p, 10000)) for p in ports]
+        come = [list(c.come())[-1] for c in crowds]
+        during = server.logged()
+        assert get(ports[0], "/api/v1/health")["status"] == "ok"
+        run = harness.scene_results(harness.finish(sonde), [server])
+    assert come == [10000] * 3 and 0 < during < requests == server.logged(), "all of them were there while it was traced"
+    assert len(run.check().spans) == 2 * requests
 
 
 def test_the_account_of_a_run(tmp_path, served):
