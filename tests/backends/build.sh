@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# build.sh - the real OpenTelemetry Collector and the real Jaeger, built once into the cache.
+# build.sh - the real OpenTelemetry Collector, Jaeger and Tempo, built once into the cache.
 #
-#   build.sh                 builds what is missing
-#   build.sh --path NAME     prints where NAME's binary is (collector, jaeger)
+#   build.sh [NAME...]       builds what is missing
+#   build.sh --path NAME     prints where NAME's binary is (collector, jaeger, tempo)
 #
 # The name of a binary carries a hash of what it is built from.
 set -eu
@@ -15,12 +15,12 @@ path() { # NAME
 	echo "$CACHE/bin/$1-$(cat "$1"/go.mod "$1"/go.sum "$1"/*.go 2>/dev/null | sha256sum | cut -c1-12)"
 }
 
-build() { # NAME PACKAGE
+build() { # NAME PACKAGE [FLAGS OF THE LINKER]
 	local name=$1 package=$2 to
 	to=$(path "$name")
 	[ -x "$to" ] && return
 	echo "building $name"
-	(cd "$name" && ../../lib/go.sh build -trimpath -ldflags '-s -w' -o "$to.tmp" "$package")
+	(cd "$name" && ../../lib/go.sh build -trimpath -ldflags "-s -w ${3:-}" -o "$to.tmp" "$package")
 	mv "$to.tmp" "$to"
 }
 
@@ -31,5 +31,12 @@ fi
 mkdir -p "$CACHE/bin"
 exec 9>"$CACHE/bin.lock"
 flock 9
-build collector .
-build jaeger github.com/jaegertracing/jaeger/cmd/jaeger
+for name in ${*:-collector jaeger tempo}; do
+	case $name in
+	collector) build collector . ;;
+	jaeger) build jaeger github.com/jaegertracing/jaeger/cmd/jaeger ;;
+	# A library of its time reaches into Go's own, which Go's linker refuses since.
+	tempo) build tempo . -checklinkname=0 ;;
+	*) echo "build.sh: no such back end: $name" >&2; exit 2 ;;
+	esac
+done

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real Collector and the real Jaeger, started on free loopback ports, stopped by pid."""
+"""The real Collector, Jaeger and Tempo, started on free loopback ports, stopped by pid."""
 
 import json
 import os
@@ -14,7 +14,7 @@ HERE = ROOT / "tests/backends"
 
 
 def binary(name):
-    subprocess.run([HERE / "build.sh"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([HERE / "build.sh", name], check=True, stdout=subprocess.DEVNULL)
     return subprocess.run([HERE / "build.sh", "--path", name], check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -24,7 +24,8 @@ class Backend:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory) / type(self).__name__.lower()
         self.directory.mkdir(parents=True)
-        self.ports = dict(zip(("GRPC_PORT", "HTTP_PORT", "QUERY_PORT", "QUERY_GRPC_PORT"), free_ports(4)))
+        self.ports = dict(zip(("GRPC_PORT", "HTTP_PORT", "QUERY_PORT", "QUERY_GRPC_PORT", "MEMBER_PORT"), free_ports(5)))
+        self.query = f"http://127.0.0.1:{self.ports['QUERY_PORT']}"
         self.grpc = f"http://127.0.0.1:{self.ports['GRPC_PORT']}"
         self.http = f"http://127.0.0.1:{self.ports['HTTP_PORT']}"
         self.process = None
@@ -43,7 +44,7 @@ class Backend:
         return self
 
     def __exit__(self, *_):
-        # Neither keeps anything worth a graceful end (Jaeger takes ten seconds for its own).
+        # None keeps anything worth a graceful end (Jaeger takes ten seconds for its own, Tempo thirty).
         self.process.kill()
         self.process.wait()
 
@@ -66,9 +67,19 @@ class Jaeger(Backend):
 
     def spans(self, trace_id):
         """One trace by the query API, version 3: OTLP again; [] while there is none."""
-        url = f"http://127.0.0.1:{self.ports['QUERY_PORT']}/api/v3/traces/{trace_id}"
-        answer = requests.get(url, timeout=10)
+        answer = requests.get(f"{self.query}/api/v3/traces/{trace_id}", timeout=10)
         if answer.status_code == 404:
             return []
         answer.raise_for_status()
         return parse_spans(json.dumps(answer.json()["result"]))
+
+
+class Tempo(Backend):
+    """Its query API is at .query; what was sent can be asked for at once."""
+
+    name, config, waits = "tempo", "tempo.yaml", ("GRPC_PORT", "HTTP_PORT", "QUERY_PORT")
+
+    def __enter__(self):
+        super().__enter__()
+        wait_for(lambda: requests.get(f"{self.query}/ready", timeout=10).status_code == 200, "Tempo is ready", 60)
+        return self

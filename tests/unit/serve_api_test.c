@@ -369,7 +369,7 @@ static void tempo_answers(void **state)
 	assert_int_equal(status, 400);
 	free(text);
 	text = ask_text("/tempo/api/echo", false, &status, &len);
-	assert_string_equal(text, "echo");
+	assert_string_equal(text, "echo\n");
 	free(text);
 }
 

@@ -16,6 +16,7 @@
 #include "serve/listen.h"
 #include "serve/target.h"
 #include "serve/traceql.h"
+#include "serve/value.h"
 
 static void assert_view(struct view v, const char *text)
 {
@@ -299,7 +300,8 @@ static void tempo_queries(void **state)
 		{ "service.name=\"shop\" name=\"GET /a\"", 1, 0, true },
 		{ "service.name=cart", 1, 0, false },
 		{ "", 1, 0, true },
-		{ "nothing", 1, -EINVAL, false },
+		{ "nothing", 1, 0, false },
+		{ "no\"thing", 1, -EINVAL, false },
 		{ "a=\"b", 1, -EINVAL, false },
 		{ "=b", 1, -EINVAL, false },
 	};
@@ -405,6 +407,50 @@ static void config_goes_over(void **state)
 	assert_int_equal(serve_config__from_json(&back, "{", 1, &err), -EINVAL);
 }
 
+static void assert_text_of(const struct otlp_value *value, const char *text)
+{
+	struct buf out = { 0 };
+
+	json__value_text(&out, value);
+	buf__add(&out, "", 1);
+	assert_int_equal(out.err, 0);
+	assert_string_equal((const char *)out.at, text);
+	buf__free(&out);
+}
+
+static void values_as_text(void **state)
+{
+	static const struct {
+		double real;
+		const char *text;
+	} cases[] = { { 0, "0" },
+		      { 5, "5" },
+		      { -0.1, "-0.1" },
+		      { 1.0 / 3, "0.3333333333333333" },
+		      { 1e-6, "0.000001" },
+		      { 1e-7, "1e-7" },
+		      { 1.5e-10, "1.5e-10" },
+		      { 1e20, "100000000000000000000" },
+		      { 1e21, "1e+21" },
+		      { 123456789.125, "123456789.125" },
+		      { 5e-324, "5e-324" },
+		      { 1.7976931348623157e308, "1.7976931348623157e+308" } };
+	struct otlp_value value = { .type = OTLP_DOUBLE }, list = { .type = OTLP_KVLIST };
+	static const char *const keys[] = { "z", "a", "z" };
+	struct buf message = { 0 };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		value.real = cases[i].real;
+		assert_text_of(&value, cases[i].text);
+	}
+	for (size_t i = 0; i < 3; i++)
+		pb_attribute_text(&message, 1, keys[i], i ? "<&>\xe2\x80\xa8" : "first");
+	list.bytes = (struct view){ (const char *)message.at, message.len };
+	assert_text_of(&list, "{\"a\":\"\\u003c\\u0026\\u003e\\u2028\","
+			      "\"z\":\"\\u003c\\u0026\\u003e\\u2028\"}");
+	buf__free(&message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +465,7 @@ int main(void)
 		cmocka_unit_test(durations),
 		cmocka_unit_test(bodies),
 		cmocka_unit_test(config_goes_over),
+		cmocka_unit_test(values_as_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

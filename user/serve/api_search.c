@@ -43,6 +43,8 @@ static void find_trace(void *arg, const struct row *row, struct view scope)
 {
 	struct finding *f = arg;
 
+	if (f->filter->also && !f->filter->also(f->filter->also_arg, row, scope))
+		return;
 	if (row->span.trace_id.len == 16 && f->found->n < FILTER_LIMIT_MAX)
 		memcpy(f->found->ids[f->found->n++], row->span.trace_id.at, 16);
 }

@@ -72,6 +72,7 @@ int filter__add_where(struct filter *f, struct where *where)
 
 int filter__add_text(struct filter *f, const char *field, const char *value)
 {
+	static const char unnamed[] = "unknown_service:";
 	static const struct {
 		const char *name;
 		enum where_field field;
@@ -80,6 +81,10 @@ int filter__add_text(struct filter *f, const char *field, const char *value)
 		{ "status", FIELD_OUTCOME },  { "http", FIELD_STATUS },
 	};
 
+	/* As a row calls it. */
+	if (!strcmp(field, "service") && !strncmp(value, unnamed, sizeof(unnamed) - 1) &&
+	    value[sizeof(unnamed) - 1])
+		value += sizeof(unnamed) - 1;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!strcmp(known[i].name, field))
 			return add(f, new_term(known[i].field, OP_EQUAL, (struct view){ "", 0 },

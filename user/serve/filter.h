@@ -13,6 +13,9 @@ struct filter {
 	struct where *where;	   /* NULL: all */
 	uint64_t start_ns, end_ns; /* a span that begins within; 0 and UINT64_MAX: no bound */
 	unsigned int limit;	   /* of traces */
+	/* NULL, or what ask__find() asks of a span that matches all the above. */
+	bool (*also)(void *arg, const struct row *row, struct view scope);
+	void *also_arg;
 };
 
 /* What is wrong with a parameter. */

@@ -3,20 +3,22 @@
  * The read API of Jaeger's query service, as Jaeger 1.x answers it (cmd/query/app/http_handler.go, model/json):
  * ids in hexadecimal, times in microseconds, attributes as tags, a resource as the process of its spans.
  */
+#include "serve/jaeger.h"
+
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "core/otlp_json.h"
-#include "serve/api_impl.h"
-#include "serve/traceql.h"
 #include "serve/value.h"
 
 #define SPANS_MAX 200000
 #define PROCESSES_MAX 1024
+#define REFERENCES_MAX 256
+/* What a number of JavaScript holds: others are written as text (model/converter/json/from_domain.go). */
+#define SAFE_INTEGER ((1ll << 53) - 1)
 
-static void jaeger_error(struct ask *ask, unsigned int status, const char *why)
+void jaeger__error(struct ask *ask, unsigned int status, const char *why)
 {
 	struct buf *out;
 
@@ -40,11 +42,19 @@ static void end_data(struct ask *ask, size_t total)
 		    total);
 }
 
+/* Of nothing: null, as Go writes a list that was never begun. */
 static void add_strings(struct ask *ask, struct names *names)
 {
 	struct buf *out = ask__text(ask);
 	size_t n = 0;
 
+	if (!names->n) {
+		buf__add_str(
+			out,
+			"{\"data\":null,\"total\":0,\"limit\":0,\"offset\":0,\"errors\":null}\n");
+		names__free(names);
+		return;
+	}
 	buf__add_str(out, "{\"data\":[");
 	for (size_t i = 0; i < names->n; i++) {
 		if (i && view_eq(names->at[i].name, names->at[i - 1].name))
@@ -84,14 +94,14 @@ void jaeger__operations(struct ask *ask)
 	size_t n = 0;
 
 	if (!service || !*service) {
-		jaeger_error(ask, 400, "parameter 'service' is required");
+		jaeger__error(ask, 400, "parameter 'service' is required");
 		return;
 	}
 	if (!ask__operations(ask, service, &everything, &names))
 		return;
 	buf__add_str(out, "{\"data\":[");
 	for (size_t i = 0; i < names.n; i++) {
-		const char *of = names.at[i].kind ? kind__name(names.at[i].kind) : "";
+		const char *of = kind__name(names.at[i].kind);
 
 		if (kind && *kind && strcmp(kind, of))
 			continue;
@@ -115,7 +125,7 @@ struct jaeger_trace {
 
 struct jaeger_traces {
 	struct jaeger_trace *at;
-	bool failed;
+	bool failed, raw; /* raw: references in their order */
 };
 
 static void add_tag(struct buf *out, bool *first, struct view key, const struct otlp_value *value)
@@ -126,16 +136,21 @@ static void add_tag(struct buf *out, bool *first, struct view key, const struct 
 		[OTLP_KVLIST] = "string", [OTLP_BYTES] = "binary",
 	};
 	struct buf text = { 0 };
+	bool unsafe = value->type == OTLP_INT &&
+		      (value->number > SAFE_INTEGER || value->number < -SAFE_INTEGER);
 
 	buf__add_str(out, *first ? "{\"key\":" : ",{\"key\":");
 	*first = false;
 	otlp_json__string(out, key);
 	buf__printf(out, ",\"type\":\"%s\",\"value\":", types[value->type]);
-	if (value->type == OTLP_ARRAY || value->type == OTLP_KVLIST || value->type == OTLP_EMPTY) {
+	if (value->type == OTLP_ARRAY || value->type == OTLP_KVLIST || value->type == OTLP_EMPTY ||
+	    unsafe) {
 		json__value_text(&text, value);
 		otlp_json__string(out, (struct view){ (const char *)text.at, text.len });
 		out->err = out->err ? out->err : text.err;
 		buf__free(&text);
+	} else if (value->type == OTLP_BYTES && !value->bytes.len) {
+		buf__add_str(out, "null");
 	} else {
 		json__value(out, value);
 	}
@@ -214,30 +229,84 @@ static void add_reference(struct buf *out, bool *first, const char *type, struct
 	buf__add_str(out, "}");
 }
 
-static void add_links(struct buf *out, const struct row *row, bool *first)
+static bool is_child_of(const struct span_link *link)
 {
-	struct pb pb = pb__of(row->span.message), inner;
-	struct view trace, span;
-	struct pb_field f, g;
+	struct otlp_value value;
 
-	while (row->span.links && pb__next(&pb, &f) > 0) {
-		if (f.number != 13 || f.wire != PB_BYTES)
-			continue;
-		trace = span = (struct view){ "", 0 };
-		inner = pb__of(f.bytes);
-		while (pb__next(&inner, &g) > 0) {
-			if (g.number == 1 && g.wire == PB_BYTES)
-				trace = g.bytes;
-			else if (g.number == 2 && g.wire == PB_BYTES)
-				span = g.bytes;
-		}
-		add_reference(out, first, "FOLLOWS_FROM", trace, span);
+	return otlp_attributes__find(link->message, 4, VIEW("opentracing.ref_type"), &value) &&
+	       value.type == OTLP_STRING && view_eq(value.bytes, VIEW("child_of"));
+}
+
+static bool is_parent(const struct row *row, const struct span_link *link)
+{
+	return row->span.parent_id.len && view_eq(link->trace_id, row->span.trace_id) &&
+	       view_eq(link->span_id, row->span.parent_id);
+}
+
+static const char *type_of(const struct span_link *link)
+{
+	return is_child_of(link) ? "CHILD_OF" : "FOLLOWS_FROM";
+}
+
+struct reference {
+	const char *type;
+	struct view trace, span;
+};
+
+/* The parent, by the type that the last link to it says, and the other links (traces_to_jaegerproto.go). */
+static size_t references_of(const struct row *row, struct reference ret[REFERENCES_MAX])
+{
+	struct pb pb = pb__of(row->span.message);
+	struct span_link link;
+	size_t n = 0;
+
+	if (row->span.parent_id.len)
+		ret[n++] =
+			(struct reference){ "CHILD_OF", row->span.trace_id, row->span.parent_id };
+	while (row->span.links && span_link__next(&pb, &link)) {
+		if (is_parent(row, &link))
+			ret[0].type = type_of(&link);
+		else if (n < REFERENCES_MAX)
+			ret[n++] =
+				(struct reference){ type_of(&link), link.trace_id, link.span_id };
 	}
+	return n;
+}
+
+/* A parent of this trace stands in front: one by CHILD_OF, or else any (model/adjuster/parent_reference.go). */
+static void put_parent_first(const struct row *row, struct reference *references, size_t n)
+{
+	struct reference first;
+	size_t child = n, other = n;
+
+	for (size_t i = n; i-- > 0;)
+		if (view_eq(references[i].trace, row->span.trace_id))
+			*(strcmp(references[i].type, "CHILD_OF") ? &other : &child) = i;
+	child = child < n ? child : other;
+	if (child == n)
+		return;
+	first = references[0];
+	references[0] = references[child];
+	references[child] = first;
+}
+
+static void add_references(struct buf *out, const struct row *row, bool raw)
+{
+	struct reference references[REFERENCES_MAX];
+	size_t n = references_of(row, references);
+	bool first = true;
+
+	if (!raw)
+		put_parent_first(row, references, n);
+	for (size_t i = 0; i < n; i++)
+		add_reference(out, &first, references[i].type, references[i].trace,
+			      references[i].span);
 }
 
 static void add_logs(struct buf *out, const struct row *row)
 {
 	struct pb pb = pb__of(row->span.message);
+	struct otlp_value own;
 	struct span_event event;
 	bool any = false;
 
@@ -247,7 +316,7 @@ static void add_logs(struct buf *out, const struct row *row)
 		buf__printf(out, "%s{\"timestamp\":%" PRIu64 ",\"fields\":[", any ? "," : "",
 			    event.time_ns / 1000);
 		any = true;
-		if (event.name.len)
+		if (event.name.len && !otlp_attributes__find(event.message, 3, VIEW("event"), &own))
 			add_text_tag(out, &first, "event", event.name);
 		add_tags(out, &first, event.message, 3, NULL);
 		buf__add_str(out, "]}");
@@ -279,7 +348,6 @@ static void add_span(void *arg, unsigned int trace, const struct row *row, struc
 	struct jaeger_traces *all = arg;
 	struct jaeger_trace *t = &all->at[trace];
 	int process = process_of(t, row->resource);
-	bool first = true;
 	struct buf *out;
 
 	if (!t->spans)
@@ -298,9 +366,7 @@ static void add_span(void *arg, unsigned int trace, const struct row *row, struc
 	buf__add_str(out, ",\"operationName\":");
 	otlp_json__string(out, row->span.name);
 	buf__add_str(out, ",\"references\":[");
-	if (row->span.parent_id.len)
-		add_reference(out, &first, "CHILD_OF", row->span.trace_id, row->span.parent_id);
-	add_links(out, row, &first);
+	add_references(out, row, all->raw);
 	buf__printf(out, "],\"startTime\":%" PRIu64 ",\"duration\":%" PRIu64 ",\"tags\":[",
 		    row->span.start_ns / 1000, row->duration_ns / 1000);
 	add_span_tags(out, row, scope);
@@ -342,20 +408,47 @@ static void tell(struct ask *ask, const uint8_t id[16], struct jaeger_trace *t, 
 	body__spill(ask->answer->body);
 }
 
-static void answer_traces(struct ask *ask, const struct found_traces *found, bool must)
+/* A trace that was asked for by its id and is not there: in the words of Jaeger. */
+static void add_missing(struct ask *ask, const struct found_traces *found,
+			const struct jaeger_traces *all)
+{
+	struct buf *out = ask__text(ask);
+	bool any = false;
+
+	buf__add_str(out, "],\"total\":0,\"limit\":0,\"offset\":0,\"errors\":");
+	for (unsigned int i = 0; i < found->n; i++) {
+		if (all->at[i].n)
+			continue;
+		buf__add_str(out, any ? "," : "[");
+		any = true;
+		buf__add_str(out, "{\"msg\":\"trace not found\",\"traceID\":");
+		add_trace_id(out, (struct view){ (const char *)found->ids[i], 16 });
+		buf__add_str(out, "}");
+	}
+	buf__add_str(out, any ? "]}\n" : "null}\n");
+}
+
+void jaeger__tell(struct ask *ask, const struct found_traces *found, enum jaeger_asked asked)
 {
 	struct jaeger_traces all = { .at = calloc(found->n ? found->n : 1, sizeof(*all.at)) };
+	const char *raw = target__param(ask->target, "raw");
 	size_t n = 0;
-	bool good = all.at && ask__spans(ask, found->ids, found->n, add_span, &all);
+	bool good;
+
+	all.raw = raw && (!strcasecmp(raw, "true") || !strcasecmp(raw, "t") || !strcmp(raw, "1"));
+	good = all.at && ask__spans(ask, found->ids, found->n, add_span, &all);
 
 	if (good && !all.failed) {
 		buf__add_str(ask__text(ask), "{\"data\":[");
 		for (unsigned int i = 0; i < found->n; i++)
 			if (all.at[i].n)
 				tell(ask, found->ids[i], &all.at[i], !n++);
-		end_data(ask, 0);
-		if (must && !n)
-			jaeger_error(ask, 404, "trace not found");
+		if (asked == JAEGER_IDS)
+			add_missing(ask, found, &all);
+		else
+			end_data(ask, 0);
+		if (asked == JAEGER_ONE && !n)
+			jaeger__error(ask, 404, "trace not found");
 	} else if (!all.at || good) {
 		ask__wrong(ask, -ENOMEM, NULL);
 	}
@@ -373,119 +466,9 @@ void jaeger__trace(struct ask *ask)
 	struct found_traces found = { .n = 1 };
 
 	if (!filter__trace_id(ask->part, true, found.ids[0])) {
-		jaeger_error(ask, 400, "a trace id has 1 to 32 hexadecimal digits");
+		jaeger__error(ask, 400, "a trace id has 1 to 32 hexadecimal digits");
 		return;
 	}
 	ask->until_ns += 8000000000ull;
-	answer_traces(ask, &found, true);
-}
-
-/* What Jaeger calls by names of its own. */
-static int add_tag_filter(struct filter *f, const char *key, const char *value)
-{
-	if (!strcmp(key, "error"))
-		return strcmp(value, "true") ? 0 : filter__add_text(f, "status", "error");
-	if (!strcmp(key, "span.kind"))
-		return filter__add_text(f, "kind", value);
-	return filter__add_attribute(f, view_of(key), value);
-}
-
-static int add_tags_json(struct filter *f, const char *text)
-{
-	json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *value;
-	const char *key;
-	int ret = json_is_object(root) ? 0 : -EINVAL;
-
-	json_object_foreach(root, key, value)
-	{
-		if (!ret)
-			ret = json_is_string(value) ?
-				      add_tag_filter(f, key, json_string_value(value)) :
-				      -EINVAL;
-	}
-	json_decref(root);
-	return ret;
-}
-
-static int read_param(struct filter *f, const char *key, char *value, const char **why)
-{
-	uint64_t n;
-	char *colon;
-
-	*why = "a parameter cannot be read";
-	if (!*value)
-		return 0;
-	if (!strcmp(key, "service") || !strcmp(key, "operation"))
-		return filter__add_text(f, key, value);
-	if (!strcmp(key, "start") || !strcmp(key, "end")) {
-		*why = "start and end are microseconds since the epoch";
-		if (!filter__number(value, &n) || n > UINT64_MAX / 1000)
-			return -EINVAL;
-		*(*key == 's' ? &f->start_ns : &f->end_ns) = n * 1000;
-	} else if (!strcmp(key, "limit")) {
-		*why = "limit is a number of traces";
-		if (!filter__number(value, &n))
-			return -EINVAL;
-		f->limit = n && n < FILTER_LIMIT_MAX ? (unsigned int)n : FILTER_LIMIT_MAX;
-	} else if (!strcmp(key, "minDuration") || !strcmp(key, "maxDuration")) {
-		*why = "durations are written as 100ms or 1.2s";
-		return traceql__duration(value, &n) ? filter__add_duration(f, key[1] == 'i', n) :
-						      -EINVAL;
-	} else if (!strcmp(key, "tags")) {
-		*why = "malformed 'tags' parameter, expecting a JSON object of strings";
-		return add_tags_json(f, value);
-	} else if (!strcmp(key, "tag")) {
-		*why = "malformed 'tag' parameter, expecting key:value";
-		colon = strchr(value, ':');
-		if (!colon || colon == value)
-			return -EINVAL;
-		*colon = 0;
-		return add_tag_filter(f, value, colon + 1);
-	}
-	return 0;
-}
-
-/* traceID=...: these, whatever else is asked. */
-static bool read_ids(struct ask *ask, struct found_traces *ret)
-{
-	for (unsigned int i = 0; i < ask->target->n_params; i++) {
-		if (!view_eq(ask->target->params[i].key, VIEW("traceID")))
-			continue;
-		if (!filter__trace_id(ask->target->params[i].value, true, ret->ids[ret->n]))
-			return false;
-		ret->n++;
-	}
-	return true;
-}
-_Static_assert(TARGET_PARAMS_MAX <= FILTER_LIMIT_MAX, "all ids have room");
-
-void jaeger__traces(struct ask *ask)
-{
-	struct filter filter = { .end_ns = UINT64_MAX, .limit = 20 };
-	struct found_traces found = { .n = 0 };
-	const char *service = target__param(ask->target, "service"), *why = NULL;
-	int ret = 0;
-
-	if (!read_ids(ask, &found)) {
-		jaeger_error(ask, 400, "a trace id has 1 to 32 hexadecimal digits");
-		return;
-	}
-	if (found.n) {
-		answer_traces(ask, &found, false);
-		return;
-	}
-	if (!service || !*service) {
-		jaeger_error(ask, 400, "parameter 'service' is required");
-		return;
-	}
-	for (unsigned int i = 0; i < ask->target->n_params && !ret; i++)
-		ret = read_param(&filter, ask->target->params[i].key.at,
-				 (char *)ask->target->params[i].value.at, &why);
-	if (ret == -EINVAL)
-		jaeger_error(ask, 400, why);
-	else if (ret)
-		ask__wrong(ask, ret, NULL);
-	else if (ask__find(ask, &filter, &found))
-		answer_traces(ask, &found, false);
-	filter__free(&filter);
+	jaeger__tell(ask, &found, JAEGER_ONE);
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The read API of Tempo, as a Grafana data source asks it: traces as JSON (jsonpb: ids in base64, enums by name)
- * or protobuf, search by tags (logfmt) or by the part of TraceQL that is one set of conditions on a span.
+ * or protobuf, names and values of tags.
  */
-#include <ctype.h>
+#include "serve/tempo.h"
+
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/otlp_json.h"
 #include "serve/gather.h"
-#include "serve/traceql.h"
 #include "serve/value.h"
 
 #define TAGS_MAX 512
@@ -20,7 +21,7 @@
 void tempo__echo(struct ask *ask)
 {
 	ask->answer->type = TYPE_TEXT;
-	buf__add_str(ask__text(ask), "echo");
+	buf__add_str(ask__text(ask), "echo\n");
 }
 
 static void put_varint(struct buf *out, uint64_t n)
@@ -102,6 +103,24 @@ static void add_text(struct buf *out, const char *name, struct view text)
 	otlp_json__string(out, text);
 }
 
+/* A count that is not 0; it stands at the end of its message. */
+static void add_dropped(struct buf *out, const char *name, uint32_t n)
+{
+	if (n)
+		buf__printf(out, ",\"%s\":%" PRIu32, name, n);
+}
+
+static uint32_t number_of(struct view message, uint32_t field)
+{
+	struct pb pb = pb__of(message);
+	struct pb_field f;
+
+	while (pb__next(&pb, &f) > 0)
+		if (f.number == field && f.wire == PB_VARINT)
+			return (uint32_t)f.value;
+	return 0;
+}
+
 static void add_events(struct buf *out, struct view message)
 {
 	struct pb pb = pb__of(message);
@@ -114,6 +133,7 @@ static void add_events(struct buf *out, struct view message)
 		buf__printf(out, "{\"timeUnixNano\":\"%" PRIu64 "\"", event.time_ns);
 		add_text(out, "name", event.name);
 		otlp_json__pairs(out, ",\"attributes\":", event.message, 3);
+		add_dropped(out, "droppedAttributesCount", number_of(event.message, 4));
 		buf__add_str(out, "}");
 	}
 	if (any)
@@ -122,23 +142,18 @@ static void add_events(struct buf *out, struct view message)
 
 static void add_links(struct buf *out, struct view message)
 {
-	struct pb pb = pb__of(message), inner;
-	struct pb_field f, g;
+	struct pb pb = pb__of(message);
+	struct span_link link;
 	bool any = false;
 
-	while (pb__next(&pb, &f) > 0) {
-		if (f.number != 13 || f.wire != PB_BYTES)
-			continue;
-		buf__add_str(out, any ? ",{" : ",\"links\":[{");
+	while (span_link__next(&pb, &link)) {
+		buf__add_str(out, any ? ",{\"traceId\":" : ",\"links\":[{\"traceId\":");
 		any = true;
-		inner = pb__of(f.bytes);
-		while (pb__next(&inner, &g) > 0) {
-			if (g.wire != PB_BYTES || (g.number != 1 && g.number != 2))
-				continue;
-			buf__add_str(out, g.number == 1 ? "\"traceId\":" : ",\"spanId\":");
-			otlp_json__base64(out, g.bytes);
-		}
-		otlp_json__pairs(out, ",\"attributes\":", f.bytes, 4);
+		otlp_json__base64(out, link.trace_id);
+		add_id(out, "spanId", link.span_id);
+		add_text(out, "traceState", link.trace_state);
+		otlp_json__pairs(out, ",\"attributes\":", link.message, 4);
+		add_dropped(out, "droppedAttributesCount", number_of(link.message, 5));
 		buf__add_str(out, "}");
 	}
 	if (any)
@@ -170,10 +185,13 @@ static int json_span(struct buf *out, struct view message, bool first)
 		    ",\"startTimeUnixNano\":\"%" PRIu64 "\",\"endTimeUnixNano\":\"%" PRIu64 "\"",
 		    span.start_ns, span.end_ns);
 	otlp_json__pairs(out, ",\"attributes\":", message, OTLP_SPAN_ATTRIBUTES);
+	add_dropped(out, "droppedAttributesCount", span.dropped_attributes);
 	if (span.events)
 		add_events(out, message);
+	add_dropped(out, "droppedEventsCount", span.dropped_events);
 	if (span.links)
 		add_links(out, message);
+	add_dropped(out, "droppedLinksCount", span.dropped_links);
 	add_text(&status, "message", span.status_message);
 	add_enum(&status, "code", codes, 3, span.status);
 	buf__add_str(out, ",\"status\":{");
@@ -208,8 +226,7 @@ static void json_group(struct body *body, struct view resource, struct view scop
 	buf__add_str(body__text(body), "]}]}");
 }
 
-/* In Tempo's words and types: its clients show the text. */
-static void tempo_error(struct ask *ask, unsigned int status, const char *why)
+void tempo__error(struct ask *ask, unsigned int status, const char *why)
 {
 	body__free(ask->answer->body);
 	*ask->answer = (struct answer){ status, TYPE_TEXT, body__new() };
@@ -228,7 +245,7 @@ static void answer_trace(struct ask *ask, bool wrapped)
 	int64_t length;
 
 	if (!filter__trace_id(ask->part, true, id)) {
-		tempo_error(ask, 400, "trace IDs can only contain hex characters, at most 32");
+		tempo__error(ask, 400, "trace IDs can only contain hex characters, at most 32");
 		return;
 	}
 	if (!ask->protobuf)
@@ -237,7 +254,7 @@ static void answer_trace(struct ask *ask, bool wrapped)
 	if (!gather__trace(ask, id, ask->protobuf ? &pb : &json, &all))
 		return;
 	if (!all.spans) {
-		tempo_error(ask, 404, wrapped ? "trace not found" : "");
+		tempo__error(ask, 404, "trace not found");
 		return;
 	}
 	if (!ask->protobuf) {
@@ -270,126 +287,10 @@ void tempo__trace_v2(struct ask *ask)
 	answer_trace(ask, true);
 }
 
-/* What a search tells of a trace. */
-struct tempo_summary {
-	uint64_t start_ns, end_ns, spans, root_ns;
-	bool true_root;
-	struct buf root;
-};
-
-static void see_span(void *arg, unsigned int trace, const struct row *row, struct view scope)
-{
-	struct tempo_summary *s = (struct tempo_summary *)arg + trace;
-	uint64_t end = row->span.start_ns + row->duration_ns;
-	bool top = !row->span.parent_id.len;
-
-	if (!s->spans++ || row->span.start_ns < s->start_ns)
-		s->start_ns = row->span.start_ns;
-	s->end_ns = end > s->end_ns ? end : s->end_ns;
-	if (s->root.len && (top != s->true_root ? s->true_root : row->span.start_ns >= s->root_ns))
-		return;
-	s->true_root = top;
-	s->root_ns = row->span.start_ns;
-	buf__clear(&s->root);
-	buf__add_str(&s->root, "\"rootServiceName\":");
-	otlp_json__string(&s->root, row->service);
-	add_text(&s->root, "rootTraceName", row->span.name);
-}
-
-/* As Tempo writes an id: without leading zeros. */
-static void add_short_id(struct buf *out, const uint8_t id[16])
-{
-	char text[33];
-	size_t zeros;
-
-	for (int i = 0; i < 16; i++)
-		snprintf(text + 2 * i, 3, "%02x", id[i]);
-	zeros = strspn(text, "0");
-	buf__printf(out, "{\"traceID\":\"%s\",", text + (zeros < 32 ? zeros : 31));
-}
-
-static void tell_all(struct ask *ask, const struct found_traces *found)
-{
-	struct tempo_summary *all = calloc(found->n ? found->n : 1, sizeof(*all));
-	struct buf *out;
-	bool any = false;
-
-	if (!all) {
-		ask__wrong(ask, -ENOMEM, NULL);
-		return;
-	}
-	if (ask__spans(ask, found->ids, found->n, see_span, all)) {
-		out = ask__text(ask);
-		buf__add_str(out, "{\"traces\":[");
-		for (unsigned int i = 0; i < found->n; i++) {
-			if (!all[i].spans)
-				continue;
-			buf__add(out, ",", any);
-			any = true;
-			add_short_id(out, found->ids[i]);
-			buf__add(out, all[i].root.at, all[i].root.len);
-			buf__printf(out, ",\"startTimeUnixNano\":\"%" PRIu64 "\"", all[i].start_ns);
-			if ((all[i].end_ns - all[i].start_ns) / 1000000)
-				buf__printf(out, ",\"durationMs\":%" PRIu64,
-					    (all[i].end_ns - all[i].start_ns) / 1000000);
-			buf__add_str(out, "}");
-		}
-		buf__printf(out, "],\"metrics\":{\"inspectedTraces\":%u}}\n", found->n);
-	}
-	for (unsigned int i = 0; i < found->n; i++)
-		buf__free(&all[i].root);
-	free(all);
-}
-
-static int read_param(struct filter *f, const char *key, const char *value, struct err *err)
-{
-	uint64_t n;
-
-	if (!*value)
-		return 0;
-	if (!strcmp(key, "tags"))
-		return traceql__tags(f, value, err);
-	if (!strcmp(key, "q"))
-		return traceql__parse(f, value, err);
-	if (!strcmp(key, "minDuration") || !strcmp(key, "maxDuration")) {
-		if (!traceql__duration(value, &n))
-			return err__set(err, -EINVAL,
-					"invalid %s: %.200s is no duration such as 100ms", key,
-					value);
-		return filter__add_duration(f, key[1] == 'i', n);
-	}
-	if (!strcmp(key, "limit") || !strcmp(key, "start") || !strcmp(key, "end")) {
-		if (!filter__number(value, &n) || n > UINT64_MAX / 1000000000u)
-			return err__set(err, -EINVAL, "invalid %s: %.200s is no number", key,
-					value);
-		if (*key == 'l')
-			f->limit = n && n < FILTER_LIMIT_MAX ? (unsigned int)n : FILTER_LIMIT_MAX;
-		else if (*key == 's')
-			f->start_ns = n * 1000000000u;
-		else
-			f->end_ns = n * 1000000000u + 999999999u;
-	}
-	return 0;
-}
-
-void tempo__search(struct ask *ask)
-{
-	struct filter filter = { .end_ns = UINT64_MAX, .limit = 20 };
-	struct found_traces found = { .n = 0 };
-	struct err err = { "" };
-	int ret = 0;
-
-	for (unsigned int i = 0; i < ask->target->n_params && !ret; i++)
-		ret = read_param(&filter, ask->target->params[i].key.at,
-				 ask->target->params[i].value.at, &err);
-	if (ret == -EINVAL)
-		tempo_error(ask, 400, err.text);
-	else if (ret)
-		ask__wrong(ask, ret, NULL);
-	else if (ask__find(ask, &filter, &found))
-		tell_all(ask, &found);
-	filter__free(&filter);
-}
+/* What every trace can be searched by, as Tempo names it. */
+static const char *const made_names[] = { "name", "root.name", "root.service.name", "status.code",
+					  "error" };
+static const char *const status_codes[] = { "0", "1", "2", "error", "ok", "unset" };
 
 /* Names, or one name's values, of the newest spans: enough to complete what somebody types. */
 struct sample {
@@ -404,7 +305,7 @@ struct sample {
 
 static void keep(struct sample *s, struct view text)
 {
-	if (!text.len || text.len > 1024 || s->n == TAGS_MAX)
+	if (text.len > 1024 || s->n == TAGS_MAX)
 		return;
 	for (unsigned int i = 0; i < s->n; i++)
 		if (view_eq((struct view){ (const char *)s->text.at + s->found[i].at,
@@ -417,6 +318,31 @@ static void keep(struct sample *s, struct view text)
 	s->n += !s->text.err;
 }
 
+/* As Go writes it (strconv.FormatFloat, 'g', -1). */
+static void add_double(struct buf *out, double d)
+{
+	char text[64];
+	int precision = 0;
+	long exponent;
+
+	do
+		snprintf(text, sizeof(text), "%.*e", precision, d);
+	while (strtod(text, NULL) != d && isfinite(d) && ++precision < 17);
+	exponent = isfinite(d) ? strtol(strchr(text, 'e') + 1, NULL, 10) : 0;
+	if (isfinite(d) && exponent >= -4 && exponent < 21) {
+		precision -= (int)exponent;
+		snprintf(text, sizeof(text), "%.*f", precision > 0 ? precision : 0, d);
+	}
+	buf__add_str(out, text);
+}
+
+/* Lists, bytes and what has no value are not searched for. */
+static bool is_plain(const struct otlp_value *value)
+{
+	return value->type == OTLP_STRING || value->type == OTLP_BOOL || value->type == OTLP_INT ||
+	       value->type == OTLP_DOUBLE;
+}
+
 static void keep_message(struct sample *s, struct view message, uint32_t field)
 {
 	struct otlp_attributes it = otlp_attributes__of(message, field);
@@ -425,11 +351,16 @@ static void keep_message(struct sample *s, struct view message, uint32_t field)
 	struct view key;
 
 	while (otlp_attributes__next(&it, &key, &value) > 0) {
+		if (!is_plain(&value))
+			continue;
 		if (!s->tag.at) {
 			keep(s, key);
 		} else if (view_eq(key, s->tag)) {
 			buf__clear(&text);
-			json__value_text(&text, &value);
+			if (value.type == OTLP_DOUBLE)
+				add_double(&text, value.real);
+			else
+				json__value_text(&text, &value);
 			keep(s, (struct view){ (const char *)text.at, text.len });
 		}
 	}
@@ -439,12 +370,30 @@ static void keep_message(struct sample *s, struct view message, uint32_t field)
 static void sample_span(void *arg, const struct row *row, struct view scope)
 {
 	struct sample *s = arg;
+	bool root = !row->span.parent_id.len;
 
 	s->spans++;
 	keep_message(s, row->resource, OTLP_RESOURCE_ATTRIBUTES);
 	keep_message(s, row->span.message, OTLP_SPAN_ATTRIBUTES);
-	if (!s->tag.at || view_eq(s->tag, VIEW("name")))
-		keep(s, s->tag.at ? row->span.name : VIEW("name"));
+	if (!s->tag.at)
+		return;
+	if (view_eq(s->tag, VIEW("name")) || (root && view_eq(s->tag, VIEW("root.name"))))
+		keep(s, row->span.name);
+	else if (root && view_eq(s->tag, VIEW("root.service.name")))
+		keep(s, row->service);
+}
+
+/* What is there whether or not a span has it. */
+static void keep_made(struct sample *s)
+{
+	if (!s->tag.at)
+		for (size_t i = 0; i < sizeof(made_names) / sizeof(made_names[0]); i++)
+			keep(s, view_of(made_names[i]));
+	else if (view_eq(s->tag, VIEW("status.code")))
+		for (size_t i = 0; i < sizeof(status_codes) / sizeof(status_codes[0]); i++)
+			keep(s, view_of(status_codes[i]));
+	else if (view_eq(s->tag, VIEW("error")))
+		keep(s, VIEW("true"));
 }
 
 static bool sample_stop(void *arg)
@@ -456,6 +405,16 @@ static bool sample_stop(void *arg)
 
 static void ignore_note(void *arg, const char *text)
 {
+}
+
+/* The list is left out where nothing is in it. */
+static void add_name(struct buf *out, const char *list, size_t n, struct view name)
+{
+	if (n)
+		buf__add_str(out, ",");
+	else
+		buf__printf(out, "{\"%s\":[", list);
+	otlp_json__string(out, name);
 }
 
 static void answer_sample(struct ask *ask, struct view tag, const char *name)
@@ -474,17 +433,15 @@ static void answer_sample(struct ask *ask, struct view tag, const char *name)
 	}
 	s->ask = ask;
 	s->tag = tag;
+	keep_made(s);
 	if (store__search(ask->api->folder, &query, &answer, &err)) {
 		ask__unreadable(ask, &err);
 	} else {
-		buf__printf(out, "{\"%s\":[", name);
-		for (unsigned int i = 0; i < s->n; i++) {
-			buf__add(out, ",", i > 0);
-			otlp_json__string(out,
-					  (struct view){ (const char *)s->text.at + s->found[i].at,
-							 s->found[i].len });
-		}
-		buf__add_str(out, "]}\n");
+		for (unsigned int i = 0; i < s->n; i++)
+			add_name(out, name, i,
+				 (struct view){ (const char *)s->text.at + s->found[i].at,
+						s->found[i].len });
+		buf__add_str(out, s->n ? "]}\n" : "{}\n");
 	}
 	buf__free(&s->text);
 	free(s);
@@ -507,11 +464,8 @@ void tempo__tag_values(struct ask *ask)
 	}
 	if (!ask__services(ask, &everything, &names))
 		return;
-	buf__add_str(out, "{\"tagValues\":[");
-	for (size_t i = 0; i < names.n; i++) {
-		buf__add(out, ",", i > 0);
-		otlp_json__string(out, names.at[i].name);
-	}
-	buf__add_str(out, "]}\n");
+	for (size_t i = 0; i < names.n; i++)
+		add_name(out, "tagValues", i, names.at[i].name);
+	buf__add_str(out, names.n ? "]}\n" : "{}\n");
 	names__free(&names);
 }

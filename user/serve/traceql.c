@@ -242,8 +242,7 @@ int traceql__parse(struct filter *filter, const char *text, struct err *err)
 	return ret;
 }
 
-/* One NAME=VALUE, and what is behind it. */
-static int add_tag(struct filter *filter, struct view name, const char *value)
+int traceql__add_tag(struct filter *filter, struct view name, const char *value)
 {
 	if (view_eq(name, VIEW("service.name")))
 		return filter__add_text(filter, "service", value);
@@ -256,7 +255,8 @@ static int add_tag(struct filter *filter, struct view name, const char *value)
 	return filter__add_attribute(filter, name, value);
 }
 
-int traceql__tags(struct filter *filter, const char *text, struct err *err)
+int traceql__each_tag(const char *text, int (*each)(void *arg, struct view name, const char *value),
+		      void *arg, struct err *err)
 {
 	int ret = 0;
 
@@ -271,10 +271,11 @@ int traceql__tags(struct filter *filter, const char *text, struct err *err)
 			break;
 		name = (struct view){ text, strcspn(text, "= \t\"") };
 		text += name.len;
-		if (!name.len || *text != '=' || terms == TERMS_MAX)
+		if (!name.len || (*text && !strchr("= \t", *text)) || terms == TERMS_MAX)
 			return err__set(err, -EINVAL,
 					"invalid tags: write NAME=VALUE NAME=\"VALUE\"");
-		text++;
+		/* A name alone is one with an empty value, as in logfmt. */
+		text += *text == '=';
 		quoted = *text == '"';
 		for (text += quoted; *text && (quoted ? *text != '"' : !strchr(" \t", *text));
 		     text++) {
@@ -287,7 +288,17 @@ int traceql__tags(struct filter *filter, const char *text, struct err *err)
 		if (quoted && *text++ != '"')
 			return err__set(err, -EINVAL, "invalid tags: a quote is not closed");
 		value[n] = 0;
-		ret = add_tag(filter, name, value);
+		ret = each(arg, name, value);
 	}
 	return ret;
+}
+
+static int add_to_filter(void *arg, struct view name, const char *value)
+{
+	return traceql__add_tag(arg, name, value);
+}
+
+int traceql__tags(struct filter *filter, const char *text, struct err *err)
+{
+	return traceql__each_tag(text, add_to_filter, filter, err);
 }
