@@ -253,6 +253,53 @@ def test_hostile_names_are_text(page):
     page.check()
 
 
+def axe_faults(browser, rules):
+    """What axe-core finds that keeps somebody out: `serious` and `critical`, each with where. rules: these alone, or all."""
+    if not browser.evaluate("!!window.axe"):
+        folder = subprocess.run([harness.ROOT / "tests/lib/npm.sh", "--path"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        browser.evaluate((pathlib.Path(folder) / "axe-core/axe.min.js").read_text() + "; 0")
+    only = f"runOnly: {json.dumps(rules)}, " if rules else ""
+    found = browser.evaluate(f"axe.run(document, {{ {only}resultTypes: ['violations'] }})" ".then(r => ({ passes: r.passes.length, violations: r.violations.map(v => "
+                             "({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.slice(0, 5).map(n => n.target + ' ' + n.html.slice(0, 150) + ' ' + "
+                             "n.failureSummary) })) }))", timeout=120)
+    assert found["passes"] > (0 if rules else 5)
+    return [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("how", ["light", "dark", "phone"])
+def test_accessible(page, how):
+    """Protects: axe-core finds no serious fault of accessibility in any view; what depends on colours neither in the dark, what
+    on the size neither on a phone."""
+    subprocess.run([harness.ROOT / "tests/lib/npm.sh"], check=True)
+    browser, faults = page.browser, {}
+    pane = [("j", 3)]
+    views = [("#/traces?live=0", f"{LIST} == 63", []), ("#/traces?compare=errors&live=0", "document.querySelectorAll('.compare tbody tr').length > 0", []),
+             ("#/traces?service=nobody&live=0", "document.querySelector('.notice')", []), (f"#/trace/{page.people}", f"{ROWS} == 5", []),
+             (f"#/trace/{page.people}", f"{ROWS} == 5", pane), (f"#/trace/{page.hostile.hex()}", f"{ROWS} == 1", [("j", 1)]),
+             ("#/traces?live=0", f"{LIST} == 63", [("?", 1)]), ("#/map", "document.querySelectorAll('.node').length >= 4", []),
+             ("#/map?errors=1", "document.querySelectorAll('.node').length >= 1", []), ("#/services", "document.body.innerText.includes('shop')", []),
+             ("#/services/shop", "document.querySelectorAll('.chart').length == 4", []), ("#/health", "document.body.innerText.includes('on disk')", []),
+             (f"#/diff?a={page.plain}&b={page.people}", "document.querySelector('.diff')?.innerText.includes('only in B')", [])]
+    rules = {"dark": ["color-contrast"], "phone": ["color-contrast", "scrollable-region-focusable", "target-size", "nested-interactive", "label"]}.get(how)
+    browser.scheme("dark" if how == "dark" else "light")
+    if how == "phone":
+        browser.size(390, 844, phone=True)
+    try:
+        for address, until, keys in views:
+            page.open(address, until)
+            for key, times in keys:
+                for _ in range(times):
+                    browser.key(key)
+            for fault in axe_faults(browser, rules):
+                faults.setdefault((fault["id"], fault["impact"], fault["help"]), {})[address] = fault["nodes"]
+    finally:
+        browser.scheme("light")
+        browser.size(1280, 720)
+    assert not faults, "\n".join(f"{what}: {json.dumps(where, ensure_ascii=False, indent=1)}" for what, where in faults.items())
+    browser.problems[:] = [p for p in browser.problems if "api/v1/account" not in p]
+    page.check()
+
+
 def test_a_token(page, tmp_path):
     """Protects: where the API wants a token the page asks for it once."""
     browser, token = page.browser, tmp_path / "token"

@@ -59,7 +59,7 @@ function show(root, page, [a, b]) {
 	const swap = h("button", { type: "button", onclick: () => page.go(changed(page.state, { a: one(page.state, "b"), b: one(page.state, "a") }), { replace: true }) }, "Swap");
 	replace(root, h("div", { class: "bar" }, h("h1", {}, "Diff of two traces"), h("div", { class: "actions" }, toggle, swap)),
 		h("div", { class: "grid2" }, head("A", a.tree), head("B", b.tree)),
-		h("div", { class: "card scroll" }, h("table", { class: "diff" },
+		h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Spans of both" }, h("table", { class: "diff" },
 			h("thead", {}, h("tr", {}, h("th", {}, "Span"), ["A", "", "B", ""].map((t) => h("th", { class: "n" }, t)), h("th", { class: "n" }, "Difference"), h("th", {}, ""))),
 			h("tbody", {}, kept.slice(0, SHOWN_MOST).map((r) => row(r, longest))))),
 		kept.length > SHOWN_MOST ? h("p", { class: "soft" }, `${count(kept.length - SHOWN_MOST)} more rows are not shown: choose “Differences only”.`) : null,

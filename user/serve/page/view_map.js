@@ -81,7 +81,7 @@ function drawing(graph, { places, columns, rows }, seconds) {
 	const height = (rows - 1) * ROW + HIGH + MARGIN * 2;
 	const marker = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
 		svg("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }));
-	return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${plural(graph.nodes.length, "service")}, ${plural(graph.edges.length, "call")}; as a table below` },
+	return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${plural(graph.nodes.length, "service")}, ${plural(graph.edges.length, "call")}; as a table below` },
 		svg("defs", {}, marker),
 		graph.edges.map((e) => drawEdge(e, at(e.from), at(e.to), seconds)),
 		graph.nodes.map((n) => drawNode(n, at(n.id), seconds)));

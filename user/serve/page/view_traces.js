@@ -317,7 +317,7 @@ class Traces {
 		const who = mode === "errors" ? "failed" : `slower than ${duration(bound)}`;
 		if (!found.length) return h("p", { class: "soft" }, `Nothing sets the ${a.length} ${who} apart from the ${b.length} others.`);
 		const share = (n, of) => h("td", { class: "share" }, h("span", { class: "track" }, h("i", { style: { width: `${(n / of) * 100}%` } })), ` ${percent(n / of)}`);
-		return h("div", { class: "scroll" }, h("table", {},
+		return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "What sets them apart" }, h("table", {},
 			h("thead", {}, h("tr", {}, h("th", {}, "attribute"), h("th", {}, "value"), h("th", {}, `${who} (${a.length})`), h("th", {}, `others (${b.length})`))),
 			h("tbody", {}, found.map((f) => h("tr", {}, h("td", {}, name(f.key, 80)),
 				h("td", {}, this.findable(f)), share(f.selected, a.length), share(f.others, b.length))))));
