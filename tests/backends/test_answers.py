@@ -161,12 +161,26 @@ def many(scene):
         scene.span(scope, f"many-{n}", "SELECT", root.span_id, at=-3 * n * SECOND + MS, took=MS, kind=3, attributes={"db.system": "postgresql"})
 
 
+def calls(scene):
+    """Three traces of three services that call each other, and one that is not traced."""
+    for n in range(3):
+        parent = b""
+        for depth, service in enumerate(("web", "shop", "stock")):
+            scope = scene.request(service__name=service).scope_spans.add()
+            parent = scene.span(scope, f"calls-{n}", f"GET /{service}", parent, at=depth * MS, took=50 * MS - 2 * depth * MS, kind=2).span_id
+            for _ in range(1 + n):
+                last = scene.span(scope, f"calls-{n}", "call", parent, at=depth * MS + MS, took=40 * MS - 2 * depth * MS, kind=3,
+                                  attributes={"server.address": "db" if depth == 2 else "next"}).span_id
+            parent = last
+
+
 class World:
     def __init__(self, folder):
         self.scene = Scene()
         rich(self.scene)
         strange(self.scene)
         many(self.scene)
+        calls(self.scene)
         (folder / "sonde").mkdir()
         self.jaeger, self.tempo, self.sonde = Jaeger(folder), Tempo(folder), Receiver(folder / "sonde")
         self.all = [self.jaeger, self.tempo, self.sonde]
@@ -223,7 +237,7 @@ def test_jaeger_names(world):
     """Protects: services, and their operations with their kinds, are those of Jaeger."""
     theirs, ours = world.both_json("jaeger", "/api/services")
     names = {RENAMED.get(n, n) for n in theirs["data"]}
-    assert set(ours["data"]) == names == {"front", "shop", "strange", "many", "past", "?", "thing"}
+    assert set(ours["data"]) == names == {"front", "shop", "strange", "many", "past", "web", "stock", "?", "thing"}
     assert {k: v for k, v in theirs.items() if k not in ("data", "total")} == {k: v for k, v in ours.items() if k not in ("data", "total")}
     assert ours["total"] == len(ours["data"])
     for service in ("front", "shop", "strange", "many", "nobody"):
@@ -367,7 +381,17 @@ def test_jaeger_search(world, what):
         same(theirs, ours, what)
 
 
+@pytest.mark.parametrize("params", [{}, {"lookback": 600_000}, {"service": "stock"}, {"service": "many"}, {"endTs": NOW // MS - HOUR // MS, "lookback": 1000}])
+def test_jaeger_dependencies(world, params):
+    """Protects: who called whom, and how often, is what Jaeger says."""
+    theirs, ours = world.both_json("jaeger", "/api/dependencies", **{"endTs": time.time_ns() // MS, **params})
+    for answer in (theirs, ours):
+        answer["data"].sort(key=json.dumps)
+    assert ours == theirs and len(ours["data"]) == {None: 3, "stock": 1, "many": 0}[params.get("service")] * ("endTs" not in params)
+
+
 JAEGER_MISTAKES = [
+    ("/api/dependencies", {"endTs": "now"}), ("/api/dependencies", {"endTs": "1", "lookback": "day"}),
     ("/api/traces", {}), ("/api/traces", {"service": ""}), ("/api/operations", {}), ("/api/traces/xyz", {}), ("/api/traces/" + "1" * 33, {}),
     ("/api/traces/" + trace_id("nobody").hex(), {}), ("/api/traces/0", {}), ("/api/traces", {"traceID": "xyz"}),
     ("/api/traces", {"service": "many", "minDuration": "fast"}), ("/api/traces", {"service": "many", "minDuration": "10"}),

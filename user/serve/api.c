@@ -331,6 +331,7 @@ static const struct route {
 	{ { "jaeger", "api", "operations" }, jaeger__operations },
 	{ { "jaeger", "api", "traces" }, jaeger__traces },
 	{ { "jaeger", "api", "traces", "*" }, jaeger__trace },
+	{ { "jaeger", "api", "dependencies" }, jaeger__dependencies },
 	{ { "tempo", "api", "echo" }, tempo__echo },
 	{ { "tempo", "api", "traces", "*" }, tempo__trace },
 	{ { "tempo", "api", "v2", "traces", "*" }, tempo__trace_v2 },

@@ -79,6 +79,10 @@ bool ask__spans(struct ask *ask, const uint8_t (*ids)[16], unsigned int n,
 			      struct view scope),
 		void *arg);
 
+/* Who called whom. To be freed by callmap__free(), whatever is returned. False: the answer is an error. */
+struct callmap;
+bool ask__callmap(struct ask *ask, const struct filter *range, struct callmap *ret);
+
 /* The answers, one function each. */
 void api__search(struct ask *ask);
 void api__trace(struct ask *ask);
@@ -90,6 +94,7 @@ void jaeger__service_operations(struct ask *ask);
 void jaeger__operations(struct ask *ask);
 void jaeger__traces(struct ask *ask);
 void jaeger__trace(struct ask *ask);
+void jaeger__dependencies(struct ask *ask);
 void tempo__echo(struct ask *ask);
 void tempo__trace(struct ask *ask);
 void tempo__trace_v2(struct ask *ask);

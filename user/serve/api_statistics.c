@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "core/otlp_json.h"
 #include "serve/api_impl.h"
+#include "ship/console/callmap.h"
 #include "ship/console/count_json.h"
 #include "ship/console/tally.h"
 
@@ -265,24 +266,29 @@ void api__statistics(struct ask *ask)
 	malloc_trim(0);
 }
 
+bool ask__callmap(struct ask *ask, const struct filter *range, struct callmap *ret)
+{
+	struct gathering g = { .ask = ask, .filter = *range, .map = ret };
+
+	callmap__init(ret, range->start_ns, range->end_ns, clock__epoch_ns());
+	if (!gather(&g))
+		return false;
+	callmap__finish(ret);
+	if (ret->failed)
+		ask__wrong(ask, -ENOMEM, NULL);
+	return !ret->failed;
+}
+
 void api__map(struct ask *ask)
 {
-	struct gathering g = { .ask = ask };
+	struct filter range;
 	struct callmap map;
 
-	if (!read_question(ask, &g.filter, NULL))
+	if (!read_question(ask, &range, NULL))
 		return;
-	callmap__init(&map, g.filter.start_ns, g.filter.end_ns, clock__epoch_ns());
-	g.map = &map;
-	if (gather(&g)) {
-		callmap__finish(&map);
-		if (map.failed)
-			ask__wrong(ask, -ENOMEM, NULL);
-		else
-			count_json__map(ask__text(ask), &map,
-					store_is_read(ask) && !ask->late && !map.left_out);
-	}
+	if (ask__callmap(ask, &range, &map))
+		count_json__map(ask__text(ask), &map,
+				store_is_read(ask) && !ask->late && !map.left_out);
 	callmap__free(&map);
-	filter__free(&g.filter);
 	malloc_trim(0);
 }

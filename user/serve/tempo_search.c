@@ -114,6 +114,12 @@ static void keep(const struct search *search, struct results *all, struct summar
 	s->told = (struct buf){ 0 };
 }
 
+/* What a span meets its trace meets: there is nothing to find out of the others. */
+static bool is_simple(const struct search *s)
+{
+	return s->n < 2 && !s->least_ns && !s->most_ns && !s->root_service && !s->root_name;
+}
+
 /* Of the newest traces with a span that this filter matches, those that meet all. False: the answer is an error. */
 static bool look(struct ask *ask, const struct search *search, const struct filter *lead,
 		 struct results *all)
@@ -121,7 +127,7 @@ static bool look(struct ask *ask, const struct search *search, const struct filt
 	struct filter filter = { .where = lead->where,
 				 .start_ns = search->all.start_ns,
 				 .end_ns = search->all.end_ns,
-				 .limit = FILTER_LIMIT_MAX };
+				 .limit = is_simple(search) ? search->limit : FILTER_LIMIT_MAX };
 	struct summary *at = calloc(FILTER_LIMIT_MAX, sizeof(*at));
 	struct found_traces *found = calloc(1, sizeof(*found));
 	struct looking looking = { search, at };
