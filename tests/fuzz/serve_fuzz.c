@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the role that serves reads of a request beside its library: the target with its parameters, Host, an
- * address, TraceQL, tags. The first byte says which. What is accepted is compared with a span.
+ * address, TraceQL, tags; and of what the store holds: values, events, links. The first byte says which. What is accepted is compared with a span.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -12,6 +12,7 @@
 #include "serve/listen.h"
 #include "serve/target.h"
 #include "serve/traceql.h"
+#include "serve/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
@@ -80,12 +81,37 @@ static void check_host(const char *text, size_t len)
 	listen_address__parse(text, &address, NULL);
 }
 
+static void check_values(struct view message)
+{
+	struct otlp_attributes it = otlp_attributes__of(message, OTLP_SPAN_ATTRIBUTES);
+	struct pb events = pb__of(message), links = events;
+	struct otlp_value value;
+	struct span_event event;
+	struct buf out = { 0 };
+	struct span_link link;
+	struct view key;
+
+	while (otlp_attributes__next(&it, &key, &value) > 0) {
+		json__value(&out, &value);
+		json__value_text(&out, &value);
+	}
+	while (span_event__next(&events, &event))
+		buf__add_view(&out, event.name);
+	while (span_link__next(&links, &link))
+		buf__add_view(&out, link.trace_id);
+	buf__free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	char *text;
 
 	if (!len || len > 20000)
 		return 0;
+	if (bytes[0] == 0xff) {
+		check_values((struct view){ (const char *)bytes + 1, len - 1 });
+		return 0;
+	}
 	text = malloc(len);
 	if (!text)
 		return 0;

@@ -306,7 +306,7 @@ void tempo__search(struct ask *ask)
 	if (!ret && s->all.end_ns <= s->all.start_ns)
 		ret = err__set(&err, -EINVAL, "http parameter start must be before end");
 	if (ret == -EINVAL)
-		tempo__error(ask, 400, err.text);
+		tempo__error(ask, 400, *err.text ? err.text : "there are too many conditions");
 	else if (ret)
 		ask__wrong(ask, ret, NULL);
 	else if (look_all(ask, s, all))

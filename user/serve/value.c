@@ -9,6 +9,8 @@
 
 #include "core/otlp_json.h"
 
+#define SORTED_MAX 4096
+
 static void add_value(struct buf *out, const struct otlp_value *value, int depth);
 
 static void add_array(struct buf *out, struct view message, int depth)
@@ -46,48 +48,57 @@ static int by_key(const void *a, const void *b)
 	return ret ? ret : x->at < y->at ? -1 : 1;
 }
 
-/* Of a key that is there twice, the last one. */
-static void add_pairs(struct buf *out, struct pair *pairs, size_t n, int depth)
+static void add_pair(struct buf *out, const struct pair *pair, bool first, int depth)
 {
+	buf__add(out, ",", !first);
+	otlp_json__string(out, pair->key);
+	buf__add(out, ":", 1);
+	add_value(out, &pair->value, depth + 1);
+}
+
+/* Of a key that is there twice, the last one. */
+static void add_sorted(struct buf *out, struct view message, size_t n, int depth)
+{
+	struct otlp_attributes it = otlp_attributes__of(message, 1);
+	struct pair *pairs = calloc(n, sizeof(*pairs));
 	bool first = true;
 
-	if (n)
-		qsort(pairs, n, sizeof(*pairs), by_key);
+	if (!pairs) {
+		out->err = out->err ? out->err : -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		otlp_attributes__next(&it, &pairs[i].key, &pairs[i].value);
+		pairs[i].at = i;
+	}
+	qsort(pairs, n, sizeof(*pairs), by_key);
 	for (size_t i = 0; i < n; i++) {
 		if (i + 1 < n && view_eq(pairs[i].key, pairs[i + 1].key))
 			continue;
-		buf__add(out, ",", !first);
+		add_pair(out, &pairs[i], first, depth);
 		first = false;
-		otlp_json__string(out, pairs[i].key);
-		buf__add(out, ":", 1);
-		add_value(out, &pairs[i].value, depth + 1);
 	}
+	free(pairs);
 }
 
+/* A list that is longer than anybody's is not sorted: a few bytes of it would take a hundred. */
 static void add_list(struct buf *out, struct view message, int depth)
 {
 	struct otlp_attributes it = otlp_attributes__of(message, 1);
-	struct pair *pairs = NULL, *more;
-	size_t n = 0, room = 0;
 	struct pair pair;
+	size_t n = 0;
 
-	while (otlp_attributes__next(&it, &pair.key, &pair.value) > 0) {
-		if (n == room) {
-			room = room ? 2 * room : 16;
-			more = reallocarray(pairs, room, sizeof(*pairs));
-			if (!more) {
-				out->err = out->err ? out->err : -ENOMEM;
-				break;
-			}
-			pairs = more;
-		}
-		pair.at = n;
-		pairs[n++] = pair;
-	}
+	while (n <= SORTED_MAX && otlp_attributes__next(&it, &pair.key, &pair.value) > 0)
+		n++;
 	buf__add(out, "{", 1);
-	add_pairs(out, pairs, n, depth);
+	if (n > SORTED_MAX) {
+		it = otlp_attributes__of(message, 1);
+		for (n = 0; otlp_attributes__next(&it, &pair.key, &pair.value) > 0; n++)
+			add_pair(out, &pair, !n, depth);
+	} else if (n) {
+		add_sorted(out, message, n, depth);
+	}
 	buf__add(out, "}", 1);
-	free(pairs);
 }
 
 /* ECMA-262, Number::toString: the fewest digits that are read as the same number. */
