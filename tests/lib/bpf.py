@@ -48,13 +48,18 @@ def assert_nothing_left(before):
 
 
 def children(pid):
+    """Of all its threads, which may end meanwhile (programs are loaded by two)."""
     found = []
     try:
-        for task in os.listdir(f"/proc/{pid}/task"):
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        try:
             with open(f"/proc/{pid}/task/{task}/children") as f:
                 found += [int(child) for child in f.read().split()]
-    except OSError:
-        pass
+        except OSError:
+            pass
     return found
 
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import bpf
 import harness
 
 FORBIDDEN_UIDS = {0, 65534}
@@ -21,11 +22,13 @@ def status_of(pid):
 def roles_of(pid):
     """{name: pid} of the roles below a running sonde."""
     roles = {}
-    for task in os.listdir(f"/proc/{pid}/task"):
-        for child in pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+    for child in bpf.children(pid):
+        try:
             name = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
-            if name.startswith("sonde-"):
-                roles[name[len("sonde-"):]] = int(child)
+        except OSError:
+            continue
+        if name.startswith("sonde-"):
+            roles[name[len("sonde-"):]] = child
     return roles
 
 
