@@ -62,7 +62,7 @@ static int run_role(const char *name, uid_t uid)
 	prctl(PR_SET_NAME, comm, 0, 0, 0);
 	log__configure(
 		&(struct log_config){ .level = LOG_INFO, .role = comm + sizeof("sonde-") - 1 });
-	log__never_wait();
+	log__to(STDERR_FILENO, false);
 	if (!strcmp(name, "trace"))
 		return trace__main(uid);
 	if (!strcmp(name, "ship"))

@@ -9,8 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/terminal.h"
-
 /* A second's worth of lines; what is beyond is counted and said with the next second's first line. */
 #define LINES_A_SECOND 50
 
@@ -27,13 +25,10 @@ void log__configure(const struct log_config *c)
 	config = *c;
 }
 
-void log__never_wait(void)
+void log__to(int fd, bool may_wait)
 {
-	int own = terminal__own(STDERR_FILENO);
-
-	waits = false;
-	if (own >= 0)
-		to = own;
+	to = fd;
+	waits = may_wait;
 }
 
 /* False: not a byte of it. Nothing can be said where there is nowhere to say it. */

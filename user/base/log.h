@@ -18,11 +18,10 @@ struct log_config {
 void log__configure(const struct log_config *config);
 
 /*
- * From here on no line waits for whoever reads them: what a stopped terminal or a full pipe has no room
- * for is counted and said later. A terminal is opened anew for that: whoever shares the descriptor keeps
- * it as it is.
+ * Where lines go from here on: standard error until then, and each waits for whoever reads it. waits false:
+ * what a stopped terminal or a full pipe has no room for is counted and said later.
  */
-void log__never_wait(void);
+void log__to(int fd, bool waits);
 
 /*
  * `what failed, on what, why: what to do`. No trailing newline.

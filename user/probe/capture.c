@@ -217,6 +217,9 @@ int capture__demote(struct capture *c, enum tier_id tier, struct err *err)
 	c->n_links = 0;
 	c->sweep = NULL;
 	ret = attach_all(c);
+	/* a tier that misses hits may have missed forks */
+	if (!ret && (c->scope & SONDE_SCOPE_PIDS))
+		ret = scope__seed_trees(&c->pids, c->processes);
 	if (ret) {
 		detach_all(c);
 		loaded__close(&loaded);

@@ -113,6 +113,8 @@ int run__finish(struct run *run)
 		drain__run(run->drain);
 	supervisor__finish(&run->supervisor, FINISH_SECONDS);
 	run->ended = true;
+	log__to(STDERR_FILENO,
+		true); /* nothing is held up any more, and what is said now is the last */
 	print_ledger(run);
 	run__publish(run);
 	keep_serving(run);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "cmd/command.h"
 #include "probe/run_internal.h"
 #include "probe/scope_list.h"
@@ -276,6 +277,14 @@ static int start_all(struct run *run, struct err *err)
 	return ret ? ret : scope_list__seed(&run->options->scope, run->capture, err);
 }
 
+/* The terminal is the command's as well: how it is written to is not ours to change. */
+static void keep_log_going(void)
+{
+	int own = terminal__own(STDERR_FILENO);
+
+	log__to(own < 0 ? STDERR_FILENO : own, false);
+}
+
 int run__start(struct run *run)
 {
 	struct err err = { "" };
@@ -299,7 +308,7 @@ int run__start(struct run *run)
 		log_info("traces are shown at %s", run->plan->ui.address.url);
 	if (run->supervisor.ready[AT_RECEIVE])
 		receiving__say(&run->plan->receiving);
-	log__never_wait();
+	keep_log_going();
 	malloc_trim(0); /* the kernel's types, megabytes of them, were only for loading */
 	/* Whoever traces what runs already is to know from when on requests are seen. */
 	if (run->capture && !run->options->quiet &&
