@@ -17,25 +17,34 @@ def frame(kind, body):
     return struct.pack("<IBBH", len(body), kind, 1, 0) + body
 
 
+def set_value(value, plain):
+    """Sets an AnyValue to a str, bool, int, float, bytes, or a list or dict of these; None leaves it empty."""
+    if isinstance(plain, bool):
+        value.bool_value = plain
+    elif isinstance(plain, int):
+        value.int_value = plain
+    elif isinstance(plain, float):
+        value.double_value = plain
+    elif isinstance(plain, bytes):
+        value.bytes_value = plain
+    elif isinstance(plain, str):
+        value.string_value = plain
+    elif isinstance(plain, list):
+        value.array_value.SetInParent()
+        for one in plain:
+            set_value(value.array_value.values.add(), one)
+    elif isinstance(plain, dict):
+        value.kvlist_value.SetInParent()
+        for key, one in plain.items():
+            set_value(value.kvlist_value.values.add(key=key).value, one)
+
+
 def attributes(values):
-    """A list of KeyValue from a dict of str, bool, int, float, list of str."""
+    """A list of KeyValue from a dict."""
     out = []
-    for key, value in values.items():
-        any_value = common_pb2.AnyValue()
-        if isinstance(value, bool):
-            any_value.bool_value = value
-        elif isinstance(value, int):
-            any_value.int_value = value
-        elif isinstance(value, float):
-            any_value.double_value = value
-        elif isinstance(value, bytes):
-            any_value.bytes_value = value
-        elif isinstance(value, list):
-            for text in value:
-                any_value.array_value.values.add().string_value = text
-        else:
-            any_value.string_value = value
-        out.append(common_pb2.KeyValue(key=key, value=any_value))
+    for key, plain in values.items():
+        out.append(common_pb2.KeyValue(key=key))
+        set_value(out[-1].value, plain)
     return out
 
 

@@ -13,6 +13,7 @@ import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+import sink_frames as frames
 from backends import Jaeger, Tempo
 from harness import wait_for
 from receiver import PROTOBUF, Receiver
@@ -70,30 +71,9 @@ def trace_id(name):
     return {"short": bytes(8) + b"\1shorter", "zero": b"\0" + b"zero-at-the-lead"[:15]}.get(name, (b"trace-" + name.encode() + b"-" * 16)[:16])
 
 
-def set_value(value, plain):
-    if isinstance(plain, bool):
-        value.bool_value = plain
-    elif isinstance(plain, int):
-        value.int_value = plain
-    elif isinstance(plain, float):
-        value.double_value = plain
-    elif isinstance(plain, bytes):
-        value.bytes_value = plain
-    elif isinstance(plain, str):
-        value.string_value = plain
-    elif isinstance(plain, list):
-        value.array_value.SetInParent()
-        for one in plain:
-            set_value(value.array_value.values.add(), one)
-    elif isinstance(plain, dict):
-        value.kvlist_value.SetInParent()
-        for key, one in plain.items():
-            set_value(value.kvlist_value.values.add(key=key).value, one)
-
-
 def add_attributes(message, attributes):
     for key, plain in attributes.items():
-        set_value(message.attributes.add(key=key).value, plain)
+        frames.set_value(message.attributes.add(key=key).value, plain)
 
 
 TYPES = {"text": "é\u202e<b>☃\"\\\n\t\0", "empty": "", "none": None, "whole": 7, "big": 2**63 - 1, "small": -(2**63), "edge": 2**53 - 1, "beyond": 2**53,
