@@ -356,7 +356,7 @@ static __always_inline bool quick_vector(struct quick *q, __u64 at, __u64 n)
 	if (n == 1)
 		return true;
 	q->area.len = two[0].len;
-	return quick_behind(q, &two[1]);
+	return (q->bytes - two[0].len <= two[1].len && quick_alike(q)) || quick_behind(q, &two[1]);
 }
 
 /* Of a call that the program itself makes: what it is. CALL_OTHER: not to be said so quickly. */

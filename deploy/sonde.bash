@@ -7,6 +7,19 @@ _sonde() {
             sed -n '/^Try it:/q; s/^  \([a-z]*\)  .*/\1/p') --help --version" -- "$cur")
         return
     fi
+    # Behind -- stands the command that is traced, with what is its own.
+    local i
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        [ "${COMP_WORDS[i]}" = -- ] || continue
+        if declare -F _command_offset >/dev/null; then
+            _command_offset $((i + 1))
+        elif [ $((i + 1)) -eq "$COMP_CWORD" ]; then
+            mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+        else
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        fi
+        return
+    done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
     --tier) mapfile -t COMPREPLY < <(compgen -W "fentry kprobe socktp" -- "$cur"); return ;;
     -u | --user) mapfile -t COMPREPLY < <(compgen -u -- "$cur"); return ;;

@@ -10,21 +10,24 @@
 
 /* clang-format off */
 #define SONDE_KCOUNTERS(X) \
-	/* line "records" */ \
+	/* what the usual call adds to, in one line of the cache */ \
 	X(records_attempted,     "records that a program set out to write") \
 	X(records_delivered,     "records submitted to the ring") \
+	X(bytes_sequence,        "sequence numbers that passed on connections in scope, as hooks saw them") \
+	X(bytes_captured,        "copied into delivered records") \
+	X(bytes_counted,         "seen and deliberately not copied") \
+	X(turns_begun,           "turns whose first bytes look like the start of a request") \
+	X(hits_send,             "send hook ran in scope") \
+	X(hits_recv,             "receive hook ran in scope") \
+	/* line "records" */ \
 	X(lost_ring_full,        "no room in the ring") \
 	X(lost_ring_busy,        "reserve refused though the ring had room") \
 	X(lost_life_reserve,     "payload gave way to records of life") \
 	X(lost_fault,            "a head, or its rest, could not be read: from the program's memory, or out of more pieces of it than are gathered") \
 	/* line "bytes", TCP only */ \
-	X(bytes_sequence,        "sequence numbers that passed on connections in scope, as hooks saw them") \
-	X(bytes_captured,        "copied into delivered records") \
-	X(bytes_counted,         "seen and deliberately not copied") \
 	X(gap_missed,            "passed with no hook seeing them") \
 	X(gap_lost,              "in records that there was no room for") \
 	/* line "exchanges": each count of the first two is one record with SONDE_F_BEGUN, delivered or lost */ \
-	X(turns_begun,           "turns whose first bytes look like the start of a request") \
 	X(starts_begun,          "further starts of a request inside a turn, each at a record of its own") \
 	X(begun_lost,            "of these, those whose record was lost") \
 	/* line "unseen": calls that carried bytes where this tier cannot look */ \
@@ -50,8 +53,6 @@
 	X(state_no_slot,         "a connection without a slot") \
 	X(state_proc_ring_full,  "no room in the process ring") \
 	/* for doctor and bench */ \
-	X(hits_send,             "send hook ran in scope") \
-	X(hits_recv,             "receive hook ran in scope") \
 	X(hits_quiet,            "hook ran on a connection none of whose bytes is looked at; not exact") \
 	X(conns_seen,            "connections in scope") \
 	X(conns_joined,          "of these, met after their first byte") \
@@ -72,6 +73,7 @@ struct sonde_kcounters {
 #define X(name, comment) __u64 name;
 	SONDE_KCOUNTERS(X)
 #undef X
+	__u32 ring_credit, wake_credit; /* the kernel side's own: see bpf/lib/ring.h */
 } __attribute__((aligned(64)));
 
 #endif

@@ -13,6 +13,8 @@
 #define SONDE_CLASS_3_BYTES 1024
 #define SONDE_CLASS_4_BYTES 4096
 #define SONDE_CLASSES 5
+/* A whole head in one record, the usual case: its area is a multiple of this, up to 1 KiB. */
+#define SONDE_CLASS_STEP_BYTES 24
 
 /* A message's head is captured up to here; what follows is counted, not copied. */
 #define SONDE_HEAD_MAX_BYTES 16384

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #include "limits.h"
 
-#define SONDE_ABI 1
+#define SONDE_ABI 2
 
 enum sonde_record_type {
 	SONDE_REC_CONN = 1, /* a connection, before its first DATA; or one that is not decoded */
@@ -52,6 +52,7 @@ enum {
 		<< 14, /* GONE: the socket lives, but its bytes pass where this tier cannot look */
 	SONDE_F_SEEN = 1 << 12,	 /* EXEC on the process ring: the process did decoded I/O before */
 	SONDE_F_BEGUN = 1 << 11, /* DATA: this record was counted in turns_begun or starts_begun */
+	SONDE_F_MORE = 1 << 15,	 /* DATA: struct sonde_rec_more is the end of the record */
 };
 
 struct sonde_rec {
@@ -120,24 +121,37 @@ struct sonde_rec_conn {
 	__u8 first[16];
 };
 
+/*
+ * Of the other direction the usual record says nothing but how far it had got: its last byte then is that
+ * of the call whose DATA record came last, which says the same and when it was.
+ */
 struct sonde_rec_data {
 	struct sonde_rec h;
 	__u32 tgid, tid;
 	__u64 tgid_start_ns;
+	__u64 offset; /* stream offset of payload[0] in its direction */
 	/*
 	 * Number of the turn in this connection, from 1; odd or even says nothing. Where calls were
 	 * missed at its start or before it, a number is left out.
 	 */
 	__u32 turn;
-	__u32 call_bytes;   /* bytes this call moved from `offset` on (SONDE_F_UNSURE: asked for) */
-	__u64 offset;	    /* stream offset of payload[0] in its direction */
-	__u32 copied;	    /* bytes of payload that are valid */
-	__u32 piece;	    /* 0 for the first record of a call, then 1, 2, … */
+	__u32 call_bytes; /* bytes this call moved from `offset` on (SONDE_F_UNSURE: asked for) */
+	__u16 copied;	  /* bytes of payload that are valid */
+	__u16 piece;	  /* 0 for the first record of a call, then 1, 2, … */
+	__u32 other_low;  /* low half of the other direction's offset, after its last byte */
+	__u8 payload[];	  /* size class; bytes past `copied` are undefined: never look */
+};
+
+/* What not every DATA record has, behind its payload's area. */
+struct sonde_rec_more {
 	__u64 other_ns;	    /* when the last byte in the other direction passed; 0: none */
 	__u64 other_offset; /* the offset after it */
 	struct sonde_evidence evidence; /* on outbound turns; else 0 */
-	__u8 payload[]; /* size class; bytes past `copied` are undefined: never look */
 };
+
+/* The longest record there is. */
+#define SONDE_RECORD_MAX_BYTES                                                                     \
+	(sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES + sizeof(struct sonde_rec_more))
 
 struct sonde_rec_end {
 	struct sonde_rec h;

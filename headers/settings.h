@@ -43,8 +43,8 @@ struct sonde_settings {
 	__u32 conn_cookie; /* 1: a connection's number is its socket's cookie */
 	__u32 lockdown;	   /* 1: the helpers that read kernel memory are forbidden */
 	__u32 recv_args;   /* number of arguments of tcp_recvmsg() */
-	__u32 pad;
-	__u64 seed[2]; /* random: ids of Unix socket pairs are hashes of addresses under it */
+	__u32 ring_credit; /* bytes of the ring that a processor may fill unasked: see bpf/lib/ring.h */
+	__u64 seed[2];	   /* random: ids of Unix socket pairs are hashes of addresses under it */
 };
 
 #endif

@@ -94,22 +94,34 @@ enum call_state {
 };
 
 /*
- * Whether the message that the thread saved still points where it did. Where the entry of a call can
- * be missed, the saved one may be the call before: as long, but into other memory.
+ * How much is left to be filled of the message that the thread saved; *same: it still points where it did.
+ * Where the entry of a call can be missed, the saved one may be the call before: as long, but into other
+ * memory.
  */
-static __always_inline bool call_same_memory(const struct call *call)
+static __always_inline __u64 call_left(const struct call *call, bool *same)
 {
-#ifdef SONDE_TRACING
-	const struct msghdr___ubuf *msg = (const struct msghdr___ubuf *)call->msg;
+	const struct msghdr *msg = (const struct msghdr *)call->msg;
+
+	*same = true;
+#if defined(SONDE_CAST)
+	return CAST(struct msghdr, msg)->msg_iter.count;
+#elif defined(SONDE_TRACING)
 	/* a value of its own: else its load is taken for one of the kernel's fields */
 	const struct iovec *segments = (const struct iovec *)call->vector;
+	__u64 begin = bpf_core_field_offset(struct msghdr, msg_iter);
+	__u64 span[5];
 
+	if (bpf_probe_read_kernel(span, sizeof(span), (const char *)msg + begin))
+		return ~0ull;
 	if (segments)
-		return BPF_CORE_READ(segments, iov_base) == (void *)call->first;
-	if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
-		return BPF_CORE_READ(msg, msg_iter.ubuf) == (void *)call->first;
+		*same = BPF_CORE_READ(segments, iov_base) == (void *)call->first;
+	else if (bpf_core_field_exists(struct iov_iter___ubuf, ubuf))
+		*same = SPAN_FIELD(span, begin, __u64, msg, struct msghdr___ubuf, msg_iter.ubuf) ==
+			call->first;
+	return SPAN_FIELD(span, begin, __u64, msg, struct msghdr, msg_iter.count);
+#else
+	return BPF_CORE_READ(msg, msg_iter.count);
 #endif
-	return true;
 }
 
 /*
@@ -119,8 +131,8 @@ static __always_inline bool call_same_memory(const struct call *call)
  */
 static __always_inline enum call_state call_state_of(struct call *call, __u32 copied, __u32 bytes)
 {
-	const struct msghdr *msg = (const struct msghdr *)call->msg;
 	__u64 left;
+	bool same;
 
 #ifdef SONDE_TRACING
 	if (!kernel_readable()) {
@@ -133,13 +145,9 @@ static __always_inline enum call_state call_state_of(struct call *call, __u32 co
 		return call->flags & KMSG_TRUNC ? CALL_DISCARDS : CALL_GOES_ON;
 	}
 #endif
-#ifdef SONDE_CAST
-	left = CAST(struct msghdr, msg)->msg_iter.count;
-#else
-	left = BPF_CORE_READ(msg, msg_iter.count);
-#endif
+	left = call_left(call, &same);
 	if (left + copied == call->count)
-		return call_same_memory(call) ? CALL_GOES_ON : CALL_IS_ANOTHER;
+		return same ? CALL_GOES_ON : CALL_IS_ANOTHER;
 	return left == call->count ? CALL_DISCARDS : CALL_IS_ANOTHER;
 }
 

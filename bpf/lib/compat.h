@@ -27,6 +27,12 @@ extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
 #define CAST(type, address)                                                                        \
 	((type *)bpf_rdonly_cast((const void *)(address), bpf_core_type_id_kernel(type)))
 
+/* From any address at once: of two fields that lie side by side. A load costs eight instructions. */
+static __always_inline __u64 eight_bytes(__u64 address)
+{
+	return (__u64)CAST(struct iovec, address - sizeof(void *))->iov_len;
+}
+
 /*
  * The same pointer, which a verifier does not trust: for each pointer that is loaded from a trusted
  * one, some search the names of all types of the kernel, which takes as long as a thousand
@@ -44,7 +50,6 @@ extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
 #define FIELD(pointer, ...) BPF_CORE_READ(pointer, __VA_ARGS__)
 #endif
 
-#ifndef SONDE_DIRECT
 /*
  * A field of what was read at once, from offset `begin` of `pointer` on, into `span`: one call of the
  * helper costs as much as copying a dozen words. Offsets are constants to the verifier, so that of
@@ -58,7 +63,6 @@ extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
 			*(value *)((char *)(span) + at_) :                                         \
 			(value)BPF_CORE_READ((const type *)(pointer), __VA_ARGS__);                \
 	})
-#endif
 
 #define HELPER_EXISTS(name) bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_##name)
 
@@ -217,7 +221,6 @@ static __always_inline bool msg_now_read(const struct msghdr *msg, struct msg_no
 #endif
 	now->count = MSG_FIELD(__u64, struct msghdr, msg_iter.count);
 	now->skip = MSG_FIELD(__u64, struct msghdr, msg_iter.iov_offset);
-	now->segments = MSG_FIELD(__u64, struct msghdr, msg_iter.nr_segs);
 	now->flags = MSG_FIELD(__u32, struct msghdr, msg_flags);
 	/* 5.10: bit 0 is the direction, and there is no single area */
 	if (bpf_core_field_exists(struct iov_iter, iter_type))
@@ -227,6 +230,8 @@ static __always_inline bool msg_now_read(const struct msghdr *msg, struct msg_no
 					    bpf_core_enum_value(enum iter_type, ITER_IOVEC) ?
 				    ITER_KIND_IOVEC :
 				    ITER_KIND_OTHER;
+	now->segments =
+		now->kind == ITER_KIND_UBUF ? 0 : MSG_FIELD(__u64, struct msghdr, msg_iter.nr_segs);
 	/* from 6.0 on one area, too; and then it lies where the segments else are */
 	if (now->kind == ITER_KIND_UBUF)
 		now->at = bpf_core_field_exists(struct iov_iter___ubuf, ubuf) ?

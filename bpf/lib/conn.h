@@ -173,15 +173,22 @@ static __always_inline bool sock_now_read(const struct sock *sk, struct sock_now
 /* How much the socket may hold of what is written before it waits. */
 static __always_inline int send_room(const struct sock *sk)
 {
-#ifndef SONDE_DIRECT
+#ifndef SONDE_TRACING
 	__u64 begin = bpf_core_field_offset(struct sock, sk_sndbuf);
-	int span[2];
 
 	/* neighbours in most kernels */
 	if (bpf_core_field_offset(struct sock, sk_wmem_queued) == begin + sizeof(int)) {
+#ifdef SONDE_CAST
+		__u64 both = eight_bytes((__u64)sk + begin);
+
+		return (int)both - (int)(both >> 32);
+#else
+		int span[2];
+
 		if (bpf_probe_read_kernel(span, sizeof(span), (const char *)sk + begin))
 			return 0;
 		return span[0] - span[1];
+#endif
 	}
 #endif
 	return FIELD(sk, sk_sndbuf) - FIELD(sk, sk_wmem_queued);

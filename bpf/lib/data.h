@@ -6,13 +6,17 @@
 #include "detect.h"
 #include "emit.h"
 
-static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hit,
-				      const struct piece *piece, __u32 bytes)
+/* Of a record that has all there is to say beside its payload. */
+#define DATA_BYTES(room) (sizeof(struct sonde_rec_data) + (room) + sizeof(struct sonde_rec_more))
+
+static __always_inline void data_fill(struct sonde_rec_data *rec, struct sonde_rec_more *more,
+				      struct hit *hit, const struct piece *piece, __u32 bytes)
 {
 	struct conn *conn = hit->conn;
 
 	rec->h.type = SONDE_REC_DATA;
-	rec->h.flags = hit->w->flags | (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
+	rec->h.flags =
+		hit->w->flags | SONDE_F_MORE | (conn->flags & CONN_LOST ? SONDE_F_LOST_BEFORE : 0);
 	rec->h.bytes = bytes;
 	rec->h.ns = hit->w->ns;
 	rec->h.conn = conn->id;
@@ -23,12 +27,13 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct hit *hi
 	rec->call_bytes = hit->w->bytes - piece->at;
 	rec->offset = hit->w->offset + piece->at;
 	rec->piece = hit->w->piece;
-	rec->other_ns = hit->other->ns;
-	rec->other_offset = offset_now(hit->other);
-	__builtin_memset(&rec->evidence, 0, sizeof(rec->evidence));
+	more->other_ns = hit->other->ns;
+	more->other_offset = offset_now(hit->other);
+	rec->other_low = more->other_offset;
+	__builtin_memset(&more->evidence, 0, sizeof(more->evidence));
 	if (hit->tx && (hit->w->flags & SONDE_F_START)) {
-		rec->evidence.at[SONDE_EV_WRITE] = hit->thread->turn;
-		rec->evidence.at[SONDE_EV_CONNECT] = conn->connect;
+		more->evidence.at[SONDE_EV_WRITE] = hit->thread->turn;
+		more->evidence.at[SONDE_EV_CONNECT] = conn->connect;
 	}
 }
 
@@ -116,6 +121,7 @@ static __always_inline void data_write(struct hit *hit, struct piece *piece,
 				       bool scan)
 {
 	const bool gathers = !area;
+	const __u32 whole = gathers ? 2 * room : room;
 	__u64 n = piece->want;
 
 	if (gathers) {
@@ -139,7 +145,7 @@ static __always_inline void data_write(struct hit *hit, struct piece *piece,
 	piece->copied = n;
 	if (scan)
 		piece_scan(hit, piece, rec->payload, room);
-	data_fill(rec, hit, piece, sizeof(*rec) + (gathers ? 2 * room : room));
+	data_fill(rec, (void *)rec->payload + whole, hit, piece, DATA_BYTES(whole));
 	rec->copied = n;
 	if (piece->end)
 		rec->h.flags |= SONDE_F_HEAD_END;
@@ -157,7 +163,7 @@ static __always_inline void data_one(struct hit *hit, struct piece *piece, __u32
 				     const struct area *area, const struct segment *segments,
 				     bool scan)
 {
-	const __u64 bytes = sizeof(struct sonde_rec_data) + (area ? room : 2 * room);
+	const __u64 bytes = DATA_BYTES(area ? room : 2 * room);
 	struct sonde_rec_data *rec = NULL;
 
 	count(hit->k, records_attempted, 1);

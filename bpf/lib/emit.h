@@ -156,6 +156,8 @@ static __always_inline bool conn_announce(struct hit *hit)
 		conn->flags &= ~CONN_FROM_START;
 		conn->rx_start = conn->rx.offset;
 		conn->tx_start = conn->tx.offset;
+		conn->rx.flags &= ~DIR_TOLD;
+		conn->tx.flags &= ~DIR_TOLD;
 	}
 	conn->generation = generation;
 	if (conn->slot == ~0u)

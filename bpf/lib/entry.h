@@ -217,19 +217,26 @@ static __noinline bool send_source(struct hit *hit, struct msghdr *msg)
 	return (now.flags & KMSG_DONTWAIT) && (__s64)now.count * 2 > send_room(hit->sk);
 }
 
-static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u64 size)
+/* By a thread in scope; so the two below. */
+static __always_inline void entry_send_of(struct sock *sk, struct msghdr *msg, __u64 size, __u64 id)
 {
-	__u64 id = bpf_get_current_pid_tgid();
 	struct hit hit;
 
-	if (!size || !scope_has(sk, id >> 32) || quick_send(sk, msg, size, id) ||
-	    !hit_begin(&hit, sk, true, 0))
+	if (!size || quick_send(sk, msg, size, id) || !hit_begin(&hit, sk, true, 0))
 		return;
 	count(hit.k, hits_send, 1);
 	if (send_fails(&hit))
 		return;
 	hit.w->unsure = send_source(&hit, msg);
 	hit_capture(&hit, size > 0x7fffffff ? 0x7fffffff : size);
+}
+
+static __always_inline void entry_send(struct sock *sk, struct msghdr *msg, __u64 size)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	if (scope_has(sk, id >> 32))
+		entry_send_of(sk, msg, size, id);
 }
 
 static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
@@ -251,22 +258,25 @@ static __always_inline void entry_sendpage(struct sock *sk, __u64 size)
  * The socket is not locked yet: softirqs may be changing its numbers, so nothing is learned of the
  * connection here. Where its stream stands is changed by readers alone.
  */
-static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg, __u32 flags)
+static __always_inline void entry_recv_of(struct sock *sk, struct msghdr *msg, __u32 flags)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	struct thread *thread = thread_here(true);
 	struct sonde_kcounters *k;
-	struct thread *thread;
 
-	if (!scope_has(sk, id >> 32))
+	if (!thread) {
+		k = counters();
+		if (k)
+			count(k, state_thread_full, 1);
 		return;
-	k = counters();
-	if (!k)
-		return;
-	thread = thread_get(k, true);
-	if (!thread)
-		return;
+	}
 	call_begin(&thread->recv, sk, msg, flags);
 	thread->recv.seq = copied_seq_of(sk);
+}
+
+static __always_inline void entry_recv(struct sock *sk, struct msghdr *msg, __u32 flags)
+{
+	if (scope_has(sk, bpf_get_current_pid_tgid() >> 32))
+		entry_recv_of(sk, msg, flags);
 }
 
 /* Where the last `bytes` of the `copied` that this call has moved lie. */
@@ -305,14 +315,11 @@ static __always_inline void recv_end(struct hit *hit)
 	gone_emit(hit->k, conn, SONDE_REC_SHUT, 0);
 }
 
-static __always_inline void entry_recv_done(struct sock *sk, int copied)
+static __always_inline void entry_recv_done_of(struct sock *sk, int copied, __u64 id)
 {
-	__u64 id = bpf_get_current_pid_tgid();
 	struct hit hit;
 	__s32 bytes;
 
-	if (!scope_has(sk, id >> 32))
-		return;
 	if (copied < 0)
 		copied = 0;
 	if (quick_recv(sk, copied, id) || !hit_begin(&hit, sk, false, copied))
@@ -325,6 +332,14 @@ static __always_inline void entry_recv_done(struct sock *sk, int copied)
 		settle(hit.k, hit.dir, hit.dir->seq);
 	}
 	recv_end(&hit);
+}
+
+static __always_inline void entry_recv_done(struct sock *sk, int copied)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	if (scope_has(sk, id >> 32))
+		entry_recv_done_of(sk, copied, id);
 }
 
 #endif

@@ -19,6 +19,23 @@ static __always_inline __u64 smaller(__u64 a, __u64 b)
 	return b + (less & negative);
 }
 
+/*
+ * Reads n bytes, of which there is room for `room`. The oldest verifier forgets what it knew of a number
+ * that is kept in memory: where it has its say, a function of its own keeps it in a register.
+ */
+#ifdef SONDE_CAST
+static __always_inline
+#else
+static __noinline
+#endif
+	int
+	user_read(__u8 *to, __u64 n, __u64 from, __u64 room)
+{
+	if (n > room)
+		return -1;
+	return bpf_probe_read_user(to, n, (const void *)from);
+}
+
 /* The array of segments: the program's where that is what was found, else the kernel's copy. */
 static __always_inline long segments_read(void *to, __u32 bytes, __u64 from)
 {

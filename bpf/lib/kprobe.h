@@ -14,10 +14,26 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* Whether the current thread (id) is in scope on the socket that the function's first argument is. */
+#define IN_SCOPE(ctx, sk, id)                                                                      \
+	({                                                                                         \
+		enum scope is_;                                                                    \
+                                                                                                   \
+		id = bpf_get_current_pid_tgid();                                                   \
+		is_ = scope_of(id >> 32);                                                          \
+		sk = is_ == SCOPE_OUT ? NULL : TYPED(struct sock, PT_REGS_PARM1(ctx));             \
+		is_ == SCOPE_IN || (is_ == SCOPE_ASK && scope_ask(sk));                            \
+	})
+
 SEC("kprobe/tcp_sendmsg_locked")
-int BPF_KPROBE(on_sendmsg, struct sock *sk, struct msghdr *msg, unsigned long size)
+int on_sendmsg(struct pt_regs *ctx)
 {
-	entry_send(TYPED(struct sock, sk), TYPED(struct msghdr, msg), size);
+	struct sock *sk;
+	__u64 id;
+
+	if (!IN_SCOPE(ctx, sk, id))
+		return 0;
+	entry_send_of(sk, TYPED(struct msghdr, PT_REGS_PARM2(ctx)), PT_REGS_PARM3(ctx), id);
 	return 0;
 }
 
@@ -29,16 +45,26 @@ int BPF_KPROBE(on_sendpages, struct sock *sk, void *page, int offset, unsigned l
 }
 
 SEC("kprobe/tcp_recvmsg")
-int BPF_KPROBE(on_recvmsg, struct sock *sk, struct msghdr *msg)
+int on_recvmsg(struct pt_regs *ctx)
 {
-	entry_recv(TYPED(struct sock, sk), TYPED(struct msghdr, msg), 0);
+	struct sock *sk;
+	__u64 id;
+
+	if (!IN_SCOPE(ctx, sk, id))
+		return 0;
+	entry_recv_of(sk, TYPED(struct msghdr, PT_REGS_PARM2(ctx)), 0);
 	return 0;
 }
 
 SEC("kprobe/tcp_cleanup_rbuf")
-int BPF_KPROBE(on_cleanup_rbuf, struct sock *sk, int copied)
+int on_cleanup_rbuf(struct pt_regs *ctx)
 {
-	entry_recv_done(TYPED(struct sock, sk), copied);
+	struct sock *sk;
+	__u64 id;
+
+	if (!IN_SCOPE(ctx, sk, id))
+		return 0;
+	entry_recv_done_of(sk, (int)PT_REGS_PARM2(ctx), id);
 	return 0;
 }
 

@@ -23,7 +23,11 @@ struct quick {
 	__u64 watermark; /* of the slot; 0: none */
 	__u32 bytes;	 /* of the call */
 	__u32 copied;	 /* of them, in the record */
+	__u32 more;	 /* bytes of what the record says beside the usual */
+	__u32 behind;	 /* of the call, where its body lies in another area and was looked at */
 	bool tx;
+	__u32 alike; /* the call is as long as the one before, and so is its head: if that is alike, too … */
+	struct sonde_switches *sw;
 };
 
 /* Of the connection's state: what leaves no question. */
@@ -129,6 +133,7 @@ static __always_inline void quick_body(struct quick *q)
 	dir->asked += q->bytes;
 	dir->offset += q->bytes;
 	dir->seq += q->bytes;
+	dir->flags &= ~DIR_TOLD;
 #ifdef SONDE_FIRES_AFTERWARDS
 	dir->stood = dir->seq;
 #endif
@@ -150,73 +155,142 @@ static __always_inline void quick_fill(struct quick *q, struct sonde_rec_data *r
 	struct conn *conn = q->conn;
 
 	rec->h.type = SONDE_REC_DATA;
-	rec->h.flags = flags | (q->tx ? SONDE_F_TX : 0) | (response ? 0 : (__u16)SONDE_F_BEGUN);
+	rec->h.flags = flags | (q->tx ? SONDE_F_TX : 0) | (response ? 0 : (__u16)SONDE_F_BEGUN) |
+		       (q->more ? (__u16)SONDE_F_MORE : 0);
 	rec->h.bytes = sizeof(*rec) + room;
 	rec->h.ns = ns;
 	rec->h.conn = conn->id;
 	rec->tgid = q->id >> 32;
 	rec->tid = q->id;
 	rec->tgid_start_ns = q->process_start_ns;
+	rec->offset = q->dir->offset;
 	rec->turn = conn->turn;
 	rec->call_bytes = q->bytes;
-	rec->offset = q->dir->offset;
 	rec->copied = q->copied;
 	rec->piece = 0;
-	rec->other_ns = q->other->ns;
-	rec->other_offset = q->other->offset;
+	rec->other_low = q->other->offset;
+}
+
+static __always_inline void quick_fill_more(const struct quick *q, struct sonde_rec_more *more,
+					    bool response)
+{
+	more->other_ns = q->other->ns;
+	more->other_offset = q->other->offset;
 	if (q->tx && !response && q->thread) {
-		rec->evidence.at[SONDE_EV_WRITE] = q->thread->turn;
-		rec->evidence.at[SONDE_EV_CONNECT] = conn->connect;
+		more->evidence.at[SONDE_EV_WRITE] = q->thread->turn;
+		more->evidence.at[SONDE_EV_CONNECT] = q->conn->connect;
 	} else {
-		__builtin_memset(&rec->evidence, 0, sizeof(rec->evidence));
+		__builtin_memset(&more->evidence, 0, sizeof(more->evidence));
 	}
 }
 
-/* One record of one size class (a power of two, and more than there is), taken back where its bytes are no usual head. */
-static __always_inline bool quick_one(struct quick *q, __u32 room)
+/*
+ * What goes for no more than it says: where the other direction stands was told with the last record,
+ * and there is no evidence.
+ */
+static __always_inline bool quick_has_more(const struct quick *q)
 {
-	const __u64 bytes = sizeof(struct sonde_rec_data) + room;
+	return !(q->other->flags & DIR_TOLD) ||
+	       (q->tx && q->thread && (q->thread->turn.conn || q->conn->connect.conn));
+}
+
+/*
+ * The smallest area that holds n bytes. A constant on each way that leads from here, as only so much
+ * may be reserved as is known to the verifier: it walks what follows once for each size, and the code
+ * is there once.
+ */
+static __always_inline __u64 quick_room(__u64 n)
+{
+#pragma unroll
+	for (__u64 room = SONDE_CLASS_STEP_BYTES; room < SONDE_CLASS_3_BYTES;
+	     room += SONDE_CLASS_STEP_BYTES) {
+		if (n <= room) {
+			__u64 is = room;
+
+			barrier_var(is);
+			return is;
+		}
+	}
+	return SONDE_CLASS_3_BYTES;
+}
+
+/*
+ * From here on a verifier knows no more of the call than that it is one: each way that led here would be
+ * walked on from here by itself, once for each size of a record.
+ */
+static __always_inline void quick_forget(struct quick *q)
+{
+	__u64 nothing = *(volatile __u64 *)&q->conn->nothing;
+
+	q->area.base += nothing;
+	q->area.len += nothing;
+	q->alike += nothing;
+	q->behind += nothing;
+	q->more += nothing;
+}
+
+/* The record, taken back where its bytes are no usual head. */
+static __always_inline bool quick_record(struct quick *q)
+{
 	struct direction *dir = q->dir;
 	struct conn *conn = q->conn;
 	struct sonde_rec_data *rec;
-	__u64 n = q->area.len, len = n, ns;
 	enum kind kind;
+	__u64 n, room, ns;
 	bool response;
 
-	rec = ring_holds(bytes) ? bpf_ringbuf_reserve(&ring, bytes, 0) : NULL;
+	q->more = quick_has_more(q) ? sizeof(struct sonde_rec_more) : 0;
+	quick_forget(q);
+	room = quick_room(q->area.len + q->more);
+	if (!ring_holds(q->k, sizeof(*rec) + room))
+		return false;
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec) + room, 0);
 	if (!rec)
 		return false;
-	if (n < 16)
-		goto closer;
-	/* less than `room`: of its own, as the oldest verifier forgets what it knew of one that is kept */
-	barrier_var(len);
-	if (bpf_probe_read_user(rec->payload, len & (room - 1), (const void *)q->area.base))
+	n = q->area.len;
+	if (n < 16 || user_read(rec->payload, n, q->area.base, room))
 		goto closer;
 	kind = usual_head(rec->payload, n, room);
 	response = kind == KIND_RESPONSE;
 	/* what a request's writer has in hand is to be told with it */
 	if (kind == KIND_NO || (!response && !q->thread))
 		goto closer;
-	dir->first[0] = ((const __u64 *)rec->payload)[0];
-	dir->first[1] = ((const __u64 *)rec->payload)[1];
-	dir->first_bytes = 16;
-	dir->head = n;
+	if (q->alike) {
+		if (((const __u64 *)rec->payload)[0] != dir->first[0] ||
+		    ((const __u64 *)rec->payload)[1] != dir->first[1]) {
+			bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+			return false;
+		}
+	} else {
+		dir->first[0] = ((const __u64 *)rec->payload)[0];
+		dir->first[1] = ((const __u64 *)rec->payload)[1];
+		dir->first_bytes = 16;
+		dir->head = n;
+		if (q->tx)
+			conn->behind = q->behind;
+	}
 	dir->flags &= ~(DIR_MAYBE | DIR_START_LOST | DIR_EXPORTS | DIR_IN_TURN);
+	dir->flags |= DIR_TOLD;
 	conn->last = q->tx ? LAST_TX : LAST_RX;
 	conn->turn++;
 	q->copied = n;
 	ns = bpf_ktime_get_boot_ns();
 	quick_fill(q, rec, ns, room, response);
+	if (q->more)
+		quick_fill_more(q, (void *)rec->payload + room - sizeof(struct sonde_rec_more),
+				response);
 	if (!response) {
 		count(q->k, turns_begun, 1);
 		if (!q->tx) {
 			q->thread->turn.conn = conn->id;
 			q->thread->turn.turn = conn->turn;
 			q->thread->turn.tid = q->id;
+			conn->reader = q->id;
+			conn->reader_start_ns = q->process_start_ns;
 		}
 	}
 	count(q->k, records_attempted, 1);
-	ring_submit(q->k, rec);
+	ring_submit_by(q->k, rec, q->sw);
 	quick_done(q, ns);
 	return true;
 closer:
@@ -230,16 +304,13 @@ static __always_inline bool quick_head(struct quick *q)
 {
 	__u64 offset = q->dir->offset;
 
-	if ((q->dir->flags & DIR_CLOSER) || q->conn->generation != consumer_generation() ||
+	q->sw = ring_switches();
+	if (!q->sw || (q->dir->flags & DIR_CLOSER) ||
+	    q->conn->generation != (__u8) * (volatile __u32 *)&q->sw->generation ||
 	    (offset < q->watermark && q->watermark <= offset + q->bytes))
 		return false;
-	if (q->area.len < SONDE_CLASS_0_BYTES)
-		return quick_one(q, SONDE_CLASS_0_BYTES);
-	if (q->area.len < SONDE_CLASS_1_BYTES)
-		return quick_one(q, SONDE_CLASS_1_BYTES);
-	if (q->area.len < SONDE_CLASS_2_BYTES)
-		return quick_one(q, SONDE_CLASS_2_BYTES);
-	return q->area.len < SONDE_CLASS_3_BYTES && quick_one(q, SONDE_CLASS_3_BYTES);
+	return q->area.len + sizeof(struct sonde_rec_more) <= SONDE_CLASS_3_BYTES &&
+	       quick_record(q);
 }
 
 /* Whether 16 bytes may begin a chunked body (RFC 9112 section 7.1): a size, then one of these. */
@@ -262,7 +333,7 @@ static __always_inline bool may_be_chunk(__u64 low, __u64 high)
  * A head, and its body in one other area: in which no other message begins, and no chunked body
  * ends.
  */
-static __always_inline bool quick_behind(const struct quick *q, const struct segment *body)
+static __always_inline bool quick_behind(struct quick *q, const struct segment *body)
 {
 	__u64 words[4] = {}, n = q->bytes - q->area.len;
 
@@ -275,7 +346,21 @@ static __always_inline bool quick_behind(const struct quick *q, const struct seg
 	if (bpf_probe_read_user(words, n & 31, (const void *)body->base) ||
 	    may_begin(words[0], false))
 		return false;
-	return q->watermark || !may_be_chunk(words[0], words[1]);
+	if (may_be_chunk(words[0], words[1]))
+		return q->watermark;
+	q->behind = q->bytes;
+	return true;
+}
+
+/*
+ * The same where that is known: head and body are as long as those that were written before them. That the
+ * head begins alike, too, shows when it has been read.
+ */
+static __always_inline bool quick_alike(struct quick *q)
+{
+	q->alike = q->tx && q->conn->behind == q->bytes && q->dir->head == q->area.len &&
+		   q->area.len < q->bytes;
+	return q->alike;
 }
 
 /*
@@ -285,6 +370,11 @@ static __always_inline bool quick_behind(const struct quick *q, const struct seg
 static __always_inline bool quick_caller(struct quick *q, bool thread)
 {
 	q->thread = NULL;
+	if (!thread && q->conn->reader == q->id) {
+		/* it has just read what it answers */
+		q->process_start_ns = q->conn->reader_start_ns;
+		return true;
+	}
 #ifdef SONDE_DIRECT
 	if (!thread) {
 #ifndef SONDE_FIRES_AFTERWARDS
@@ -303,6 +393,8 @@ static __always_inline bool quick_caller(struct quick *q, bool thread)
 		return false;
 #endif
 	q->process_start_ns = q->thread->process_start_ns;
+	if (!thread)
+		q->thread = NULL;
 	return q->process_start_ns;
 }
 

@@ -6,23 +6,6 @@
 #include "call.h"
 #include "quick.h"
 
-/* The kernel's first two segments, at this address. */
-static __always_inline bool segments_two(struct segment *two, __u64 at)
-{
-#ifdef SONDE_CAST
-	const struct iovec *vector = CAST(struct iovec, at);
-
-	two[0].base = (__u64)vector->iov_base;
-	two[0].len = vector->iov_len;
-	vector = CAST(struct iovec, at + sizeof(struct segment));
-	two[1].base = (__u64)vector->iov_base;
-	two[1].len = vector->iov_len;
-	return true;
-#else
-	return !bpf_probe_read_kernel(two, 2 * sizeof(*two), (const void *)at);
-#endif
-}
-
 /*
  * An address as a number: some verifiers (6.1) take what lies in the iterator's union for a typed pointer,
  * to which nothing may be added. They do not follow what has been in a map's memory.
@@ -62,20 +45,32 @@ static __always_inline bool quick_offered(struct quick *q, const struct sock *sk
 		q->area.base = two[0].base + now.skip;
 		return true;
 	}
-	if (now.skip || !now.segments || !segments_two(two, now.at))
+	if (now.skip || !now.segments)
+		return false;
+#ifdef SONDE_CAST
+	segment_first(&two[0], msg, now.at);
+	q->area.base = two[0].base;
+	q->area.len = two[0].len;
+	if (now.segments == 2 && quick_alike(q))
+		return true;
+	segment_first(&two[1], msg, now.at + sizeof(two[0]));
+	return quick_behind(q, &two[1]);
+#else
+	if (bpf_probe_read_kernel(two, sizeof(two), (const void *)now.at))
 		return false;
 	q->area.base = two[0].base;
 	q->area.len = two[0].len;
-	return quick_behind(q, &two[1]);
+	return (now.segments == 2 && quick_alike(q)) || quick_behind(q, &two[1]);
+#endif
 }
 
 /* Whether what is offered lies in memory of the program, which is who calls. */
-static __always_inline bool quick_of_program(struct msghdr *msg)
+static __always_inline bool quick_of_program(const struct quick *q, struct msghdr *msg)
 {
 	struct msg_now now;
 
-	return !(task_flags() & (PF_KTHREAD | PF_IO_WORKER)) && msg_now_read(msg, &now) &&
-	       now.kind != ITER_KIND_OTHER;
+	return (q->conn->reader == q->id || !(task_flags() & (PF_KTHREAD | PF_IO_WORKER))) &&
+	       msg_now_read(msg, &now) && now.kind != ITER_KIND_OTHER;
 }
 
 /* What was offered to tcp_sendmsg_locked(); the caller is in scope. True: dealt with. */
@@ -95,7 +90,7 @@ static __noinline bool quick_send(struct sock *sk, struct msghdr *msg, __u64 siz
 	if (!q.k)
 		return false;
 	if (quick_in_body(&q)) {
-		if (!quick_of_program(msg))
+		if (!quick_of_program(&q, msg))
 			return false;
 		quick_body(&q);
 		return true;

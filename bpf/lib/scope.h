@@ -23,6 +23,8 @@ static __always_inline __u32 scope_pid(__u32 tgid)
 	is = *(volatile __u64 *)cell;
 	if (!is)
 		return 0;
+	if (is == SONDE_SCOPE_CELL(tgid, SONDE_PID_IN))
+		return SONDE_PID_IN;
 	if (is - SONDE_SCOPE_ONE < SONDE_SCOPE_ONE)
 		return (__u32)is >> 2 == tgid ? is & 3 : 0;
 	how = bpf_map_lookup_elem(&scope_pids, &tgid);
@@ -87,13 +89,20 @@ static __always_inline bool scope_begun(void)
 	return sw && *(volatile __u32 *)&sw->begun;
 }
 
-/* Whether what the current thread does on this socket is traced. */
-static __always_inline bool scope_has(const struct sock *sk, __u32 tgid)
+enum scope { SCOPE_OUT = 0, SCOPE_IN, SCOPE_ASK };
+
+/* Whether a process is traced; SCOPE_ASK: there is more to be asked. */
+static __always_inline enum scope scope_of(__u32 tgid)
 {
 	__u32 how = scope_pid(tgid);
 
 	if (how)
-		return how != SONDE_PID_OWN;
+		return how == SONDE_PID_OWN ? SCOPE_OUT : SCOPE_IN;
+	return settings.scope == SONDE_SCOPE_PIDS ? SCOPE_OUT : SCOPE_ASK;
+}
+
+static __always_inline bool scope_ask(const struct sock *sk)
+{
 	if (!settings.scope)
 		return scope_begun();
 	if ((settings.scope & SONDE_SCOPE_CGROUP) && scope_cgroup())
@@ -107,6 +116,14 @@ static __always_inline bool scope_has(const struct sock *sk, __u32 tgid)
 			return true;
 	}
 	return false;
+}
+
+/* Whether what the current thread does on this socket is traced. */
+static __always_inline bool scope_has(const struct sock *sk, __u32 tgid)
+{
+	enum scope is = scope_of(tgid);
+
+	return is == SCOPE_IN || (is == SCOPE_ASK && scope_ask(sk));
 }
 
 #endif

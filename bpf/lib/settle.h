@@ -39,6 +39,8 @@ static __always_inline void settle(struct sonde_kcounters *k, struct direction *
 		count(k, gap_missed, gap);
 		dir->flags |= DIR_GAP | DIR_UNSEEN;
 	}
+	if (real != dir->seq)
+		dir->flags &= ~DIR_TOLD;
 	dir->offset += (__s64)(__s32)(real - dir->seq);
 	dir->seq = real;
 	dir->asked = dir->copied = dir->lost = 0;
@@ -71,6 +73,7 @@ static __always_inline void settle_counted(struct sonde_kcounters *k, struct dir
 		dir->asked += more;
 		dir->seq += more;
 		dir->offset += more;
+		dir->flags &= ~DIR_TOLD;
 	}
 	settle(k, dir, real);
 }
@@ -93,7 +96,7 @@ static __always_inline void settle_quiet(struct sonde_kcounters *k, struct direc
 	count(k, bytes_counted, more);
 	dir->offset += more;
 	dir->seq = dir->stood = real;
-	dir->flags &= ~DIR_UNSEEN;
+	dir->flags &= ~(DIR_UNSEEN | DIR_TOLD);
 }
 
 static __always_inline void settle_quiet_tx(struct sonde_kcounters *k, struct conn *conn,

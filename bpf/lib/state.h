@@ -26,6 +26,7 @@ enum {
 	DIR_GAP = 1 << 7,     /* bytes passed unseen, and no record has told it yet */
 	DIR_CLOSER = 1 << 9,  /* the last head was not a usual one: see usual() */
 	DIR_UNSEEN = 1 << 8,  /* the same since the last call that was seen, in any direction */
+	DIR_TOLD = 1 << 10,   /* the last byte is one of the call that the last record is about */
 };
 
 struct direction {
@@ -70,22 +71,29 @@ enum {
 /* Values of conn.last: which direction the last byte went. */
 enum { LAST_NONE = 0, LAST_RX = 1, LAST_TX = 2 };
 
+/* What the usual call needs lies in as few lines of the cache as can be: its own, and one a direction. */
 struct conn {
 	__u64 id;
-	struct direction rx, tx;
-	struct sonde_turn_ref connect; /* what this thread had in hand at connect(2) */
+	__u64 prot;   /* TCP: of the kernel's struct proto, while nothing was put between */
+	__u64 reader; /* the thread (tgid << 32 | tid) that read the last usual head */
+	__u64 reader_start_ns; /* of its process */
 	__u32 turn;
-	__u32 slot; /* ~0: none */
-	__u32 tx_base, rx_base;
-	/* TCP: both ports and the peer's address, to know the socket again; Unix: when it was born */
-	__u64 pair;
-	__u64 prot; /* TCP: of the kernel's struct proto, while nothing was put between */
-	__u64 rx_start, tx_start; /* offsets where this agent began to look */
-	__u16 flags;		  /* CONN_* */
+	__u32 slot;  /* ~0: none */
+	__u16 flags; /* CONN_* */
 	__u8 role, verdict, last;
 	__u8 checks; /* how often first bytes were looked at in vain */
 	__u8 family;
 	__u8 generation; /* of the consumer that the CONN record was written for */
+	__u32 behind; /* bytes of the last written call, where its body was looked at; 0: see quick.h */
+	__u32 tx_base;
+	struct direction rx, tx;
+	/* TCP: both ports and the peer's address, to know the socket again; Unix: when it was born */
+	__u64 pair;
+	struct sonde_turn_ref connect; /* what this thread had in hand at connect(2) */
+	__u32 rx_base;
+	__u32 pad;
+	__u64 rx_start, tx_start; /* offsets where this agent began to look */
+	__u64 nothing;		  /* always 0, which a verifier does not know: see quick_forget() */
 };
 
 /* By what a system call is known again. */

@@ -28,8 +28,8 @@ static __always_inline void thread_forget(void)
 	bpf_map_delete_elem(&thread_hash, &key);
 }
 
-/* The current thread's state, NULL where it has none (or there is no room: counted). */
-static __always_inline struct thread *thread_get(struct sonde_kcounters *k, bool create)
+/* The current thread's state, NULL where it has none, or there is no room. */
+static __always_inline struct thread *thread_here(bool create)
 {
 	struct thread *thread;
 
@@ -47,6 +47,14 @@ static __always_inline struct thread *thread_get(struct sonde_kcounters *k, bool
 			thread = bpf_map_lookup_elem(&thread_hash, &key);
 		}
 	}
+	return thread;
+}
+
+/* The same, and that there is no room is counted. */
+static __always_inline struct thread *thread_get(struct sonde_kcounters *k, bool create)
+{
+	struct thread *thread = thread_here(create);
+
 	if (!thread && create)
 		count(k, state_thread_full, 1);
 	return thread;

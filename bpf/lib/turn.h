@@ -98,6 +98,7 @@ static __always_inline void head_open(struct hit *hit)
 
 	dir->state = DIR_HEAD;
 	dir->head = 0;
+	hit->conn->behind = 0;
 	dir->body_kib = 0;
 	dir->flags &= ~(DIR_MAYBE | DIR_START_LOST | DIR_EXPORTS | DIR_IN_TURN);
 	if (!hit->w->begins)
@@ -558,7 +559,7 @@ static __always_inline enum kind usual_head(const __u8 *at, __u64 n, __u32 room)
 }
 
 /* Says what usual() has found, and is that record. */
-static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *rec, __u32 bytes,
+static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *rec, __u32 room,
 				       __u32 copied, bool response)
 {
 	struct direction *dir = hit->dir;
@@ -568,6 +569,7 @@ static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *r
 	dir->first[1] = ((const __u64 *)rec->payload)[1];
 	dir->first_bytes = 16;
 	dir->head = copied;
+	hit->conn->behind = 0;
 	dir->flags &= ~(DIR_MAYBE | DIR_START_LOST | DIR_EXPORTS | DIR_IN_TURN | DIR_GAP);
 	w->flags |= SONDE_F_TURN_START | SONDE_F_START | SONDE_F_HEAD_END;
 	if (!response) {
@@ -576,7 +578,7 @@ static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *r
 			thread_take(hit);
 	}
 	w->p.at = 0;
-	data_fill(rec, hit, &w->p, bytes);
+	data_fill(rec, (void *)rec->payload + room, hit, &w->p, DATA_BYTES(room));
 	rec->copied = copied;
 	hit->conn->flags &= ~CONN_LOST;
 	w->captured = copied;
@@ -585,21 +587,20 @@ static __always_inline void usual_tell(struct hit *hit, struct sonde_rec_data *r
 /* One record of one size class, taken back where its bytes are no usual head. */
 static __always_inline bool usual_one(struct hit *hit, const struct area *area, __u32 room)
 {
-	const __u64 bytes = sizeof(struct sonde_rec_data) + room;
+	const __u64 bytes = DATA_BYTES(room);
 	struct sonde_rec_data *rec;
 	__u64 n = area->len;
 	enum kind kind;
 
-	rec = ring_holds(bytes) ? bpf_ringbuf_reserve(&ring, bytes, 0) : NULL;
+	rec = ring_holds(hit->k, bytes) ? bpf_ringbuf_reserve(&ring, bytes, 0) : NULL;
 	if (!rec)
 		return false;
-	barrier_var(n);
-	if (n < 16 || n > room || bpf_probe_read_user(rec->payload, n, (const void *)area->base))
+	if (n < 16 || user_read(rec->payload, n, area->base, room))
 		goto closer;
 	kind = usual_head(rec->payload, n, room);
 	if (kind == KIND_NO)
 		goto closer;
-	usual_tell(hit, rec, bytes, n, kind == KIND_RESPONSE);
+	usual_tell(hit, rec, room, n, kind == KIND_RESPONSE);
 	count(hit->k, records_attempted, 1);
 	ring_submit(hit->k, rec);
 	return true;
@@ -644,6 +645,7 @@ static __noinline int capture(struct hit *hit)
 	struct work *w = hit->w;
 
 	w->offset = dir->offset;
+	dir->flags &= ~DIR_TOLD;
 	w->piece = w->head = 0;
 	w->captured = w->lost = 0;
 	w->no_chunk = 0;

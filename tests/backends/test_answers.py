@@ -36,6 +36,8 @@ DIFFERS = {
     "attributes of events": "Jaeger's memory has no index, and compares each tag with those of events, too: sonde's postings have span and resource",
     "bytes": "Jaeger compares bytes by their hexadecimal digits: sonde does not search for bytes",
     "a part": "Tempo finds a text by a part of it: sonde's tags are whole values, which postings have; TraceQL's =~ finds parts",
+    "version 2": "Tempo 1.5, the newest that can be built here, has neither TraceQL nor version 2 of its API: what they ask is asked it by tags, "
+                 "and the names and types are those of Tempo's documents and of what Grafana reads",
     "scopes": "Tempo 1.5, the newest that can be built here, has the names of OTLP before 0.16 for scopes: sonde has those of Tempo 2",
     "empty lists": "ProtoJSON leaves `values` out where a list has none: sonde writes []",
     "not sent": "Tempo writes the status, and an attribute's value, also where none was sent: sonde passes the bytes of a span on",
@@ -520,3 +522,116 @@ def test_tempo_mistakes(world, path, params):
     assert ours.status_code == theirs.status_code, (theirs.text, ours.text)
     if path == "/api/echo":
         assert ours.text == theirs.text
+
+
+def sonde_tempo(world, path, **params):
+    answer = requests.get(f"http://127.0.0.1:{world.sonde.ui}/tempo{path}", params, timeout=30)
+    assert answer.status_code == 200, (path, params, answer.text)
+    return answer.json()
+
+
+# What TraceQL asks, and the tags by which Tempo 1.5 is asked the same. DIFFERS: version 2.
+TRACEQL = {
+    '{ resource.service.name = "many" }': "service.name=many",
+    '{resource.service.name="many" && name="op 1"}': 'service.name=many name="op 1"',
+    '{ span.path = "/p/7" }': "path=/p/7",
+    '{ .region =~ "e.|x" }': "region=eu",
+    '{ .region =~ "e" }': "region=nowhere",
+    '{ span.db.system = "postgresql" } && { span.path = "/p/7" }': "db.system=postgresql path=/p/7",
+    '{ span.path = "/p/7" } || { span.path = "/p/8" }': ("path=/p/7", "path=/p/8"),
+    '{ status = error }': "status.code=error",
+    '{ rootName = "op 1" && resource.service.name = "many" }': 'root.name="op 1" service.name=many',
+    '{ trace:rootService = "front" && resource.service.name = "shop" }': "service.name=shop root.service.name=front",
+    '{ nestedSetParent < 0 && resource.service.name = "shop" }': "service.name=nobody",
+    '{ span.vip = true }': "vip=true",
+    '{ resource.service.name = "many" && span.vip != nil } | select(span.vip, resource.region)': "service.name=many",
+}
+
+
+@pytest.mark.parametrize("query", TRACEQL)
+def test_tempo_traceql(world, query):
+    """Protects: a search in TraceQL finds what Tempo finds by tags, and tells of the same traces the same, with the spans that matched."""
+    tags = TRACEQL[query] if isinstance(TRACEQL[query], tuple) else (TRACEQL[query],)
+    theirs = {t["traceID"]: t for tag in tags for t in
+              requests.get(f"{world.tempo.query}/api/search", {"tags": tag, "limit": 50}, timeout=30).json().get("traces", [])}
+    ours = {t["traceID"]: t for t in sonde_tempo(world, "/api/search", q=query, limit=50, spss=1).get("traces", [])}
+    sets = {k: (t.pop("spanSet"), t.pop("spanSets")) for k, t in ours.items()}
+    same(theirs, ours, query)
+    for first, every in sets.values():
+        assert every == [first] and first["matched"] >= len(first["spans"]) == 1
+        assert set(first["spans"][0]) <= {"spanID", "name", "startTimeUnixNano", "durationNanos", "attributes"}
+
+
+def test_tempo_spans_of_a_search(world):
+    """Protects: what is asked for, and what is selected, is told of each span, with its type, as Grafana's tables show it."""
+    found = sonde_tempo(world, "/api/search", spss=10,
+                        q='{ resource.service.name = "many" && status = error } | select(span.n, resource.region, span.ratio, span.vip, kind, span.nothing)')
+    (trace,) = found["traces"]
+    assert trace["spanSet"]["matched"] == 1 and trace["spanSets"] == [trace["spanSet"]]
+    (span,) = trace["spanSet"]["spans"]
+    attributes = {a["key"]: a["value"] for a in span.pop("attributes")}
+    assert attributes == {"service.name": {"stringValue": "many"}, "status": {"stringValue": "error"}, "n": {"intValue": "4"},
+                          "region": {"stringValue": "eu"}, "ratio": {"doubleValue": 1}, "vip": {"boolValue": False}, "kind": {"stringValue": "server"}}
+    assert span["name"] == "op 1" and span["startTimeUnixNano"] == str(NOW - 12 * SECOND) and span["durationNanos"] == str(50 * MS)
+
+
+def test_tempo_v2(world):
+    """Protects: version 2 of Tempo's API says what the first does: traces in their envelope, names by scope, values with types."""
+    base = f"http://127.0.0.1:{world.sonde.ui}/tempo"
+    for trace in world.scene.traces.values():
+        first, second = (sonde_tempo(world, f"/api/{v}traces/{trace.hex()}") for v in ("", "v2/"))
+        assert second == {"trace": {"resourceSpans": first["batches"]}, "metrics": {}}
+        packed = requests.get(f"{base}/api/v2/traces/{trace.hex()}?start=1&end=2", headers={"Accept": "application/protobuf"}, timeout=30)
+        # TraceByIDResponse: the trace is its field 1, by which it looks like a list with one ResourceSpans' bytes.
+        assert packed.headers["Content-Type"] == "application/protobuf" and packed.content[0] == 0x0a
+        length, at = 0, 1
+        while True:
+            length |= (packed.content[at] & 127) << 7 * (at - 1)
+            at += 1
+            if packed.content[at - 1] < 128:
+                break
+        assert len(packed.content) == at + length
+        assert trace_pb2.TracesData.FromString(packed.content[at:]).resource_spans
+    scopes = {s["name"]: s["tags"] for s in sonde_tempo(world, "/api/v2/search/tags", limit=5000)["scopes"]}
+    theirs = set(requests.get(f"{world.tempo.query}/api/search/tags", timeout=30).json()["tagNames"])
+    assert set(scopes["span"]) | set(scopes["resource"]) == theirs - {"name", "root.name", "root.service.name", "status.code", "error"}
+    assert {"service.name", "region"} <= set(scopes["resource"]) and "path" in scopes["span"] and "region" not in scopes["span"]
+    assert {"name", "kind", "status", "duration", "rootName", "trace:duration"} <= set(scopes["intrinsic"])
+    assert [s["name"] for s in sonde_tempo(world, "/api/v2/search/tags", scope="resource")["scopes"]] == ["resource"]
+    assert requests.get(f"{base}/api/v2/search/tags?scope=nonsense", timeout=30).status_code == 400
+    for tag in ("path", "n", "vip", "ratio", "db.system", "whole", "big", "real", "tiny", "text", "empty", "nothing"):
+        ours = sonde_tempo(world, f"/api/v2/search/tag/span.{tag}/values")["tagValues"]
+        values = requests.get(f"{world.tempo.query}/api/search/tag/{tag}/values", timeout=30).json().get("tagValues", [])
+        assert {v["value"] for v in ours} == set(values), tag
+
+
+def typed(world, tag, **params):
+    return {(v["type"], v["value"]) for v in sonde_tempo(world, f"/api/v2/search/tag/{tag}/values", **params)["tagValues"]}
+
+
+def test_tempo_typed_values(world):
+    """Protects: values have the types by which Grafana quotes them; a query narrows them, one that is being typed does not."""
+    assert typed(world, "status") == {("keyword", w) for w in ("error", "ok", "unset")} == typed(world, "span:status")
+    assert ("keyword", "server") in typed(world, "kind") and ("string", "op 2") in typed(world, "name")
+    assert typed(world, "span.vip") == {("bool", "true"), ("bool", "false")}
+    assert ("int", "3") in typed(world, "span.n") and ("float", "0.25") in typed(world, ".ratio")
+    assert ("string", "many") in typed(world, "resource.service.name") and ("string", "shop") in typed(world, ".service.name")
+    assert typed(world, "resource.path") == set() and typed(world, "span.region") == set()
+    assert typed(world, "resource.region", q='{ span.path = "/p/3" }') == {("string", "us")}
+    assert typed(world, "resource.region", q="{ resource.region = }") == {("string", "us"), ("string", "eu")}
+    assert typed(world, "resource.service.name", q='{ span.db.system != nil }') == {("string", "many")}
+    assert typed(world, "rootName", q='{ resource.service.name = "many" }') == {("string", f"op {n}") for n in range(3)}
+    assert typed(world, "span.n", start=1, end=2) == set()
+
+
+def test_tempo_for_grafana(world):
+    """Protects: what Grafana asks first is answered: that there is somebody, and which version; what is not known is said."""
+    base = f"http://127.0.0.1:{world.sonde.ui}/tempo"
+    assert requests.get(f"{base}/api/echo", timeout=30).text == "echo\n"
+    # From 2.2 on it would ask for streams of gRPC.
+    assert sonde_tempo(world, "/api/status/buildinfo")["version"] == "2.1.0"
+    for path in ("query_range", "query"):
+        answer = requests.get(f"{base}/api/metrics/{path}", {"q": "{} | rate()"}, timeout=30)
+        assert answer.status_code == 400 and "metrics of traces are not known" in answer.text
+    answer = requests.get(f"{base}/api/search", {"q": "{} >> {}"}, timeout=30)
+    assert answer.status_code == 400 and "column 4" in answer.text

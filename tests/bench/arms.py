@@ -30,9 +30,10 @@ http {{
   client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
   server {{ listen 127.0.0.1:{port} backlog=4096 reuseport; root {dir}/www;
-            location = / {{ return 200 "{body}"; }} }}
+            location = /index.html {{ sendfile off; }} }}
 }}
 """
+# The small page, as nginx serves it when nothing is configured.
 BODY_BYTES = 128
 
 
@@ -68,7 +69,8 @@ class Nginx(Running):
         self.port = free_port()
         conf = f"{self.dir}/nginx.conf"
         with open(conf, "w") as f:
-            f.write(NGINX.format(dir=self.dir, port=self.port, body="x" * BODY_BYTES, workers=workers))
+            f.write(NGINX.format(dir=self.dir, port=self.port, workers=workers))
+        self.file("index.html", BODY_BYTES)
         self.process = subprocess.Popen(["nginx", "-c", conf, "-e", f"{self.dir}/error.log"])
         wait_for(lambda: answers(self.port), "nginx")
 

@@ -23,7 +23,7 @@ import guest
 from guest import KERNEL, OUTPUT, numbers
 
 BUDGET = pathlib.Path(__file__).with_name("budget.json")
-EXCHANGES = 16000  # of the record file: what is held back for a moment must fit its half
+EXCHANGES = 24000  # of the record file: what is held back in its first moment must fit its half
 # A budget is today's value and so much; what lies this far below its budget asks for a tighter one.
 SLACK = 0.03
 # A batch more or less in the seconds that are counted.

@@ -5,14 +5,18 @@
 STATS=/proc/sys/kernel/bpf_stats_enabled
 cd /tmp
 
+# A small page, as a file: nginx as it is when nothing is configured but that it writes no log.
+# (A request of it costs 70,000 instructions; one answered from memory by "return 200" 39,800.)
+mkdir page
+awk 'BEGIN { for (i = 0; i < 127; i++) printf "%d", i % 10; print "" }' >page/index.html
 cat >nginx.conf <<'END'
-worker_processes 1; daemon off; pid /tmp/nginx.pid; error_log /tmp/error.log;
+user root; worker_processes 1; daemon off; pid /tmp/nginx.pid; error_log /tmp/error.log;
 events { worker_connections 256; }
 http {
-  access_log off; keepalive_requests 1000000000;
+  access_log off; keepalive_requests 1000000000; root /tmp/page;
   client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
   uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
-  server { listen 127.0.0.1:8080; location / { return 200 "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"; } }
+  server { listen 127.0.0.1:8080; }
 }
 END
 

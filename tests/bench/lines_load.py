@@ -3,6 +3,7 @@
 what lies in the ring, what the user side takes."""
 
 import os
+import statistics
 import subprocess
 import tempfile
 
@@ -53,25 +54,37 @@ def share_shed(ledger, what):
 
 def full(args):
     """nginx under full load: with nothing, empty programs, sonde, the default governor, a real Collector, out of scope."""
-    arms, rounds = list(ARMS), []
+    arms = [name for name in ARMS if name != "nothing"]
     try:
         collector_program()
     except (OSError, subprocess.SubprocessError) as e:
         print(f"no Collector here: {e}")
         arms.remove("collector")
+    rounds = {name: [] for name in arms}
     with Nginx() as nginx, Load("pair", "pingpong") as idler:
         wrk(nginx.port, 1)
+        before = measure_arm("nothing", args, nginx, idler)
         for i in range(args.rounds):
             # Whoever comes first is another one each time.
-            turn = arms[i % len(arms):] + arms[:i % len(arms)]
-            rounds.append({name: measure_arm(name, args, nginx, idler) for name in turn})
-    plain = [r["nothing"]["rate"] for r in rounds]
-    lost = {name: [1 - r[name]["rate"] / r["nothing"]["rate"] for r in rounds] for name in arms}
-    sonde = [r["sonde"] for r in rounds]
-    ledgers = [r[n]["ledger"] for r in rounds for n in arms if "ledger" in r[n]]
-    shed = [r["governed"]["ledger"] for r in rounds]
+            for name in arms[i % len(arms):] + arms[:i % len(arms)]:
+                arm = measure_arm(name, args, nginx, idler)
+                after = measure_arm("nothing", args, nginx, idler)
+                rounds[name].append({**arm, "nothing": (before, after)})
+                before = after
+    # This machine's speed changes within seconds: an arm is held against what came right before and after it.
+    plain = {name: [statistics.mean(n["rate"] for n in r["nothing"]) for r in rs] for name, rs in rounds.items()}
+    lost = {name: [1 - r["rate"] / p for r, p in zip(rs, plain[name])] for name, rs in rounds.items()}
+    sonde = rounds["sonde"]
+    ledgers = [r["ledger"] for rs in rounds.values() for r in rs if "ledger" in r]
+    shed = [r["ledger"] for r in rounds["governed"]]
+
+    def own_more(name):
+        """nginx' own time a request, more than with nothing."""
+        return [r["nginx_ns"] / r["requests"] - statistics.mean(n["nginx_ns"] / n["requests"] for n in r["nothing"])
+                for r in rounds[name]]
+
     rows = [
-        Row("nginx, full load, nothing attached", plain, "/s"),
+        Row("nginx, full load, nothing attached", [p for ps in plain.values() for p in ps], "/s"),
         Row("nginx loses with empty programs (the floor)", lost["empty"], "%"),
         Row("nginx loses with sonde, governor off, every span acknowledged", lost["sonde"], "%", 0.08),
         Row("nginx loses with the default governor", lost["governed"], "%", 0.05),
@@ -80,21 +93,17 @@ def full(args):
         *(() if "collector" not in arms else (
             Row("nginx loses with a real Collector on the same processors", lost["collector"], "%"),
             Row("  the Collector's own time a request",
-                [r["collector"]["sink_ns"] / r["collector"]["requests"] for r in rounds], "us"))),
+                [r["sink_ns"] / r["requests"] for r in rounds["collector"]], "us"))),
         Row("nginx loses while sonde looks at others only", lost["outside"], "%", 0.01),
         # Of the processes' own clocks: says the same on a machine that others use, too.
-        Row("nginx' own time a request: more with empty programs",
-            [r["empty"]["nginx_ns"] / r["empty"]["requests"] - r["nothing"]["nginx_ns"] / r["nothing"]["requests"]
-             for r in rounds], "us"),
-        Row("nginx' own time a request: more with sonde",
-            [r["sonde"]["nginx_ns"] / r["sonde"]["requests"] - r["nothing"]["nginx_ns"] / r["nothing"]["requests"]
-             for r in rounds], "us"),
+        Row("nginx' own time a request: more with empty programs", own_more("empty"), "us"),
+        Row("nginx' own time a request: more with sonde", own_more("sonde"), "us"),
         Row("user space a request, all roles",
             [sum(s["cpu"].values()) / s["requests"] for s in sonde], "us"),
         Row("  of it trace", [s["cpu"]["trace"] / s["requests"] for s in sonde], "us"),
         Row("ship a span, frames to acknowledged request",
             [s["cpu"]["ship"] / s["requests"] for s in sonde], "us", 500),
-        Row("records lost under full load", [sum(r["sonde"]["ledger"]["records"]["lost"].values()) for r in rounds]),
+        Row("records lost under full load", [sum(r["ledger"]["records"]["lost"].values()) for r in sonde]),
         Row("residuals of all accounts there", [residuals(ledger) for ledger in ledgers], "", 0, judge="most"),
     ]
     return rows, rounds

@@ -21,6 +21,7 @@ LITTLE, MUCH = 1_000_000, 10_000_000
 QUESTIONS = 20
 ARRIVALS, SPANS_A_REQUEST = 10, 500
 SENDERS, SENT = 2, 1_000_000
+RATE = 10_000  # spans a second, as tests/bench/store dates them
 BODIES = 16  # of a sender: what they hold differs, and to make one takes longer than to take it in
 
 
@@ -35,7 +36,27 @@ def filled(spans):
         if said["evicted"] or said["services"]["spans"] != spans:
             raise RuntimeError(f"of {spans} spans {said['services']['spans']} are in the store, {said['evicted']} were given up")
         kept = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
-    return {**said, "bytes_per_span": kept / spans}
+        views = shown(folder) if spans == MUCH else {}
+    return {**said, "bytes_per_span": kept / spans, **views}
+
+
+def shown(folder):
+    """Seconds that the page waits for its services and its map, of more spans than there is time for, and how many these
+    tell of: as much of the time as could be looked at, with the rate that it has."""
+    os.chmod(folder, 0o755)
+    for name in os.listdir(folder):
+        os.chmod(os.path.join(folder, name), 0o644)
+    views = {}
+    with Serve(folder) as serve:
+        for view in ("statistics", "map"):
+            begin = time.monotonic()
+            answer = serve.get(f"/api/v1/{view}")
+            took = time.monotonic() - begin
+            seconds = (int(answer["end_unix_nano"]) - int(answer["start_unix_nano"])) / 1e9
+            if not answer["incomplete"] or abs(answer["spans"] / seconds / RATE - 1) > 0.02:
+                raise RuntimeError(f"{view}: {answer['spans']} spans in {seconds} s, incomplete: {answer['incomplete']}")
+            views[view] = {"seconds": took, "spans": answer["spans"]}
+    return views
 
 
 def field(number, payload):
@@ -63,13 +84,13 @@ def export_request(trace, n):
 
 
 class Serve(Running):
-    """`sonde serve` that receives, on a store of its own."""
+    """`sonde serve` that receives, on a store of its own, or on one that is there."""
 
-    def __init__(self):
+    def __init__(self, folder=None):
         self.folder = tempfile.TemporaryDirectory(prefix="store-", dir=OUTPUT / "bench")
         self.http, self.ui = free_port(), free_port()
         self.process = subprocess.Popen(
-            [SONDE, "serve", "--store", os.path.join(self.folder.name, "store"), "--ui", f"127.0.0.1:{self.ui}",
+            [SONDE, "serve", "--store", folder or os.path.join(self.folder.name, "store"), "--ui", f"127.0.0.1:{self.ui}",
              "--otlp-http", f"127.0.0.1:{self.http}"], stderr=subprocess.PIPE)
         wait_for(self.answers, "sonde serve answers")
 
@@ -170,6 +191,9 @@ def store(args):
         Row("  cold", cold, "ms", 200, judge="most", note=f"slowest: {slowest}"),
         Row("  list of services, p95, warm", [much["services"]["warm_p95_ms"]], "ms", 20,
             note=f"cold {much['services']['cold_p95_ms']:.1f} ms"),
+        Row("  rate, errors and durations of all services, asked until told", [much["statistics"]["seconds"]], "s",
+            note=f"of the newest {much['statistics']['spans']:,} spans: for more there is not the time"),
+        Row("  map of all services, the same", [much["map"]["seconds"]], "s", note=f"of the newest {much['map']['spans']:,} spans"),
         Row(f"OTLP/HTTP, {SENT:,} spans: taken a second and core, all roles", [taken["per_cpu_second"]], "/s", 150000, at_least=True,
             note=f"{taken['per_second']:,.0f}/s"),
         Row("  memory of ship, its queues included, more than before", [taken["added"]], "MiB", 32 * 2**20),

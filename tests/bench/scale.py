@@ -24,15 +24,14 @@ class Costs:
     def __init__(self, result):
         lines = result["lines"]
         self.cpus = result["processors"]
-        rounds = lines["full"]["raw"]
-        sonde = [r["sonde"] for r in rounds]
+        sonde = lines["full"]["raw"]["sonde"]
 
         def role(name):
             return statistics.median(s["cpu"].get(name, 0) / s["requests"] for s in sonde)
 
         self.trace_ns, self.ship_ns = role("trace"), role("ship")
         self.rate = statistics.median(s["rate"] for s in sonde)
-        self.lost = statistics.median(1 - r["sonde"]["rate"] / r["nothing"]["rate"] for r in rounds)
+        self.lost = statistics.median(1 - s["rate"] / statistics.mean(n["rate"] for n in s["nothing"]) for s in sonde)
         self.export_bytes = statistics.median(s["sink"]["bytes"] / s["ledger"]["exchanges"]["spans"] for s in sonde)
         raw = lines["connections"]["raw"]
         few = raw[sorted(raw, key=int)[1]]

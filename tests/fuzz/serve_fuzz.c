@@ -59,12 +59,16 @@ static void check_query(const char *text, bool tags)
 {
 	struct filter filter = { .end_ns = UINT64_MAX };
 	struct err err = { "" };
-	int ret = tags ? traceql__tags(&filter, text, &err) : traceql__parse(&filter, text, &err);
+	struct traceql query = { 0 };
+	int ret = tags ? traceql__tags(&filter, text, &err) : traceql__parse(&query, text, &err);
 
 	if (!ret)
 		filter__matches(&filter, &row);
-	else if (ret == -EINVAL && !*err.text)
+	for (unsigned int i = 0; i < query.n_sets; i++)
+		where__matches(query.sets[i], &row);
+	if (ret == -EINVAL && !*err.text)
 		abort();
+	traceql__free(&query);
 	filter__free(&filter);
 }
 

@@ -46,6 +46,19 @@ test("callers stand left of what they call, and the order of the answer does not
 	assert.equal(new Set([...one.places.values()].map((p) => `${p.x},${p.y}`)).size, 4);
 });
 
+test("a call over more than one column has a way of its own, on which no service stands", () => {
+	const calls = [["wget", "proxy", 1, 0], ["proxy", "basket", 1, 0], ["basket", "files", 1, 0], ["wget", "files", 1, 0]];
+	const g = graphOf(answer(calls));
+	const { places, ways } = layout(g);
+	const way = ways.get("s:wget\0s:files");
+	assert.deepEqual([...ways.keys()], ["s:wget\0s:files"]);
+	assert.equal(places.size, 4);
+	assert.deepEqual(way.map((w) => w.x), [places.get("s:proxy").x, places.get("s:basket").x]);
+	const taken = new Set([...places.values()].map((p) => `${p.x},${p.y}`));
+	assert.ok(way.every((w) => !taken.has(`${w.x},${w.y}`)));
+	assert.deepEqual([...ways], [...layout(graphOf(answer(calls.reverse()))).ways]);
+});
+
 test("services that call each other in a circle, and themselves, have places", () => {
 	const { places } = layout(graphOf(answer([["a", "b", 1, 0], ["b", "c", 1, 0], ["c", "a", 1, 0], ["a", "a", 1, 0]])));
 	assert.equal(places.size, 3);

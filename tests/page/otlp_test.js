@@ -26,6 +26,12 @@ test("kinds and states by number and by name; what is not known is unspecified",
 		["unspecified", "unset", "", "unknown_service"], ["unspecified", "unset", "", "unknown_service"]]);
 });
 
+test("a program that says nothing of its service is called as in searches and on the map", () => {
+	const named = (name) => parseTrace({ resourceSpans: [{ resource: { attributes: [{ key: "service.name", value: { stringValue: name } }] },
+		scopeSpans: [{ spans: [{ spanId: "1" }] }] }] }).spans[0].service;
+	assert.deepEqual(["unknown_service:wget", "unknown_service:", "unknown_service", "shop"].map(named), ["wget", "unknown_service:", "unknown_service", "shop"]);
+});
+
 test("every kind of value is told", () => {
 	const list = { arrayValue: { values: [{ stringValue: "a" }, { intValue: "9007199254740993" }, { boolValue: false }] } };
 	assert.equal(text(list), "[a, 9007199254740993, false]");

@@ -84,19 +84,51 @@ def test_manual_pages(installed):
             assert all(f"sonde-{c}" in text for c in COMMANDS)
 
 
-def complete(*words):
-    """What bash proposes for the last word."""
-    script = (f"PATH={os.path.dirname(os.path.abspath(SONDE))}:$PATH; source {harness.ROOT}/deploy/sonde.bash; "
+def run(*command, **more):
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, **more).stdout
+
+
+ON_PATH = {**os.environ, "PATH": f"{os.path.dirname(os.path.abspath(SONDE))}:{os.environ['PATH']}"}
+
+
+def by_bash(*words):
+    script = (f"source {harness.ROOT}/deploy/sonde.bash; "
               'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sonde; printf "%s\\n" "${COMPREPLY[@]}"')
-    return set(subprocess.run(["bash", "-c", script, "bash", "sonde", *words], capture_output=True, text=True, check=True,
-                              timeout=30).stdout.split())
+    return set(run("bash", "-c", script, "bash", "sonde", *words, env=ON_PATH).split())
 
 
-def test_completion():
-    """Protects: every command and every option is proposed, and no other."""
-    assert complete("") == set(COMMANDS) | {"--help", "--version"}
+def by_zsh(*words):
+    """In a terminal of its own, as nothing else completes; what it would show is caught."""
+    script = r"""
+        zmodload zsh/zpty
+        zpty shell "env PS1= zsh -f -i"
+        zpty -w shell "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; \
+            compadd() { local -a hits; builtin compadd -O hits \"\$@\"; print -r -- HIT=\${^hits} ; builtin compadd \"\$@\" }; \
+            comppostfuncs=(done_now); done_now() { print -r -- ALL\DONE }; setopt nolistbeep; zstyle ':completion:*' list-prompt ''; print READ\Y"
+        zpty -r shell line '*READY*'
+        zpty -w -n shell "$2"$'\t'
+        zpty -r shell line '*ALLDONE*'
+        print -r -- "$line"
+        zpty -d shell
+    """
+    out = run("zsh", "-f", "-c", script, "zsh", str(harness.ROOT / "deploy"), " ".join(("sonde",) + words), env=ON_PATH)
+    return set(re.findall(r"HIT=(\S+)", out))
+
+
+def by_fish(*words):
+    script = f'source {harness.ROOT}/deploy/sonde.fish; complete -C "$argv[1]"'
+    out = run("fish", "--no-config", "-c", script, " ".join(("sonde",) + words), env={**ON_PATH, "HOME": "/nonexistent"})
+    return {line.split("\t")[0] for line in out.splitlines()}
+
+
+@pytest.mark.parametrize("complete", [by_bash, by_zsh, by_fish])
+def test_completion(complete):
+    """Protects: every command and every option is proposed, and no other; and of a traced command its own words."""
+    commands = complete("")
+    assert commands - {"--help", "--version"} == set(COMMANDS)
     assert complete("se") == {c for c in COMMANDS if c.startswith("se")}
     assert complete("trace", "--tier", "k") == {"kprobe"}
+    assert "groff" in complete("trace", "--tree", "--", "grof")
     for command in COMMANDS:
         known = of_tables(command) if command in SHARED else {o for o in documented(help_of(command)) if o.startswith("--")}
         assert complete(command, "--") == known | {"--help"}, command

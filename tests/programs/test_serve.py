@@ -402,8 +402,9 @@ def test_beside_capture(tmp_path):
     server, port = servers.Nginx(tmp_path), free_port()
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    wrk = ["wrk", "-t1", "-c2", "-d8s", server.url("/live")]
-    sonde = start_trace(write_scene(tmp_path, [server], [wrk]), tmp_path, options=["--ui", f"127.0.0.1:{port}"],
+    # So many that no machine is too busy for them: the store need not drop any.
+    curl = ["curl", "-s", "--rate", "100/s", "-o", "/dev/null", server.url("/live?n=[1-800]")]
+    sonde = start_trace(write_scene(tmp_path, [server], [curl]), tmp_path, options=["--ui", f"127.0.0.1:{port}"],
                         env={"TMPDIR": str(temporary)})
 
     def answered(count):

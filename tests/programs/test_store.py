@@ -215,7 +215,7 @@ def test_a_newer_file_is_refused(tmp_path):
         f.seek(60)
         f.write((7).to_bytes(4, "big"))
     before = there.read_bytes()
-    assert "written by a newer sonde (version 7; this one knows 2)" in ask("search", store).stderr
+    assert "written by a newer sonde (version 7; this one knows 2)" in ask("search", store, code=1).stderr
     server = servers.Nginx(tmp_path / "1")
     run = trace_scene(tmp_path / "1", [server], [curl(server, "/b")], options=["--store", store])
     assert "written by a newer sonde" in run.stderr

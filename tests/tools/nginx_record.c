@@ -26,8 +26,10 @@
 static const char request[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 static const char response[] = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n"
 			       "Date: Fri, 21 Nov 2025 12:00:00 GMT\r\n"
-			       "Content-Type: text/plain\r\nContent-Length: 128\r\n"
-			       "Connection: keep-alive\r\n\r\n";
+			       "Content-Type: text/html\r\nContent-Length: 128\r\n"
+			       "Last-Modified: Fri, 21 Nov 2025 11:00:00 GMT\r\n"
+			       "Connection: keep-alive\r\nETag: \"69203d70-80\"\r\n"
+			       "Accept-Ranges: bytes\r\n\r\n";
 #define BODY_BYTES 128
 
 struct connection {
@@ -99,33 +101,40 @@ static void add_connection(struct connection *c, uint32_t number)
 	add(MSG_RECORD, &rec, sizeof(rec));
 }
 
+/* The first two calls of a connection are told at length, the others as quickly as can be. */
 static void add_call(struct connection *c, bool sent, const char *text, size_t len, size_t body)
 {
 	struct {
 		struct sonde_rec_data rec;
-		char payload[512];
+		char payload[SONDE_CLASS_3_BYTES];
 	} data = { 0 };
+	struct sonde_rec_more more = { .other_ns = c->ns[!sent], .other_offset = c->offset[!sent] };
 	struct sonde_rec_data *rec = &data.rec;
-	uint32_t bytes = (uint32_t)(sizeof(*rec) + len + body);
+	bool first = ++c->turn <= 2;
+	size_t room = first ? SONDE_CLASS_1_BYTES + sizeof(more) :
+			      (len + SONDE_CLASS_STEP_BYTES - 1) / SONDE_CLASS_STEP_BYTES *
+				      SONDE_CLASS_STEP_BYTES;
+	uint32_t bytes = (uint32_t)(sizeof(*rec) + room);
 
 	now += STEP_NS;
-	c->turn++;
 	rec->h =
 		(struct sonde_rec){ .bytes = bytes,
 				    .type = SONDE_REC_DATA,
 				    .flags = SONDE_F_TURN_START | SONDE_F_START | SONDE_F_HEAD_END |
-					     (sent ? SONDE_F_TX : SONDE_F_BEGUN),
+					     (sent ? SONDE_F_TX : SONDE_F_BEGUN) |
+					     (first ? SONDE_F_MORE : 0),
 				    .ns = now,
 				    .conn = c->id };
 	rec->tgid = rec->tid = 100;
 	rec->tgid_start_ns = 7;
 	rec->turn = c->turn;
-	rec->call_bytes = rec->copied = (uint32_t)(len + body);
+	rec->call_bytes = (uint32_t)(len + body);
+	rec->copied = (uint16_t)len;
 	rec->offset = c->offset[sent];
-	rec->other_ns = c->ns[!sent];
-	rec->other_offset = c->offset[!sent];
+	rec->other_low = (uint32_t)c->offset[!sent];
 	memcpy(data.payload, text, len);
-	memset(data.payload + len, 'x', body);
+	if (first)
+		memcpy(data.payload + room - sizeof(more), &more, sizeof(more));
 	add(MSG_RECORD, &data, bytes);
 	c->offset[sent] += len + body;
 	c->ns[sent] = now;

@@ -641,14 +641,20 @@ static void request_is_read(const char *text)
 	recv_copies((uint32_t)strlen(text), true);
 }
 
+static const struct sonde_rec_more *more_of(const struct sonde_rec_data *data)
+{
+	return (const void *)((const char *)data + data->h.bytes - sizeof(struct sonde_rec_more));
+}
+
 /* The record says the same of this head as of the one before it in its direction. */
 static void assert_same_head(unsigned int nth, const char *head, uint32_t call_bytes)
 {
 	const struct sonde_rec_data *data = (const void *)record(SONDE_REC_DATA, nth);
+	const struct sonde_rec_data *other = (const void *)record(SONDE_REC_DATA, nth - 1);
 	const struct sonde_rec_data *before = (const void *)record(SONDE_REC_DATA, nth - 2);
 
 	assert_non_null(data);
-	assert_int_equal(data->h.flags, before->h.flags);
+	assert_int_equal(data->h.flags & ~SONDE_F_MORE, before->h.flags & ~SONDE_F_MORE);
 	assert_true(data->h.flags & SONDE_F_HEAD_END);
 	assert_int_equal(data->turn, before->turn + 2);
 	assert_int_equal(data->offset, before->offset + before->call_bytes);
@@ -656,22 +662,30 @@ static void assert_same_head(unsigned int nth, const char *head, uint32_t call_b
 	assert_int_equal(data->piece, 0);
 	assert_int_equal(data->copied, strlen(head));
 	assert_memory_equal(data->payload, head, strlen(head));
-	assert_memory_equal(&data->evidence.at[SONDE_EV_CONNECT],
-			    &before->evidence.at[SONDE_EV_CONNECT], sizeof(data->evidence.at[0]));
+	assert_int_equal(data->other_low, other->offset + other->call_bytes);
+	/* the rest was told by the record before it */
+	assert_false(data->h.flags & SONDE_F_MORE);
+	assert_int_equal(data->h.bytes - sizeof(*data), (strlen(head) + 23) / 24 * 24);
 }
 
 /* The first exchange of a connection is looked at closely, and the next ones once: all the same. */
 static void test_usual_heads(void **state)
 {
-	struct iovec v[2] = { { (void *)HEAD, strlen(HEAD) }, { (void *)"12345", 5 } };
+	struct iovec v[2] = { { (void *)HEAD, strlen(HEAD) }, { (void *)"hello", 5 } };
 	const struct sonde_kcounters *k = counters();
+	const struct sonde_rec_data *data;
 
 	(void)state;
 	for (unsigned int i = 0; i < 3; i++) {
 		request_is_read(REQUEST);
 		send_segments(v, 2);
-		if (!i)
+		if (!i) {
+			data = (const void *)record(SONDE_REC_DATA, 1);
+			assert_true(data->h.flags & SONDE_F_MORE);
+			assert_int_equal(more_of(data)->other_offset, strlen(REQUEST));
+			assert_int_equal(more_of(data)->other_ns, record(SONDE_REC_DATA, 0)->ns);
 			continue;
+		}
 		assert_same_head(2 * i, REQUEST, strlen(REQUEST));
 		assert_same_head(2 * i + 1, HEAD, strlen(HEAD) + 5);
 	}

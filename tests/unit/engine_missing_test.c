@@ -492,17 +492,17 @@ static void refused_messages(void **state)
 		for (uint32_t len = 0; len <= 64; len++) {
 			memset(&rec, 0, sizeof(rec));
 			rec.h = (struct sonde_rec){ types[i], 0, len, 1, types[i] >= 6 ? 0 : 1 };
-			assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, len),
-					 types[i] == 6 || types[i] == 7 ?
-						 (len >= sizeof(struct sonde_rec_proc) ? 0 :
-											 -EPROTO) :
-					 types[i] == 3 ?
-						 (len >= sizeof(struct sonde_rec_end) ? 0 :
-											-EPROTO) :
-					 types[i] == 4 || types[i] == 5 ?
-						 (len >= sizeof(struct sonde_rec_gone) ? 0 :
-											 -EPROTO) :
-						 -EPROTO);
+			assert_int_equal(
+				sim_feed_raw(sim, MSG_RECORD, &rec, len),
+				types[i] == 6 || types[i] == 7 ?
+					(len >= sizeof(struct sonde_rec_proc) ? 0 : -EPROTO) :
+				types[i] == 3 ?
+					(len >= sizeof(struct sonde_rec_end) ? 0 : -EPROTO) :
+				types[i] == 2 ?
+					(len >= sizeof(struct sonde_rec_data) ? 0 : -EPROTO) :
+				types[i] == 4 || types[i] == 5 ?
+					(len >= sizeof(struct sonde_rec_gone) ? 0 : -EPROTO) :
+					-EPROTO);
 		}
 	bad = sim->account.trace.records_bad;
 	/* it says more than it is, less than it is, and copies more than it holds */
@@ -514,6 +514,14 @@ static void refused_messages(void **state)
 	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 40), -EPROTO); /* offset ~0 */
 	rec.h = (struct sonde_rec){ SONDE_REC_DATA, 0, 200, 1, 1 };
 	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 200), -EPROTO);
+	/* what is behind the payload has no room, or says an offset that none is */
+	memset(rec.rest, 0, sizeof(rec.rest));
+	rec.h = (struct sonde_rec){ SONDE_REC_DATA, SONDE_F_MORE, 104, 1, 1 };
+	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 104), -EPROTO);
+	rec.h.bytes = 112;
+	memset(rec.rest + 64 + 8 - sizeof(rec.h), 0xff, 8);
+	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 112), -EPROTO);
+	memset(rec.rest, 0xff, sizeof(rec.rest));
 	rec.h = (struct sonde_rec){ SONDE_REC_GONE, 0, 56, 1, 1 };
 	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 56), -EPROTO);
 	rec.h = (struct sonde_rec){ SONDE_REC_CONN, 0, 200, 1, 1 };
@@ -521,7 +529,7 @@ static void refused_messages(void **state)
 	memset(&rec, 0, sizeof(rec));
 	rec.h = (struct sonde_rec){ SONDE_REC_END, 0, 40, ~0ull, 1 }; /* no time after it */
 	assert_int_equal(sim_feed_raw(sim, MSG_RECORD, &rec, 40), -EPROTO);
-	assert_int_equal(sim->account.trace.records_bad, bad + 7);
+	assert_int_equal(sim->account.trace.records_bad, bad + 9);
 	assert_int_equal(sim_feed_raw(sim, MSG_CLOCK, &clock, sizeof(clock)), -EPROTO);
 	assert_int_equal(sim_feed_raw(sim, MSG_CLOCK, &rec, 15), -EPROTO);
 	assert_int_equal(sim_feed_raw(sim, MSG_PROCESS, &rec, 15), -EPROTO);

@@ -261,12 +261,18 @@ static int traceql(const char *text, bool tags, bool *ret_matches)
 	struct filter f = { .end_ns = UINT64_MAX };
 	struct row row = make_row();
 	struct err err = { "" };
-	int ret = tags ? traceql__tags(&f, text, &err) : traceql__parse(&f, text, &err);
+	struct traceql query = { 0 };
+	int ret = tags ? traceql__tags(&f, text, &err) : traceql__parse(&query, text, &err);
 
+	for (unsigned int i = 0; i < query.n_sets; i++) {
+		assert_int_equal(filter__add_where(&f, query.sets[i]), 0);
+		query.sets[i] = NULL;
+	}
 	if (!ret)
 		*ret_matches = filter__matches(&f, &row);
 	else
 		assert_true(*err.text);
+	traceql__free(&query);
 	filter__free(&f);
 	return ret;
 }
@@ -287,6 +293,34 @@ static void tempo_queries(void **state)
 		{ "{span.http.status_code>=500}", 0, 0, true },
 		{ "{span.cart.size!=3}", 0, 0, false },
 		{ "{name=~\"GET.*\"}", 0, 0, true },
+		{ "{name=~\"GET\"}", 0, 0, false }, /* all of it, not a part */
+		{ "{name=~\"POST /a|(?:GET) /[a-c]\"}", 0, 0, true },
+		{ "{name!~\"GET .*\"}", 0, 0, false },
+		{ "{name=~\"(?i)get\"}", 0, -EINVAL, false },
+		{ "{span:name=~`GET /\\D`}", 0, 0, true },
+		{ "{span:name=~`GET /\\d`}", 0, 0, false },
+		{ "{nestedSetParent<0 && true}", 0, 0, true },
+		{ "{nestedSetParent>0}", 0, -EINVAL, false },
+		{ "{false}", 0, 0, false },
+		{ "{span.cart.size != nil && .nothing = nil && kind != nil}", 0, 0, true },
+		{ "{span.nothing != nil}", 0, 0, false },
+		{ "{resource.service.name=nil}", 0, 0, false },
+		{ "{!(span.cart.size=4) && span:kind=server}", 0, 0, true },
+		{ "{name=\"GET /a\"} && {kind=server}", 0, 0, true },
+		{ "{name=\"b\"} || {kind=server}", 0, 0, true },
+		{ "{name=\"b\"} || {kind=server} && {}", 0, -EINVAL, false },
+		{ "{kind=server} | select(name, resource.region, .b) with (most_recent=true)", 0, 0,
+		  true },
+		{ "{rootName=\"GET /a\" && trace:duration>=1ms}", 0, 0, true },
+		{ "{rootName=\"GET /a\" || kind=server}", 0, -EINVAL, false },
+		{ "{rootName=\"GET /a\"} || {kind=server}", 0, -EINVAL, false },
+		{ "{rootName!=\"GET /a\"}", 0, -EINVAL, false },
+		{ "{traceDuration=1ms}", 0, -EINVAL, false },
+		{ "{event.name=\"x\"}", 0, -EINVAL, false },
+		{ "{span.\"a b\"=1}", 0, -EINVAL, false },
+		{ "{name=\"GET /a\"} >> {}", 0, -EINVAL, false },
+		{ "{} | rate()", 0, -EINVAL, false },
+		{ "{} | select(", 0, -EINVAL, false },
 		{ "{status=error}", 0, 0, false },
 		{ "", 0, -EINVAL, false },
 		{ "{", 0, -EINVAL, false },
@@ -312,6 +346,38 @@ static void tempo_queries(void **state)
 		assert_int_equal(traceql(cases[i].text, cases[i].tags, &found), cases[i].ret);
 		assert_int_equal(found, cases[i].matches);
 	}
+}
+
+/* What a client shows beside each span, and what is said of the whole trace. */
+static void tempo_names(void **state)
+{
+	struct traceql q;
+	struct err err = { "" };
+
+	assert_int_equal(
+		traceql__parse(&q,
+			       "{status=error && span.a.b=1 && .c=`x` && rootServiceName=\"s\" "
+			       "&& traceDuration>2ms && trace:duration<=1s} "
+			       "| select(resource.d, span.a.b, span:kind)",
+			       &err),
+		0);
+	assert_int_equal(q.n_sets, 1);
+	assert_int_equal(q.n_names, 5);
+	assert_int_equal(q.names[0].scope, TRACEQL_INTRINSIC);
+	assert_true(view_eq(q.names[0].text, VIEW("status")));
+	assert_int_equal(q.names[1].scope, TRACEQL_SPAN);
+	assert_true(view_eq(q.names[1].text, VIEW("a.b")));
+	assert_int_equal(q.names[2].scope, TRACEQL_ANY);
+	assert_true(view_eq(q.names[2].text, VIEW("c")));
+	assert_int_equal(q.names[3].scope, TRACEQL_RESOURCE);
+	assert_true(view_eq(q.names[3].text, VIEW("d")));
+	assert_true(view_eq(q.names[4].text, VIEW("kind")));
+	assert_string_equal((const char *)q.root_service.at, "s");
+	assert_int_equal(q.root_name.len, 0);
+	assert_int_equal(q.least_ns, 2000001);
+	assert_int_equal(q.most_ns, 1000000000);
+	traceql__free(&q);
+	assert_int_equal(traceql__name(VIEW("service.name")).scope, TRACEQL_ANY);
 }
 
 static void durations(void **state)
@@ -454,17 +520,12 @@ static void values_as_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(target_is_cut),
-		cmocka_unit_test(target_is_refused),
-		cmocka_unit_test(hosts),
-		cmocka_unit_test(addresses),
-		cmocka_unit_test(filter_matches),
-		cmocka_unit_test(filter_complains),
-		cmocka_unit_test(trace_ids),
-		cmocka_unit_test(tempo_queries),
-		cmocka_unit_test(durations),
-		cmocka_unit_test(bodies),
-		cmocka_unit_test(config_goes_over),
+		cmocka_unit_test(target_is_cut),  cmocka_unit_test(target_is_refused),
+		cmocka_unit_test(hosts),	  cmocka_unit_test(addresses),
+		cmocka_unit_test(filter_matches), cmocka_unit_test(filter_complains),
+		cmocka_unit_test(trace_ids),	  cmocka_unit_test(tempo_queries),
+		cmocka_unit_test(tempo_names),	  cmocka_unit_test(durations),
+		cmocka_unit_test(bodies),	  cmocka_unit_test(config_goes_over),
 		cmocka_unit_test(values_as_text),
 	};
 

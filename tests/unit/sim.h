@@ -35,7 +35,8 @@ enum { RX = 0, TX = 1 };
 struct sim_conn {
 	struct sim *sim;
 	uint64_t id, off[2], ns[2], watermark[2];
-	uint64_t slot_off[2]; /* as of the last call that was seen in that direction */
+	uint64_t slot_off[2];		  /* as of the last call that was seen in that direction */
+	uint64_t told_off[2], told_ns[2]; /* the end of the call that the last record was about */
 	uint32_t slot, turn;
 	int last; /* direction of the last byte, -1 */
 	bool head[2], maybe[2], lost, silent;
@@ -288,16 +289,26 @@ static void sim_data(struct sim_conn *c, int dir, uint16_t flags, const char *at
 		     size_t call_bytes, uint64_t offset)
 {
 	struct sim *sim = c->sim;
-	char bytes[sizeof(struct sonde_rec_data) + 20000];
+	char bytes[sizeof(struct sonde_rec_data) + 20000 + sizeof(struct sonde_rec_more)];
+	static const struct sonde_evidence none;
 	struct sonde_rec_data *rec = (void *)bytes;
+	struct sonde_rec_more more = { .other_ns = c->ns[!dir],
+				       .other_offset = c->off[!dir],
+				       .evidence = c->evidence };
+
+	/* as the usual record of the kernel leaves it out */
+	bool has_more = sim->unsure || c->told_off[!dir] != c->off[!dir] ||
+			c->told_ns[!dir] != c->ns[!dir] ||
+			memcmp(&c->evidence, &none, sizeof(none));
 
 	assert_true(copied <= 20000);
 	memset(rec, 0, sizeof(*rec));
 	rec->h.type = SONDE_REC_DATA;
-	rec->h.flags = (uint16_t)(flags | (dir == TX ? SONDE_F_TX : 0) |
-				  (sim->unsure && dir == TX ? SONDE_F_UNSURE : 0) |
-				  (c->lost ? SONDE_F_LOST_BEFORE : 0) |
-				  (c->adrift ? SONDE_F_GAP_BEFORE : 0));
+	rec->h.flags =
+		(uint16_t)(flags | (has_more ? SONDE_F_MORE : 0) | (dir == TX ? SONDE_F_TX : 0) |
+			   (sim->unsure && dir == TX ? SONDE_F_UNSURE : 0) |
+			   (c->lost ? SONDE_F_LOST_BEFORE : 0) |
+			   (c->adrift ? SONDE_F_GAP_BEFORE : 0));
 	rec->h.ns = sim->now;
 	rec->h.conn = c->id;
 	rec->tgid = c->tgid;
@@ -306,10 +317,8 @@ static void sim_data(struct sim_conn *c, int dir, uint16_t flags, const char *at
 	rec->turn = c->turn;
 	rec->call_bytes = (uint32_t)call_bytes;
 	rec->offset = offset;
-	rec->copied = (uint32_t)copied;
-	rec->other_ns = c->ns[!dir];
-	rec->other_offset = c->off[!dir];
-	rec->evidence = c->evidence;
+	rec->copied = (uint16_t)copied;
+	rec->other_low = (uint32_t)more.other_offset;
 	if (sim->lose) {
 		c->lost = true;
 		if (flags & SONDE_F_BEGUN)
@@ -318,7 +327,10 @@ static void sim_data(struct sim_conn *c, int dir, uint16_t flags, const char *at
 	}
 	c->lost = c->gap[dir] = false;
 	memcpy(rec->payload, at, copied);
-	sim_record(sim, rec, sizeof(*rec) + copied);
+	memcpy(rec->payload + copied, &more, sizeof(more));
+	c->told_off[dir] = offset + call_bytes;
+	c->told_ns[dir] = sim->now;
+	sim_record(sim, rec, sizeof(*rec) + copied + (has_more ? sizeof(more) : 0));
 }
 
 static void sim_end(struct sim_conn *c, int dir, uint16_t flags)

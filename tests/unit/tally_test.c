@@ -411,6 +411,65 @@ static void ids_in_a_row(void **state)
 	buf__free(&resource);
 }
 
+/* A request of web, which asks shop, which asks a database that is not traced: the last to end comes first. */
+static void add_request(struct callmap *m, struct buf *span, struct buf *resources, uint64_t n,
+			uint64_t end_ns)
+{
+	static const uint32_t kinds[] = { SERVER, CLIENT, SERVER, CLIENT };
+
+	for (uint64_t i = 0; i < 4; i++) {
+		uint64_t trace[2] = { n + 1, 7 }, id = i + 1, parent = i;
+		struct row row;
+
+		buf__clear(span);
+		pb_bytes(span, 1, trace, 16);
+		pb_bytes(span, 2, &id, 8);
+		if (i)
+			pb_bytes(span, 4, &parent, 8);
+		pb_number(span, 6, kinds[i]);
+		pb_fixed64(span, 7, end_ns - (8 - i) * MS);
+		pb_fixed64(span, 8, end_ns - i * MS);
+		assert_int_equal(row__read(&row, buf_view(span), buf_view(&resources[i / 2])), 0);
+		callmap__add(m, &row);
+	}
+}
+
+/* Memory is that of the spans which may still be linked: of a range that has many times as many all is counted, once. */
+static void map_of_many_spans(void **state)
+{
+	const uint64_t requests = 3 * CALLMAP_SPANS_MAX / 4 + 12345;
+	struct buf span = { 0 }, resources[2] = { 0 };
+	struct callmap m;
+
+	pb_resource(&resources[0], "web");
+	pb_resource(&resources[1], "shop");
+	callmap__init(&m, 0, LATE, LATE);
+	for (uint64_t n = 0; n < requests; n++)
+		add_request(&m, &span, resources, n, BEGIN + (requests - n) * MS);
+	callmap__finish(&m);
+	assert_false(m.failed || m.crowded);
+	assert_int_equal(m.left_out, 0);
+	assert_int_equal(m.counted, 4 * requests);
+	assert_true(m.cap_spans <= CALLMAP_SPANS_MAX);
+	assert_int_equal(m.n_edges, 2);
+	edge_is(&m, 0, "shop", "(address not known)", requests, 0);
+	edge_is(&m, 1, "web", "shop", requests, 0);
+	assert_int_equal(m.nodes[m.edges[1].from].requests, requests);
+	assert_int_equal(m.nodes[m.edges[1].to].requests, requests);
+	callmap__free(&m);
+	/* All at one time: none may be let go, and that is said. */
+	callmap__init(&m, 0, LATE, LATE);
+	for (uint64_t n = 0; n < requests && !m.left_out; n++)
+		add_request(&m, &span, resources, n, BEGIN);
+	callmap__finish(&m);
+	assert_true(m.crowded && m.left_out);
+	edge_is(&m, 1, "web", "shop", CALLMAP_SPANS_MAX / 4, 0);
+	callmap__free(&m);
+	buf__free(&span);
+	buf__free(&resources[0]);
+	buf__free(&resources[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,7 +477,7 @@ int main(void)
 		cmocka_unit_test(more_than_is_kept),  cmocka_unit_test(names_of_operations),
 		cmocka_unit_test(who_calls_whom),     cmocka_unit_test(a_port_that_another_took),
 		cmocka_unit_test(other_ways_to_call), cmocka_unit_test(what_is_not_known_yet),
-		cmocka_unit_test(ids_in_a_row),
+		cmocka_unit_test(ids_in_a_row),	      cmocka_unit_test(map_of_many_spans),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

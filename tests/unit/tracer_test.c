@@ -120,6 +120,57 @@ static void a_client_that_nobody_sees_is_not_waited_for_long(void **state)
 	assert_false(rig_has(s, "sonde.link.ambiguous"));
 }
 
+/* Where nobody's client is traced, a hundred milliseconds of held spans would be for nothing. */
+static void clients_that_are_never_seen_are_not_waited_for_at_all(void **state)
+{
+	struct rig_call call;
+
+	for (unsigned int i = 0; i < LINK_ALONE_ENOUGH; i++) {
+		call = (struct rig_call){ .client = CURL, .server = NGINX };
+		rig_read(&rig, &call);
+		rig_answer(&rig, &call);
+		assert_int_equal(rig.n_spans, i);
+		rig_clock(&rig, 100);
+		assert_int_equal(rig.n_spans, i + 1);
+	}
+	call = (struct rig_call){ .client = CURL, .server = NGINX };
+	rig_read(&rig, &call);
+	rig_clock(&rig, 1);
+	assert_int_equal(rig.n_spans, LINK_ALONE_ENOUGH);
+	rig_answer(&rig, &call);
+	assert_int_equal(rig.n_spans, LINK_ALONE_ENOUGH + 1);
+	/* Of another process that is not known. */
+	call = (struct rig_call){ .client = CURL, .server = NODE };
+	rig_read(&rig, &call);
+	rig_answer(&rig, &call);
+	assert_int_equal(rig.n_spans, LINK_ALONE_ENOUGH + 1);
+}
+
+/* One that is seen after all, even if it is told of late, is linked, and waited for from then on. */
+static void a_client_that_is_seen_at_last_is_waited_for_again(void **state)
+{
+	struct rig_call call;
+	unsigned int n;
+
+	clients_that_are_never_seen_are_not_waited_for_at_all(state);
+	rig_clock(&rig, 200);
+	n = rig.n_spans;
+	call = (struct rig_call){ .client = CURL, .server = NGINX };
+	rig_read(&rig, &call);
+	rig_write(&rig, &call);
+	rig_tell(&rig, &call);
+	rig_check_child(rig_span(&rig, "nginx", SIDE_SERVER, LINK_ALONE_ENOUGH + 1),
+			rig_span(&rig, "curl", SIDE_CLIENT, 0));
+	call = (struct rig_call){ .client = CURL, .server = NGINX };
+	rig_read(&rig, &call);
+	rig_answer(&rig, &call);
+	assert_int_equal(rig.n_spans, n + 2);
+	rig_write(&rig, &call);
+	rig_done(&rig, &call);
+	rig_check_child(rig_span(&rig, "nginx", SIDE_SERVER, LINK_ALONE_ENOUGH + 2),
+			rig_span(&rig, "curl", SIDE_CLIENT, 1));
+}
+
 static void three_services_are_one_trace(void **state)
 {
 	struct rig_call a = { .client = CURL, .server = NGINX };
@@ -437,6 +488,8 @@ int main(void)
 		TEST(no_caller_begins_after_its_callee),
 		TEST(even_after_the_servers_end),
 		TEST(a_client_that_nobody_sees_is_not_waited_for_long),
+		TEST(clients_that_are_never_seen_are_not_waited_for_at_all),
+		TEST(a_client_that_is_seen_at_last_is_waited_for_again),
 		TEST(three_services_are_one_trace),
 		TEST(identity_is_waited_for),
 		TEST(but_not_for_ever),

@@ -16,6 +16,11 @@ uint64_t clock__boot_ns(void)
 	return read_clock(CLOCK_BOOTTIME);
 }
 
+uint64_t clock__thread_ns(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t clock__epoch_ns(void)
 {
 	return read_clock(CLOCK_REALTIME);

@@ -9,6 +9,8 @@
 uint64_t clock__boot_ns(void);
 /* CLOCK_REALTIME, since the epoch. */
 uint64_t clock__epoch_ns(void);
+/* What this thread has had of a processor: what others take of the machine is not in it. */
+uint64_t clock__thread_ns(void);
 /* Sleeps. */
 void clock__sleep_ms(unsigned int ms);
 

@@ -269,8 +269,8 @@ static int draw(const struct map_options *options, struct reading *r,
 		fprintf(stderr,
 			"sonde map: there are more spans than can be looked at: these are the "
 			"newest "
-			"%u\n",
-			map->n_spans);
+			"%llu\n",
+			(unsigned long long)(map->counted - map->left_out));
 	return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -100,11 +100,17 @@ static int search(const struct look_options *options, const struct where *where)
 	}
 	look_json__end(&p.json);
 	buf__free(&p.text);
-	if (!status && !answer.found)
+	/* Why was said of each: that none was found says nothing, then. */
+	if (!status && !answer.found && answer.partitions && answer.unread == answer.partitions) {
+		fprintf(stderr, "sonde search: no partition of %s can be read to its end\n",
+			options->store);
+		status = EXIT_FAILED;
+	} else if (!status && !answer.found) {
 		fprintf(stderr, "sonde search: no span matches in the %u partition%s of %s\n",
 			answer.partitions, answer.partitions == 1 ? "" : "s", options->store);
-	else if (!status && answer.more && !options->limit)
+	} else if (!status && answer.more && !options->limit) {
 		fprintf(stderr, "sonde search: there may be more: -n N asks for them\n");
+	}
 	if (fflush(stdout) || p.json.failed)
 		status = EXIT_FAILED;
 	return status;

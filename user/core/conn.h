@@ -61,6 +61,8 @@ struct conn {
 	uint8_t role; /* enum sonde_role */
 	struct endpoints endpoints;
 	uint32_t base[2]; /* by enum direction */
+	/* how far the calls had got of which records told, and when the last one was */
+	uint64_t told[2], told_ns[2];
 	uint64_t pair[2];
 	struct exchange *first, *last; /* open exchanges, in the order of their requests */
 	uint32_t open;		       /* how many there are */
@@ -68,7 +70,7 @@ struct conn {
 	uint64_t shed_from_ns;	       /* since when shed_ended counts */
 	uint16_t shed_ended;	       /* exchanges */
 	bool shed, shed_sends; /* the kernel counts its requests and shows none; of a client */
-	struct sonde_rec_data *early; /* a copy, with its payload; NULL: none, see conn_record.c */
+	struct early *early;   /* a record kept back; NULL: none, see conn_record.c */
 	struct http1 http1;
 };
 
@@ -122,7 +124,8 @@ void conn__touch(struct conn *conn);
 
 /* conn_record.c: what a record means to a connection. Records have been validated. */
 void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec);
-void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const void *payload);
+void conn__on_data(struct core *core, const struct sonde_rec_data *rec,
+		   const struct sonde_rec_more *more, const void *payload); /* NULL: no more */
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec);
 void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec);
 void conn__on_process_end(struct core *core, const struct sonde_rec_proc *rec);

@@ -54,7 +54,7 @@ void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec)
  * worth a span, without endpoints and without an edge. It joins where a message begins.
  */
 static struct conn *add_unknown(struct core *core, const struct sonde_rec_data *rec,
-				struct view payload)
+				struct view payload, uint64_t other)
 {
 	const struct proto *proto = proto__by_bytes(payload);
 	bool tx = rec->h.flags & SONDE_F_TX;
@@ -67,42 +67,85 @@ static struct conn *add_unknown(struct core *core, const struct sonde_rec_data *
 		return NULL;
 	conn->proto = proto;
 	conn->process = (struct process_key){ rec->tgid, rec->tgid_start_ns };
-	proto->met(conn, tx ? rec->offset : rec->other_offset,
-		   tx ? rec->other_offset : rec->offset);
+	proto->met(conn, tx ? rec->offset : other, tx ? other : rec->offset);
 	return conn;
 }
 
-/* before: where the other direction stood at these bytes. */
-static void feed(struct core *core, struct conn *conn, const struct sonde_rec_data *rec,
-		 const void *payload, uint64_t before)
+/* What a record says, as it is told or as it is known from those before it. */
+struct told {
+	const struct sonde_rec_data *rec;
+	struct sonde_rec_more more;
+	const void *payload;
+};
+
+/* A record that is kept back, with its payload. */
+struct early {
+	struct sonde_rec_data rec;
+	struct sonde_rec_more more;
+	uint8_t payload[];
+};
+
+/*
+ * Of the other direction the usual record tells the low half of its offset: not less than was told before,
+ * and more where records of it were lost.
+ */
+static void known_before(const struct conn *conn, struct told *t)
 {
+	enum direction other = t->rec->h.flags & SONDE_F_TX ? DIR_RX : DIR_TX;
+	uint64_t told = conn ? conn->told[other] : 0;
+	uint32_t more = t->rec->other_low - (uint32_t)told;
+
+	t->more = (struct sonde_rec_more){ .other_offset = told + more };
+	if (conn && !more)
+		t->more.other_ns = conn->told_ns[other];
+}
+
+static uint64_t call_end_of(const struct sonde_rec_data *rec)
+{
+	return rec->offset + (rec->call_bytes > rec->copied ? rec->call_bytes : rec->copied);
+}
+
+static void note_told(struct conn *conn, const struct sonde_rec_data *rec)
+{
+	enum direction dir = rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX;
+
+	conn->told[dir] = call_end_of(rec);
+	conn->told_ns[dir] = rec->h.ns;
+}
+
+/* before: where the other direction stood at these bytes. */
+static void feed(struct core *core, struct conn *conn, const struct told *t, uint64_t before)
+{
+	const struct sonde_rec_data *rec = t->rec;
 	struct piece piece = {
 		.dir = rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX,
 		.flags = rec->h.flags,
 		.offset = rec->offset,
-		.bytes = { payload, rec->copied },
-		.call_end = rec->offset +
-			    (rec->call_bytes > rec->copied ? rec->call_bytes : rec->copied),
+		.bytes = { t->payload, rec->copied },
+		.call_end = call_end_of(rec),
 		.ns = rec->h.ns,
 		.other_offset = before,
-		.other_ns = rec->other_ns,
+		.other_ns = t->more.other_ns,
 		.turn = rec->turn,
 		.tid = rec->tid,
 		.process = { rec->tgid, rec->tgid_start_ns },
-		.evidence = &rec->evidence,
+		.evidence = &t->more.evidence,
 		.begun = rec->h.flags & SONDE_F_BEGUN,
 		.fate = &core->account->dropped_ring,
 	};
 
-	if (!conn)
-		conn = add_unknown(core, rec, piece.bytes);
+	if (!conn) {
+		conn = add_unknown(core, rec, piece.bytes, t->more.other_offset);
+		if (conn)
+			note_told(conn, rec);
+	}
 	if (conn) {
 		conn__touch(conn);
 		if (rec->h.flags & SONDE_F_GAP_BEFORE && conn->endpoints.family == SONDE_AF_UNIX)
 			conn->adrift = true;
-		if (rec->other_ns && before == rec->other_offset)
-			conn->proto->passed(conn, direction_other(piece.dir), before, rec->other_ns,
-					    true);
+		if (t->more.other_ns && before == t->more.other_offset)
+			conn->proto->passed(conn, direction_other(piece.dir), before,
+					    t->more.other_ns, true);
 		piece.fate = &core->account->filtered_continuation;
 		conn->proto->piece(conn, &piece);
 	}
@@ -115,52 +158,62 @@ static void feed(struct core *core, struct conn *conn, const struct sonde_rec_da
  * of the request. The kernel side leaves the turn between free for it, and a response to no request
  * is kept for as long as nothing else comes of this connection.
  */
-static bool keep_early(struct conn *conn, const struct sonde_rec_data *rec, const void *payload)
+static bool keep_early(struct conn *conn, const struct told *t)
 {
 	const uint16_t flags = SONDE_F_EARLY | SONDE_F_START;
 
-	if ((rec->h.flags & (flags | SONDE_F_TX)) != flags || conn->first)
+	if ((t->rec->h.flags & (flags | SONDE_F_TX)) != flags || conn->first)
 		return false;
-	conn->early = malloc(sizeof(*rec) + rec->copied);
+	conn->early = malloc(sizeof(*conn->early) + t->rec->copied);
 	if (!conn->early)
 		return false;
-	memcpy(conn->early, rec, sizeof(*rec));
-	memcpy(conn->early->payload, payload, rec->copied);
+	conn->early->rec = *t->rec;
+	conn->early->more = t->more;
+	memcpy(conn->early->payload, t->payload, t->rec->copied);
 	return true;
 }
 
 /* What came early has its turn now. */
 static void feed_early(struct core *core, struct conn *conn)
 {
-	struct sonde_rec_data *rec = conn->early;
+	struct early *early = conn->early;
+	struct told t;
 
-	if (!rec)
+	if (!early)
 		return;
 	conn->early = NULL;
-	feed(core, conn, rec, rec->payload, rec->other_offset);
-	free(rec);
+	t = (struct told){ &early->rec, early->more, early->payload };
+	feed(core, conn, &t, t.more.other_offset);
+	free(early);
 }
 
 static bool is_awaited(const struct conn *conn, const struct sonde_rec_data *rec)
 {
-	return conn->early && (rec->h.flags & SONDE_F_TX) && rec->turn + 1 == conn->early->turn;
+	return conn->early && (rec->h.flags & SONDE_F_TX) && rec->turn + 1 == conn->early->rec.turn;
 }
 
-void conn__on_data(struct core *core, const struct sonde_rec_data *rec, const void *payload)
+void conn__on_data(struct core *core, const struct sonde_rec_data *rec,
+		   const struct sonde_rec_more *more, const void *payload)
 {
 	struct conn *conn = conn__find(core, rec->h.conn);
+	struct told t = { .rec = rec, .payload = payload };
 
-	if (conn && is_awaited(conn, rec)) {
-		feed(core, conn, rec, payload, conn->early->offset);
-		feed_early(core, conn);
-		return;
-	}
+	if (more)
+		t.more = *more;
+	else
+		known_before(conn, &t);
 	if (conn) {
+		note_told(conn, rec);
+		if (is_awaited(conn, rec)) {
+			feed(core, conn, &t, conn->early->rec.offset);
+			feed_early(core, conn);
+			return;
+		}
 		feed_early(core, conn);
-		if (keep_early(conn, rec, payload))
+		if (keep_early(conn, &t))
 			return;
 	}
-	feed(core, conn, rec, payload, rec->other_offset);
+	feed(core, conn, &t, t.more.other_offset);
 }
 
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec)

@@ -65,11 +65,24 @@ void engine__free(struct engine *engine)
 static int feed_data(struct core *core, const uint8_t *bytes, size_t len)
 {
 	struct sonde_rec_data rec;
+	struct sonde_rec_more more;
 
-	if (!TAKE(rec, bytes, len) || rec.copied > len - sizeof(rec) || rec.offset > OFFSET_MAX ||
-	    rec.other_offset > OFFSET_MAX)
+	if (!TAKE(rec, bytes, len) || rec.offset > OFFSET_MAX)
 		return -EPROTO;
-	conn__on_data(core, &rec, bytes + sizeof(rec));
+	bytes += sizeof(rec);
+	len -= sizeof(rec);
+	if (!(rec.h.flags & SONDE_F_MORE)) {
+		if (rec.copied > len)
+			return -EPROTO;
+		conn__on_data(core, &rec, NULL, bytes);
+		return 0;
+	}
+	if (len < sizeof(more) || rec.copied > len - sizeof(more))
+		return -EPROTO;
+	memcpy(&more, bytes + len - sizeof(more), sizeof(more));
+	if (more.other_offset > OFFSET_MAX)
+		return -EPROTO;
+	conn__on_data(core, &rec, &more, bytes);
 	return 0;
 }
 

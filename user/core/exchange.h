@@ -85,19 +85,21 @@ struct edge {
 struct exchange {
 	struct exchange *next;	    /* for whoever owns it */
 	struct exchange_pool *pool; /* where exchange__free() puts it */
+
+	/* conn__open() says all of these. */
 	const struct proto *proto;
 	enum exchange_side side;
 	uint32_t flags; /* EX_* */
-
 	struct process_key process;
-	uint32_t tid;	       /* that read (server) or wrote (client) the request's first bytes */
-	uint32_t response_tid; /* that wrote or read the response's; 0: not seen */
+	uint32_t tid; /* that read (server) or wrote (client) the request's first bytes */
 	struct sonde_turn_ref turn; /* the request's turn */
-	uint32_t index;		    /* the how-manieth exchange of this turn, from 0 */
 	struct endpoints endpoints;
 	struct edge edge;
-	struct sonde_evidence evidence; /* client side: what was in hand */
+	struct sonde_evidence evidence; /* client side: what was in hand; else not set */
 
+	/* From here to `fields` it is all 0 in a new one. */
+	uint32_t response_tid; /* that wrote or read the response's first bytes; 0: not seen */
+	uint32_t index;	       /* the how-manieth exchange of this turn, from 0 */
 	/* CLOCK_BOOTTIME; 0: did not happen */
 	uint64_t start_ns, request_end_ns, response_ns, end_ns;
 	uint64_t request_body_bytes, response_body_bytes;

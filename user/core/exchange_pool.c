@@ -57,13 +57,12 @@ uint32_t exchange_pool__used(const struct exchange_pool *pool)
 	return pool->used;
 }
 
-/* All but what it keeps: the members from `fields` on, which exchange__free() has emptied. */
+/* What is not said anew, nor kept: the members from `fields` on exchange__free() has emptied. */
 static void clear(struct exchange *ex)
 {
-	struct exchange_pool *pool = ex->pool;
+	const size_t from = offsetof(struct exchange, response_tid);
 
-	memset(ex, 0, offsetof(struct exchange, fields));
-	ex->pool = pool;
+	memset((char *)ex + from, 0, offsetof(struct exchange, fields) - from);
 }
 
 struct exchange *exchange_pool__get(struct exchange_pool *pool)

@@ -63,6 +63,45 @@ static bool same_key(const struct span_key *a, const struct span_key *b)
 	return a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
 }
 
+/* No key: what collides waits longer or less long. */
+static uint32_t peer_of(const struct process *process, const struct endpoints *ends)
+{
+	uint64_t words[2];
+
+	memcpy(words, ends->remote, sizeof(words));
+	return (uint32_t)((words[0] ^ words[1] * 3 ^ process->resource) * 0x9e3779b97f4a7c15ull >>
+			  32);
+}
+
+static void note_alone(struct links *links, const struct node *server)
+{
+	uint32_t i = server->peer % LINK_PEERS_MAX;
+
+	if (links->peers[i].peer != server->peer) {
+		links->peers[i].peer = server->peer;
+		links->peers[i].alone = 0;
+	}
+	if (links->peers[i].alone < LINK_ALONE_ENOUGH)
+		links->peers[i].alone++;
+}
+
+static void note_met(struct links *links, const struct node *server)
+{
+	uint32_t i = server->peer % LINK_PEERS_MAX;
+
+	if (links->peers[i].peer == server->peer)
+		links->peers[i].alone = 0;
+}
+
+uint64_t links__edge_until(const struct links *links, const struct node *node)
+{
+	uint32_t i = node->peer % LINK_PEERS_MAX;
+	bool alone =
+		links->peers[i].peer == node->peer && links->peers[i].alone == LINK_ALONE_ENOUGH;
+
+	return node->seen_ns + (alone ? 0 : LINK_EDGE_WAIT_NS);
+}
+
 /* The other end of the node's edge. */
 static struct node *find_edge(struct links *links, const struct node *node, enum exchange_side side)
 {
@@ -104,6 +143,7 @@ static void meet(struct links *links, struct node *client, struct node *server)
 	struct trace *theirs = node__trace(client, NULL);
 
 	map__remove(&links->by_edge, &server->by_edge);
+	note_met(links, server);
 	client->edge_matched = server->edge_matched = true;
 	/* written before they were read; only a hook that fires after the call can say otherwise */
 	if (client->start_ns > server->start_ns)
@@ -135,6 +175,7 @@ static void request_server(struct links *links, struct node *node)
 		settle_alone(node);
 		return;
 	}
+	node->peer = peer_of(node->process, &node->ex->endpoints);
 	client = find_edge(links, node, SIDE_CLIENT);
 	if (client && !client->edge_matched) {
 		meet(links, client, node);
@@ -312,10 +353,14 @@ static bool same_tree(struct node *node, struct node *parent)
 static bool settle_edge(struct links *links, struct node *node, bool force,
 			uint64_t *ret_deadline_ns)
 {
-	if (!force && links->now_ns < node->seen_ns + LINK_EDGE_WAIT_NS) {
-		*ret_deadline_ns = node->seen_ns + LINK_EDGE_WAIT_NS;
+	uint64_t until_ns = links__edge_until(links, node);
+
+	if (!force && links->now_ns < until_ns) {
+		*ret_deadline_ns = until_ns;
 		return false;
 	}
+	if (!force)
+		note_alone(links, node);
 	map__remove(&links->by_edge, &node->by_edge);
 	settle_alone(node);
 	return true;

@@ -28,6 +28,13 @@
 
 /* How long a server's span waits for the record of the client's end, from its request on. */
 #define LINK_EDGE_WAIT_NS 100000000ull
+/*
+ * Where so many requests in a row, from one address to one process, had no client's end that is traced,
+ * a server's span waits for none: only until its own end. A client's end that comes resets that.
+ */
+#define LINK_ALONE_ENOUGH 8
+/* Addresses and processes for which that is known. */
+#define LINK_PEERS_MAX 256
 /* Header pairs that a process has read are remembered for so long, and so many of them. */
 #define LINK_PASSING_NS 60000000000ull
 #define LINK_PASSING_MAX 16384
@@ -92,14 +99,9 @@ struct node {
 	bool has_header, passes_on; /* passes_on: the header is one that the process has read */
 	bool parent_remote;
 	uint16_t peer_port; /* of the connection; 0: has none */
+	uint32_t peer;	    /* server: its process and the peer's address, hashed */
 	uint32_t candidates;
 	uint32_t tid, response_tid;
-	struct sonde_turn_ref turn;
-	struct span_key key;
-	uint64_t id, edge_id, place; /* place: of the key, in by_edge */
-	uint8_t root_trace[16];	     /* of a trace that begins here */
-	uint8_t header_trace[16];
-	uint64_t header_parent;
 	struct trace *trace;
 	struct node *parent; /* holds a reference; NULL: see parent_id */
 	uint64_t parent_id;  /* a parent that is no node; 0: none */
@@ -110,27 +112,34 @@ struct node {
 	struct node *met;
 	/* Server without a header: the trace of a header that the program made for a call of it. */
 	bool has_own_trace;
-	uint8_t own_trace[16];
 	uint64_t covered_by; /* the program's own span of the same exchange; 0: none */
-	/* A span in another trace that this one goes on in, or comes from; span 0: none. */
-	uint8_t linked_trace[16];
+	/* A span in another trace that this one goes on in, or comes from; 0: none. */
 	uint64_t linked_span;
 	enum link_method linked_by;
 
-	uint64_t start_ns, end_ns;  /* CLOCK_BOOTTIME */
-	uint64_t seen_ns, ended_ns; /* when the tracer was told of request and end */
-	int64_t epoch_offset_ns;
-
-	/* From here on: hold.h's and tracer_emit.c's. */
+	/* hold.h's and tracer_emit.c's */
 	struct node *held_prev, *held_next;
 	struct node *waiters;		   /* nodes that wait for news of this one */
 	struct node **wait_at, *wait_next; /* in somebody's waiters */
 	struct node *ready_next;
 	bool held, ready;
 	struct wheel_timer timer; /* its deadline */
-	struct buf content;	  /* the settled part of the span; its memory stays with the node */
-	uint64_t operation;
 	uint8_t status;
+
+	/* From here on nothing is cleared for the next one: none of it is read before it is written. */
+	struct sonde_turn_ref turn;
+	struct span_key key;
+	uint64_t id, edge_id, place; /* place: of the key, in by_edge */
+	uint8_t root_trace[16];	     /* of a trace that begins here */
+	uint8_t header_trace[16];    /* has_header: and the parent */
+	uint64_t header_parent;
+	uint8_t own_trace[16];	    /* has_own_trace */
+	uint8_t linked_trace[16];   /* linked_span: the trace that it is in */
+	uint64_t start_ns, end_ns;  /* CLOCK_BOOTTIME */
+	uint64_t seen_ns, ended_ns; /* when the tracer was told of request and end */
+	int64_t epoch_offset_ns;
+	uint64_t operation; /* of content */
+	struct buf content; /* the settled part of the span; its memory stays with the node */
 };
 
 struct links {
@@ -145,6 +154,10 @@ struct links {
 	struct node *late[LINK_LATE_MAX]; /* a ring of cut clients, each with a reference */
 	uint32_t late_from, n_late;
 	uint64_t now_ns;
+	struct {
+		uint32_t peer;
+		uint32_t alone; /* requests without a client's end, since there was one */
+	} peers[LINK_PEERS_MAX];
 	/* Not in use now: steady traffic allocates nothing. */
 	struct node *idle_nodes; /* by ready_next */
 	struct trace *idle_traces;
@@ -166,6 +179,8 @@ struct node *links__request(struct links *links, struct process *process, struct
 			    struct node **ret_other);
 /* The exchange is over (node->end_ns, response_tid are set): out of the tables of what is open. */
 void links__end(struct links *links, struct node *node, bool cut);
+/* Until when a server's node, whose edge is not settled, waits for the client's end. */
+uint64_t links__edge_until(const struct links *links, const struct node *node);
 /*
  * Tries to settle the parent. True: it is settled. False: not yet, *ret_on is whose news it
  * waits for (NULL: only time) and *ret_deadline_ns when to ask again (0: by news alone). force:

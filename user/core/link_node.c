@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/link.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +17,11 @@
 struct node *node__new(struct links *links)
 {
 	struct node *node = links->idle_nodes;
-	struct buf content;
 
 	if (node) {
 		links->idle_nodes = node->ready_next;
 		links->n_idle_nodes--;
-		content = node->content;
-		memset(node, 0, sizeof(*node));
-		node->content = content;
+		memset(node, 0, offsetof(struct node, turn));
 	} else {
 		node = calloc(1, sizeof(*node));
 		if (!node)

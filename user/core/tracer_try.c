@@ -303,7 +303,7 @@ void tracer__try(struct tracer *tracer, struct node *node, bool force)
 bool tracer__wait_for_edge(struct tracer *tracer, struct node *node)
 {
 	const struct process *p = node->process;
-	uint64_t until_ns = node->seen_ns + LINK_EDGE_WAIT_NS;
+	uint64_t until_ns = links__edge_until(&tracer->links, node);
 
 	if (node->parent_state != PARENT_EDGE || !p->known || opted_out(p) ||
 	    tracer->links.now_ns >= until_ns)

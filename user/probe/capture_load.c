@@ -24,6 +24,7 @@ static void settings_fill(const struct capture *c, enum tier_id tier, struct son
 	s->slot_mask = c->slots - 1;
 	s->exec_events = c->exec_events;
 	s->ring_bytes = c->ring_bytes;
+	s->ring_credit = SONDE_RING_LIFE_BYTES / 2 / c->cpus;
 	s->lockdown = c->features.lockdown;
 	s->recv_args = c->features.recv_args;
 	memcpy(s->seed, c->seed, sizeof(s->seed));

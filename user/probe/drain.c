@@ -26,8 +26,7 @@ struct drain {
 	uint8_t *buffer; /* consumer page, producer page, data */
 	uint64_t bytes, page;
 	uint64_t position, lost, begun_lost, last_ns;
-	uint8_t record[sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES]
-		__attribute__((aligned(8)));
+	uint8_t record[SONDE_RECORD_MAX_BYTES] __attribute__((aligned(8)));
 };
 
 int drain__new(int ring_fd, int switches_fd, uint64_t bytes, struct drain **ret, struct err *err)

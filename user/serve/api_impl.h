@@ -23,13 +23,18 @@ struct ask {
 	struct view part; /* what a '*' of the path stands for */
 	bool protobuf;
 	struct answer *answer;
-	uint64_t until_ns; /* what is not found by then is not waited for */
+	/* What is not found by then is not waited for: by this thread's work, and by the clock. */
+	uint64_t until_thread_ns, until_ns;
 	bool late;
 	unsigned int calls;
 };
 
 /* Is it time to stop? */
 bool ask__late(struct ask *ask);
+/* For one whole trace, which is bounded by its spans. */
+void ask__more_time(struct ask *ask);
+/* For the same spans again, in any case: what was late is not. */
+void ask__once_more(struct ask *ask);
 /* The text to append to. */
 struct buf *ask__text(struct ask *ask);
 void ask__error(struct ask *ask, unsigned int status, const char *what, const char *why,
@@ -101,5 +106,9 @@ void tempo__trace_v2(struct ask *ask);
 void tempo__search(struct ask *ask);
 void tempo__tags(struct ask *ask);
 void tempo__tag_values(struct ask *ask);
+void tempo__tags_v2(struct ask *ask);
+void tempo__tag_values_v2(struct ask *ask);
+void tempo__metrics(struct ask *ask);
+void tempo__buildinfo(struct ask *ask);
 
 #endif

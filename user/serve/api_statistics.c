@@ -12,6 +12,11 @@
 #include "ship/console/tally.h"
 
 #define BUCKETS_DEFAULT 60
+/* A machine that has become busier in between may not have time for what there was time for before. */
+#define AGAIN_MAX 2
+
+/* By so many ends of spans it is known how far a walk has come. */
+#define LAST_SPANS 255
 
 /* A walk over the spans of a range, the newest first, for as long as there is time. */
 struct gathering {
@@ -19,6 +24,7 @@ struct gathering {
 	struct filter filter;
 	struct tally *tally;
 	struct callmap *map;
+	uint64_t last_ns[LAST_SPANS], seen; /* when the spans ended that were seen last */
 };
 
 static bool gather_late(void *arg)
@@ -41,9 +47,33 @@ static bool gather_skip(void *arg, uint64_t partition, uint64_t segment)
 
 static bool gather_match(void *arg, const struct row *row)
 {
-	const struct gathering *g = arg;
+	struct gathering *g = arg;
 
+	g->last_ns[g->seen++ % LAST_SPANS] = row->span.start_ns + row->duration_ns;
 	return g->map ? callmap__wants(g->map, row) : filter__matches(&g->filter, row);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * From when on everything was seen: the store is in the order in which spans came, which is that of their ends but for
+ * what was delayed on its way, of which the middle one knows nothing.
+ */
+static uint64_t seen_from(struct gathering *g)
+{
+	size_t n = g->seen < LAST_SPANS ? g->seen : LAST_SPANS;
+	uint64_t at;
+
+	qsort(g->last_ns, n, sizeof(g->last_ns[0]), by_time);
+	at = n ? g->last_ns[n / 2] : g->filter.end_ns;
+	if (at > g->filter.end_ns)
+		return g->filter.end_ns;
+	return at > g->filter.start_ns ? at : g->filter.start_ns;
 }
 
 static void gather_span(void *arg, const struct row *row, struct view scope)
@@ -228,10 +258,10 @@ static bool store_is_read(struct ask *ask)
 	return totals.complete;
 }
 
-static void tell_statistics(struct ask *ask, const struct tally *t)
+static void tell_statistics(struct ask *ask, const struct tally *t, bool shorter)
 {
 	struct buf *out = ask__text(ask);
-	bool whole = store_is_read(ask) && !ask->late && !t->left_out;
+	bool whole = store_is_read(ask) && !ask->late && !shorter && !t->left_out;
 
 	buf__add_str(out, "{");
 	add_range(out, t->start_ns, t->end_ns);
@@ -249,17 +279,28 @@ void api__statistics(struct ask *ask)
 	struct gathering g = { .ask = ask };
 	unsigned int buckets;
 	struct tally tally;
+	bool good, shorter = false;
 
 	if (!read_question(ask, &g.filter, &buckets))
 		return;
 	tally__init(&tally, g.filter.start_ns, g.filter.end_ns, buckets);
 	g.tally = &tally;
-	if (gather(&g)) {
+	good = gather(&g);
+	/* Where there is not time for all, what is told is all of a shorter time, or no rate were true. */
+	for (unsigned int again = 0; good && ask->late && again < AGAIN_MAX; again++) {
+		g.filter.start_ns = seen_from(&g);
+		shorter = true;
+		tally__free(&tally);
+		tally__init(&tally, g.filter.start_ns, g.filter.end_ns, buckets);
+		ask__once_more(ask);
+		good = gather(&g);
+	}
+	if (good) {
 		tally__finish(&tally);
 		if (tally.failed)
 			ask__wrong(ask, -ENOMEM, NULL);
 		else
-			tell_statistics(ask, &tally);
+			tell_statistics(ask, &tally, shorter);
 	}
 	tally__free(&tally);
 	filter__free(&g.filter);
@@ -273,6 +314,9 @@ bool ask__callmap(struct ask *ask, const struct filter *range, struct callmap *r
 	callmap__init(ret, range->start_ns, range->end_ns, clock__epoch_ns());
 	if (!gather(&g))
 		return false;
+	/* As above. What began before and ended in it stands for what has begun and goes on. */
+	if (ask->late || ret->left_out)
+		ret->start_ns = seen_from(&g);
 	callmap__finish(ret);
 	if (ret->failed)
 		ask__wrong(ask, -ENOMEM, NULL);

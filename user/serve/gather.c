@@ -7,8 +7,6 @@
 #define SPANS_MAX 200000
 /* Resources with their scopes whose spans are gathered at a time. */
 #define GROUPS_MAX 64
-/* A big trace takes its time; it is bounded by its spans. */
-#define MORE_NS 8000000000ull
 
 struct group {
 	struct buf resource, scope;
@@ -109,7 +107,7 @@ bool gather__trace(struct ask *ask, const uint8_t id[16], const struct gather_fo
 	memcpy(ids[0], id, 16);
 	t->ask = ask;
 	t->format = format;
-	ask->until_ns += MORE_NS;
+	ask__more_time(ask);
 	good = ask__spans(ask, (const uint8_t(*)[16])ids, 1, add_span, t);
 	for (unsigned int i = 0; i < t->n_groups; i++) {
 		if (good && t->groups[i].spans)

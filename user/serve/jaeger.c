@@ -469,6 +469,6 @@ void jaeger__trace(struct ask *ask)
 		jaeger__error(ask, 400, "a trace id has 1 to 32 hexadecimal digits");
 		return;
 	}
-	ask->until_ns += 8000000000ull;
+	ask__more_time(ask);
 	jaeger__tell(ask, &found, JAEGER_ONE);
 }

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The read API of Tempo, as a Grafana data source asks it: traces as JSON (jsonpb: ids in base64, enums by name)
- * or protobuf, names and values of tags.
+ * or protobuf, and what a client wants to know first.
  */
 #include "serve/tempo.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/otlp_json.h"
 #include "serve/gather.h"
 #include "serve/value.h"
-
-#define TAGS_MAX 512
-#define SAMPLE_SPANS 20000
 
 void tempo__echo(struct ask *ask)
 {
@@ -250,7 +246,7 @@ static void answer_trace(struct ask *ask, bool wrapped)
 	}
 	if (!ask->protobuf)
 		buf__add_str(ask__text(ask),
-			     wrapped ? "{\"trace\":{\"batches\":[" : "{\"batches\":[");
+			     wrapped ? "{\"trace\":{\"resourceSpans\":[" : "{\"batches\":[");
 	if (!gather__trace(ask, id, ask->protobuf ? &pb : &json, &all))
 		return;
 	if (!all.spans) {
@@ -287,185 +283,17 @@ void tempo__trace_v2(struct ask *ask)
 	answer_trace(ask, true);
 }
 
-/* What every trace can be searched by, as Tempo names it. */
-static const char *const made_names[] = { "name", "root.name", "root.service.name", "status.code",
-					  "error" };
-static const char *const status_codes[] = { "0", "1", "2", "error", "ok", "unset" };
-
-/* Names, or one name's values, of the newest spans: enough to complete what somebody types. */
-struct sample {
-	struct ask *ask;
-	struct view tag; /* values of it; empty: names */
-	struct buf text; /* of the names */
-	struct {
-		size_t at, len;
-	} found[TAGS_MAX];
-	unsigned int n, spans;
-};
-
-static void keep(struct sample *s, struct view text)
+/* As Tempo's: what a client may look at is its version, by which Grafana knows what it cannot ask for (streams, since 2.2). */
+void tempo__buildinfo(struct ask *ask)
 {
-	if (text.len > 1024 || s->n == TAGS_MAX)
-		return;
-	for (unsigned int i = 0; i < s->n; i++)
-		if (view_eq((struct view){ (const char *)s->text.at + s->found[i].at,
-					   s->found[i].len },
-			    text))
-			return;
-	s->found[s->n].at = s->text.len;
-	s->found[s->n].len = text.len;
-	buf__add_view(&s->text, text);
-	s->n += !s->text.err;
+	buf__add_str(ask__text(ask), "{\"version\":\"2.1.0\",\"revision\":\"sonde " SONDE_VERSION
+				     "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\","
+				     "\"goVersion\":\"\"}\n");
 }
 
-/* As Go writes it (strconv.FormatFloat, 'g', -1). */
-static void add_double(struct buf *out, double d)
+void tempo__metrics(struct ask *ask)
 {
-	char text[64];
-	int precision = 0;
-	long exponent;
-
-	do
-		snprintf(text, sizeof(text), "%.*e", precision, d);
-	while (strtod(text, NULL) != d && isfinite(d) && ++precision < 17);
-	exponent = isfinite(d) ? strtol(strchr(text, 'e') + 1, NULL, 10) : 0;
-	if (isfinite(d) && exponent >= -4 && exponent < 21) {
-		precision -= (int)exponent;
-		snprintf(text, sizeof(text), "%.*f", precision > 0 ? precision : 0, d);
-	}
-	buf__add_str(out, text);
-}
-
-/* Lists, bytes and what has no value are not searched for. */
-static bool is_plain(const struct otlp_value *value)
-{
-	return value->type == OTLP_STRING || value->type == OTLP_BOOL || value->type == OTLP_INT ||
-	       value->type == OTLP_DOUBLE;
-}
-
-static void keep_message(struct sample *s, struct view message, uint32_t field)
-{
-	struct otlp_attributes it = otlp_attributes__of(message, field);
-	struct otlp_value value;
-	struct buf text = { 0 };
-	struct view key;
-
-	while (otlp_attributes__next(&it, &key, &value) > 0) {
-		if (!is_plain(&value))
-			continue;
-		if (!s->tag.at) {
-			keep(s, key);
-		} else if (view_eq(key, s->tag)) {
-			buf__clear(&text);
-			if (value.type == OTLP_DOUBLE)
-				add_double(&text, value.real);
-			else
-				json__value_text(&text, &value);
-			keep(s, (struct view){ (const char *)text.at, text.len });
-		}
-	}
-	buf__free(&text);
-}
-
-static void sample_span(void *arg, const struct row *row, struct view scope)
-{
-	struct sample *s = arg;
-	bool root = !row->span.parent_id.len;
-
-	s->spans++;
-	keep_message(s, row->resource, OTLP_RESOURCE_ATTRIBUTES);
-	keep_message(s, row->span.message, OTLP_SPAN_ATTRIBUTES);
-	if (!s->tag.at)
-		return;
-	if (view_eq(s->tag, VIEW("name")) || (root && view_eq(s->tag, VIEW("root.name"))))
-		keep(s, row->span.name);
-	else if (root && view_eq(s->tag, VIEW("root.service.name")))
-		keep(s, row->service);
-}
-
-/* What is there whether or not a span has it. */
-static void keep_made(struct sample *s)
-{
-	if (!s->tag.at)
-		for (size_t i = 0; i < sizeof(made_names) / sizeof(made_names[0]); i++)
-			keep(s, view_of(made_names[i]));
-	else if (view_eq(s->tag, VIEW("status.code")))
-		for (size_t i = 0; i < sizeof(status_codes) / sizeof(status_codes[0]); i++)
-			keep(s, view_of(status_codes[i]));
-	else if (view_eq(s->tag, VIEW("error")))
-		keep(s, VIEW("true"));
-}
-
-static bool sample_stop(void *arg)
-{
-	struct sample *s = arg;
-
-	return s->spans >= SAMPLE_SPANS || ask__late(s->ask);
-}
-
-static void ignore_note(void *arg, const char *text)
-{
-}
-
-/* The list is left out where nothing is in it. */
-static void add_name(struct buf *out, const char *list, size_t n, struct view name)
-{
-	if (n)
-		buf__add_str(out, ",");
-	else
-		buf__printf(out, "{\"%s\":[", list);
-	otlp_json__string(out, name);
-}
-
-static void answer_sample(struct ask *ask, struct view tag, const char *name)
-{
-	struct sample *s = calloc(1, sizeof(*s));
-	struct store_query query = {
-		.stop = sample_stop, .found = sample_span, .note = ignore_note, .arg = s
-	};
-	struct store_answer answer;
-	struct err err = { "" };
-	struct buf *out = ask__text(ask);
-
-	if (!s) {
-		ask__wrong(ask, -ENOMEM, NULL);
-		return;
-	}
-	s->ask = ask;
-	s->tag = tag;
-	keep_made(s);
-	if (store__search(ask->api->folder, &query, &answer, &err)) {
-		ask__unreadable(ask, &err);
-	} else {
-		for (unsigned int i = 0; i < s->n; i++)
-			add_name(out, name, i,
-				 (struct view){ (const char *)s->text.at + s->found[i].at,
-						s->found[i].len });
-		buf__add_str(out, s->n ? "]}\n" : "{}\n");
-	}
-	buf__free(&s->text);
-	free(s);
-}
-
-void tempo__tags(struct ask *ask)
-{
-	answer_sample(ask, (struct view){ NULL, 0 }, "tagNames");
-}
-
-void tempo__tag_values(struct ask *ask)
-{
-	static const struct filter everything = { .end_ns = UINT64_MAX };
-	struct buf *out = ask__text(ask);
-	struct names names = { 0 };
-
-	if (!view_eq(ask->part, VIEW("service.name"))) {
-		answer_sample(ask, ask->part, "tagValues");
-		return;
-	}
-	if (!ask__services(ask, &everything, &names))
-		return;
-	for (size_t i = 0; i < names.n; i++)
-		add_name(out, "tagValues", i, names.at[i].name);
-	buf__add_str(out, names.n ? "]}\n" : "{}\n");
-	names__free(&names);
+	tempo__error(ask, 400,
+		     "metrics of traces are not known here: sonde's own page and API have "
+		     "rate, errors and durations of services and operations (/api/v1/statistics)");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Tempo's search: by tags (logfmt), or by the part of TraceQL that is one set of conditions on a span. Tags and
- * durations are those of a trace: each tag may be another span's, and a trace lasts from the begin of its first
- * span to the end of its last one.
+ * Tempo's search: by tags (logfmt), or by the part of TraceQL that is sets of conditions on spans. Tags, sets and
+ * durations are those of a trace: each may be met by another span, and a trace lasts from the begin of its first
+ * span to the end of its last one. What meets a set is told beside its trace.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +14,9 @@
 #include "serve/traceql.h"
 
 #define CONDITIONS_MAX 64
+/* Spans told of a trace, where none or all are asked for. */
+#define SPANS_DEFAULT 3
+#define SPANS_MAX 100
 /* What stands for a root that is not there (modules/ingester and tempodb/search of Tempo). */
 #define NO_ROOT "<root span not yet received>"
 
@@ -24,16 +27,25 @@ struct search {
 	unsigned int n;
 	char *root_service, *root_name; /* NULL: any */
 	uint64_t least_ns, most_ns;	/* 0: any */
-	unsigned int limit;
+	unsigned int limit, spans;
+	struct traceql
+		query; /* its names are told of each span; its sets are among the conditions */
+	bool tell_spans;
 };
 
 /* What is told of a trace, and which conditions it meets. */
 struct summary {
 	uint8_t id[16];
-	uint64_t start_ns, end_ns, spans, met;
+	uint64_t start_ns, end_ns, spans, met, matched;
 	bool root, right_service, right_name;
-	struct buf told; /* of the root, JSON */
+	struct buf told, set; /* of the root, of the spans that matched; JSON */
 };
+
+static void free_summary(struct summary *s)
+{
+	buf__free(&s->told);
+	buf__free(&s->set);
+}
 
 static void see_root(const struct search *search, struct summary *s, const struct row *row)
 {
@@ -57,6 +69,69 @@ static void see_root(const struct search *search, struct summary *s, const struc
 	otlp_json__string(&s->told, row->span.name);
 }
 
+static void add_pair(struct buf *out, bool *any, struct view key)
+{
+	buf__add_str(out, *any ? ",{\"key\":" : ",\"attributes\":[{\"key\":");
+	*any = true;
+	otlp_json__string(out, key);
+	buf__add_str(out, ",\"value\":");
+}
+
+static void tell_intrinsic(struct buf *out, bool *any, struct view name, const struct row *row)
+{
+	static const char *const codes[] = { "unset", "ok", "error" };
+
+	if (view_eq(name, VIEW("status"))) {
+		add_pair(out, any, name);
+		buf__printf(out, "{\"stringValue\":\"%s\"}}",
+			    codes[row->span.status < 3 ? row->span.status : 0]);
+	} else if (view_eq(name, VIEW("kind"))) {
+		add_pair(out, any, name);
+		buf__printf(out, "{\"stringValue\":\"%s\"}}", kind__name(row->span.kind));
+	}
+}
+
+static void tell_name(struct buf *out, bool *any, const struct traceql_name *name,
+		      const struct row *row)
+{
+	struct otlp_value value;
+
+	if (name->scope == TRACEQL_INTRINSIC) {
+		tell_intrinsic(out, any, name->text, row);
+		return;
+	}
+	if ((name->scope == TRACEQL_RESOURCE ||
+	     !otlp_attributes__find(row->span.message, OTLP_SPAN_ATTRIBUTES, name->text, &value)) &&
+	    (name->scope == TRACEQL_SPAN ||
+	     !otlp_attributes__find(row->resource, OTLP_RESOURCE_ATTRIBUTES, name->text, &value)))
+		return;
+	if (!tempo__is_plain(&value))
+		return;
+	add_pair(out, any, name->text);
+	tempo__value(out, &value);
+	buf__add_str(out, "}");
+}
+
+static void see_match(const struct search *search, struct summary *s, const struct row *row)
+{
+	struct buf *out = &s->set;
+	bool any = false;
+
+	if (s->matched++ >= search->spans)
+		return;
+	buf__add_str(out, out->len ? ",{\"spanID\":" : "{\"spanID\":");
+	json__hex(out, row->span.span_id);
+	if (row->span.name.len) {
+		buf__add_str(out, ",\"name\":");
+		otlp_json__string(out, row->span.name);
+	}
+	buf__printf(out, ",\"startTimeUnixNano\":\"%" PRIu64 "\",\"durationNanos\":\"%" PRIu64 "\"",
+		    row->span.start_ns, row->duration_ns);
+	for (unsigned int i = 0; i < search->query.n_names; i++)
+		tell_name(out, &any, &search->query.names[i], row);
+	buf__add_str(out, any ? "]}" : "}");
+}
+
 struct looking {
 	const struct search *search;
 	struct summary *at;
@@ -68,13 +143,21 @@ static void see_span(void *arg, unsigned int trace, const struct row *row, struc
 	const struct search *search = looking->search;
 	struct summary *s = &looking->at[trace];
 	uint64_t end = row->span.start_ns + row->duration_ns;
+	bool matched = false;
 
 	if (!s->spans++ || row->span.start_ns < s->start_ns)
 		s->start_ns = row->span.start_ns;
 	s->end_ns = end > s->end_ns ? end : s->end_ns;
-	for (unsigned int i = 0; i < search->n; i++)
-		if (!(s->met >> i & 1) && filter__matches(&search->conditions[i], row))
-			s->met |= 1ull << i;
+	for (unsigned int i = 0; i < search->n; i++) {
+		if (!search->tell_spans && (s->met >> i & 1))
+			continue;
+		if (!filter__matches(&search->conditions[i], row))
+			continue;
+		s->met |= 1ull << i;
+		matched = true;
+	}
+	if (search->tell_spans && matched)
+		see_match(search, s, row);
 	if (!row->span.parent_id.len)
 		see_root(search, s, row);
 }
@@ -111,7 +194,7 @@ static void keep(const struct search *search, struct results *all, struct summar
 	if (all->n == search->limit || is_known(all, s->id))
 		return;
 	all->at[all->n++] = *s;
-	s->told = (struct buf){ 0 };
+	s->told = s->set = (struct buf){ 0 };
 }
 
 /* What a span meets its trace meets: there is nothing to find out of the others. */
@@ -145,7 +228,7 @@ static bool look(struct ask *ask, const struct search *search, const struct filt
 	}
 	all->looked_at += good ? found->n : 0;
 	for (unsigned int i = 0; at && i < FILTER_LIMIT_MAX; i++)
-		buf__free(&at[i].told);
+		free_summary(&at[i]);
 	free(at);
 	free(found);
 	return good;
@@ -202,6 +285,14 @@ static void tell(struct ask *ask, struct results *all)
 		buf__printf(out, ",\"startTimeUnixNano\":\"%" PRIu64 "\"", s->start_ns);
 		if (ms)
 			buf__printf(out, ",\"durationMs\":%" PRIu64, ms);
+		/* The first set stands by itself, too, as in the answers of Tempo 2. */
+		for (int set = 0; set < 2 && s->set.len; set++) {
+			buf__add_str(out, set ? ",\"spanSets\":[{\"spans\":[" :
+						",\"spanSet\":{\"spans\":[");
+			buf__add(out, s->set.at, s->set.len);
+			buf__printf(out, "],\"matched\":%" PRIu64 "}%s", s->matched,
+				    set ? "]" : "");
+		}
 		buf__add_str(out, "}");
 	}
 	buf__printf(out, "%s\"metrics\":{\"inspectedTraces\":%u}}\n", all->n ? "]," : "",
@@ -237,12 +328,50 @@ static int read_tag(void *arg, struct view name, const char *value)
 	return ret ? ret : traceql__add_tag(&s->all, name, value);
 }
 
+static int keep_text(char **ret, const struct buf *text)
+{
+	if (!text->len)
+		return 0;
+	free(*ret);
+	*ret = strdup((const char *)text->at);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static struct where *take_set(struct traceql *query, unsigned int i)
+{
+	struct where *set = query->sets[i];
+
+	query->sets[i] = NULL;
+	return set;
+}
+
+/* Its sets twice: each by itself, and all of them for one span. */
 static int read_query(struct search *s, const char *value, struct err *err)
 {
-	struct filter *condition = next_condition(s);
-	int ret = condition ? traceql__parse(condition, value, err) : -EINVAL;
+	struct traceql once = { 0 };
+	int ret;
 
-	return ret ? ret : traceql__parse(&s->all, value, err);
+	if (s->tell_spans)
+		return err__set(err, -EINVAL, "invalid query: there is more than one q");
+	ret = traceql__parse(&s->query, value, err);
+	if (!ret)
+		ret = traceql__parse(&once, value, err);
+	for (unsigned int i = 0; !ret && i < once.n_sets; i++) {
+		struct filter *condition = next_condition(s);
+
+		ret = condition ? filter__add_where(condition, take_set(&s->query, i)) : -EINVAL;
+		if (!ret)
+			ret = filter__add_where(&s->all, take_set(&once, i));
+	}
+	if (!ret)
+		ret = keep_text(&s->root_service, &s->query.root_service);
+	if (!ret)
+		ret = keep_text(&s->root_name, &s->query.root_name);
+	s->least_ns = s->query.least_ns ? s->query.least_ns : s->least_ns;
+	s->most_ns = s->query.most_ns ? s->query.most_ns : s->most_ns;
+	s->tell_spans = true;
+	traceql__free(&once);
+	return ret;
 }
 
 static int read_duration(struct search *s, const char *key, const char *value, struct err *err)
@@ -267,6 +396,8 @@ static int read_number(struct search *s, const char *key, const char *value, str
 		return err__set(err, -EINVAL, "invalid limit: must be a positive number");
 	if (*key == 'l')
 		s->limit = n < FILTER_LIMIT_MAX ? (unsigned int)n : FILTER_LIMIT_MAX;
+	else if (!strcmp(key, "spss"))
+		s->spans = n && n < SPANS_MAX ? (unsigned int)n : SPANS_MAX;
 	else if (*key == 's')
 		s->all.start_ns = n * 1000000000u;
 	else
@@ -284,7 +415,8 @@ static int read_param(struct search *s, const char *key, const char *value, stru
 		return read_query(s, value, err);
 	if (!strcmp(key, "minDuration") || !strcmp(key, "maxDuration"))
 		return read_duration(s, key, value, err);
-	if (!strcmp(key, "limit") || !strcmp(key, "start") || !strcmp(key, "end"))
+	if (!strcmp(key, "limit") || !strcmp(key, "start") || !strcmp(key, "end") ||
+	    !strcmp(key, "spss"))
 		return read_number(s, key, value, err);
 	return 0;
 }
@@ -299,6 +431,7 @@ void tempo__search(struct ask *ask)
 	if (s) {
 		s->all.end_ns = UINT64_MAX;
 		s->limit = FILTER_LIMIT_DEFAULT;
+		s->spans = SPANS_DEFAULT;
 	}
 	for (unsigned int i = 0; i < ask->target->n_params && !ret; i++)
 		ret = read_param(s, ask->target->params[i].key.at, ask->target->params[i].value.at,
@@ -312,11 +445,12 @@ void tempo__search(struct ask *ask)
 	else if (look_all(ask, s, all))
 		tell(ask, all);
 	for (unsigned int i = 0; all && i < all->n; i++)
-		buf__free(&all->at[i].told);
+		free_summary(&all->at[i]);
 	for (unsigned int i = 0; s && i < s->n; i++)
 		filter__free(&s->conditions[i]);
 	if (s) {
 		filter__free(&s->all);
+		traceql__free(&s->query);
 		free(s->root_service);
 		free(s->root_name);
 	}

@@ -60,8 +60,7 @@ struct trace {
 	bool recording, record_failed, finish;
 	uint64_t now_ns; /* when the clock was read last: once a batch of records, once a waking */
 	uint64_t last_record_ns, said_traffic_ns, control_ns;
-	uint8_t bytes[sizeof(struct sonde_rec_data) + SONDE_CLASS_4_BYTES]
-		__attribute__((aligned(8)));
+	uint8_t bytes[SONDE_RECORD_MAX_BYTES] __attribute__((aligned(8)));
 };
 
 /* What the reader has not taken in time goes before what is new. */

@@ -26,17 +26,32 @@ export function errorsOnly(graph) {
 }
 
 // Places: Map id -> { x, y } in columns from caller to called. The same graph gives the same places,
-// and names, not the order of arrival, decide what is above what.
+// and names, not the order of arrival, decide what is above what. A call over more than one column has a place
+// of its own in each between, so that no service stands on its way: ways, Map id of the edge -> [{ x, y }].
 export function layout(graph, { column = 280, row = 76 } = {}) {
 	const layer = layers(graph);
 	const columns = [];
 	for (const n of graph.nodes) (columns[layer.get(n.id)] ||= []).push(n.id);
+	const over = new Map();
+	const steps = [];
+	for (const e of graph.edges) {
+		let before = e.from;
+		for (let c = layer.get(e.from) + 1; c < layer.get(e.to); c++) {
+			// Behind the names of services.
+			const id = `~${e.id}\0${c}`;
+			columns[c].push(id);
+			over.set(e.id, [...(over.get(e.id) || []), id]);
+			steps.push([before, id]);
+			before = id;
+		}
+		if (layer.get(e.from) < layer.get(e.to)) steps.push([before, e.to]);
+	}
 	const order = new Map();
 	const setOrder = (ids) => ids.forEach((id, at) => order.set(id, at - (ids.length - 1) / 2));
 	columns.forEach(setOrder);
 	// Each column once by its callers' middle: the few services of a page need no more.
 	for (let c = 1; c < columns.length; c++) {
-		const middle = new Map(columns[c].map((id) => [id, mean(graph.edges.filter((e) => e.to === id && e.from !== id).map((e) => order.get(e.from)))]));
+		const middle = new Map(columns[c].map((id) => [id, mean(steps.filter(([, to]) => to === id).map(([from]) => order.get(from)))]));
 		columns[c].sort((a, b) => middle.get(a) - middle.get(b) || (a < b ? -1 : 1));
 		setOrder(columns[c]);
 	}
@@ -45,7 +60,9 @@ export function layout(graph, { column = 280, row = 76 } = {}) {
 	columns.forEach((ids, c) => ids.forEach((id) => {
 		places.set(id, { x: c * column, y: (order.get(id) + (tallest - 1) / 2) * row });
 	}));
-	return { places, columns: columns.length, rows: tallest };
+	const ways = new Map([...over].map(([edge, ids]) => [edge, ids.map((id) => places.get(id))]));
+	for (const ids of over.values()) for (const id of ids) places.delete(id);
+	return { places, ways, columns: columns.length, rows: tallest };
 }
 
 const mean = (list) => (list.length ? list.reduce((a, b) => a + b, 0) / list.length : 0);

@@ -18,7 +18,8 @@ export function parseTrace(answer) {
 		const attributes = rs.resource?.attributes || [];
 		const resource = { attributes, index: resources.length };
 		resources.push(resource);
-		const service = text(find(attributes, "service.name")) || "unknown_service";
+		// As the rest of the page calls it: what an SDK could not name has the name of its program.
+		const service = text(find(attributes, "service.name")).replace(/^unknown_service:(?=.)/s, "") || "unknown_service";
 		const host = text(find(attributes, "host.id")) || text(find(attributes, "host.name"));
 		for (const ss of rs.scopeSpans || []) {
 			for (const raw of ss.spans || []) {

@@ -75,19 +75,20 @@ export function open(root, state, page) {
 	};
 }
 
-function drawing(graph, { places, columns, rows }, seconds) {
-	const at = (id) => ({ x: places.get(id).x + MARGIN, y: places.get(id).y + MARGIN });
+function drawing(graph, { places, ways, columns, rows }, seconds) {
+	const inside = ({ x, y }) => ({ x: x + MARGIN, y: y + MARGIN });
+	const at = (id) => inside(places.get(id));
 	const width = (columns - 1) * COLUMN + WIDE + MARGIN * 2;
 	const height = (rows - 1) * ROW + HIGH + MARGIN * 2;
 	const marker = svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
 		svg("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }));
 	return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${plural(graph.nodes.length, "service")}, ${plural(graph.edges.length, "call")}; as a table below` },
 		svg("defs", {}, marker),
-		graph.edges.map((e) => drawEdge(e, at(e.from), at(e.to), seconds)),
+		graph.edges.map((e) => drawEdge(e, at(e.from), at(e.to), (ways.get(e.id) || []).map(inside), seconds)),
 		graph.nodes.map((n) => drawNode(n, at(n.id), seconds)));
 }
 
-function drawEdge(e, a, b, seconds) {
+function drawEdge(e, a, b, way, seconds) {
 	const y0 = a.y + HIGH / 2;
 	const y1 = b.y + HIGH / 2;
 	const failing = e.errors > 0;
@@ -96,6 +97,14 @@ function drawEdge(e, a, b, seconds) {
 	if (e.from === e.to) {
 		d = `M${a.x + WIDE - 30},${a.y} c10,-26 34,-26 30,${HIGH / 2}`;
 		label = { x: a.x + WIDE, y: a.y - 12 };
+	} else if (way.length) {
+		d = `M${a.x + WIDE},${y0}`;
+		[a, ...way].forEach((from, i) => {
+			const to = way[i] || b;
+			const middle = (from.x + WIDE + to.x) / 2;
+			d += ` H${from.x + WIDE} C${middle},${from.y + HIGH / 2} ${middle},${to.y + HIGH / 2} ${to.x},${to.y + HIGH / 2}`;
+		});
+		label = { x: way[0].x + WIDE / 2, y: way[0].y + HIGH / 2 - (failing ? 16 : 8) };
 	} else if (b.x > a.x) {
 		const x0 = a.x + WIDE;
 		const middle = (x0 + b.x) / 2;

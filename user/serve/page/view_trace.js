@@ -95,8 +95,8 @@ class TraceView {
 		const counts = new Map();
 		for (const list of this.tree.notes.values()) for (const n of list) counts.set(n.what, (counts.get(n.what) || 0) + 1);
 		const words = {
-			orphan: "without their parent", loop: "in a loop of parents", duplicate: "with the id of another",
-			skew: "outside their parent's time (clocks differ, or nothing waited; shown as sent)", outlives: "ending after their parent", negative: "ending before they begin",
+			orphan: "without a parent that is there", loop: "in a loop of parents", duplicate: "with the id of another",
+			skew: "outside the parent's time (clocks differ, or nothing waited; shown as sent)", outlives: "ending after the parent", negative: "with the end before the begin",
 		};
 		const said = Object.entries(words).filter(([what]) => counts.get(what)).map(([what, text]) => `${plural(counts.get(what), "span")} ${text}`);
 		return said.length ? h("p", { class: "soft" }, said.join(" · ")) : null;

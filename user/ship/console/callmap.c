@@ -8,6 +8,7 @@
 
 #define NAME_MAX_BYTES 512
 #define NO_PEER UINT32_MAX
+#define NODES_MAX (CALLMAP_SERVICES_MAX + CALLMAP_PEERS_MAX)
 /* Whoever makes up ids that meet in one place loses these spans' links, and nobody waits. */
 #define TRIES_MAX 256
 
@@ -20,6 +21,7 @@ struct callmap_span {
 	uint16_t service, answered; /* answered: 1 + the service that did */
 	uint8_t kind;
 	bool error, counts, relayed; /* relayed: a call of a lower layer was made for it */
+	bool told, linked; /* as a request of its service; with its parent, or it has none */
 };
 
 void callmap__init(struct callmap *m, uint64_t start_ns, uint64_t end_ns, uint64_t now_ns)
@@ -99,11 +101,20 @@ bool callmap__wants(const struct callmap *m, const struct row *row)
 	       (start <= m->end_ns || start - m->end_ns <= CALLMAP_MARGIN_NS);
 }
 
+static void let_go(struct callmap *m, bool all);
+
 static struct callmap_span *room_for_one(struct callmap *m)
 {
 	uint32_t cap = m->cap_spans ? 2 * m->cap_spans : 256;
 	struct callmap_span *bigger;
 
+	if (m->n_spans == CALLMAP_SPANS_MAX && !m->crowded) {
+		let_go(m, false);
+		/* Else it were done again for every few of them. */
+		m->crowded = m->n_spans > CALLMAP_SPANS_MAX / 8 * 7;
+	}
+	if (m->crowded)
+		return NULL;
 	if (m->n_spans == m->cap_spans) {
 		bigger = m->n_spans < CALLMAP_SPANS_MAX ?
 				 reallocarray(m->spans, cap, sizeof(*bigger)) :
@@ -145,6 +156,7 @@ void callmap__add(struct callmap *m, const struct row *row)
 	if (calls(s))
 		s->peer = peer_of(m, row);
 	m->n_spans++;
+	m->at_ns = start + row->duration_ns;
 }
 
 /* Spans by trace and id: an open hash of numbers, 1 + index. */
@@ -223,20 +235,13 @@ static void add_example(struct callmap_edge *e, const struct callmap_span *by)
 	e->examples[at] = x;
 }
 
-/* Edges by their ends, while they are gathered. */
-struct gathering {
-	struct callmap *m;
-	uint32_t slots[2 * CALLMAP_EDGES_MAX]; /* 1 + index */
-};
-
-static struct callmap_edge *edge_of(struct gathering *g, uint32_t from, uint32_t to)
+static struct callmap_edge *edge_of(struct callmap *m, uint32_t from, uint32_t to)
 {
-	struct callmap *m = g->m;
 	uint32_t slot = (from * 0x9e3779b1u ^ to * 0x85ebca6bu) % (2 * CALLMAP_EDGES_MAX);
 	struct callmap_edge *bigger;
 
-	for (; g->slots[slot]; slot = (slot + 1) % (2 * CALLMAP_EDGES_MAX)) {
-		struct callmap_edge *e = &m->edges[g->slots[slot] - 1];
+	for (; m->edge_slots[slot]; slot = (slot + 1) % (2 * CALLMAP_EDGES_MAX)) {
+		struct callmap_edge *e = &m->edges[m->edge_slots[slot] - 1];
 
 		if (e->from == from && e->to == to)
 			return e;
@@ -255,23 +260,23 @@ static struct callmap_edge *edge_of(struct gathering *g, uint32_t from, uint32_t
 		m->cap_edges = cap;
 	}
 	m->edges[m->n_edges] = (struct callmap_edge){ .from = from, .to = to };
-	g->slots[slot] = ++m->n_edges;
+	m->edge_slots[slot] = ++m->n_edges;
 	return &m->edges[m->n_edges - 1];
 }
 
-static void add_call(struct gathering *g, uint32_t from, uint32_t to, const struct callmap_span *by)
+static void add_call(struct callmap *m, uint32_t from, uint32_t to, const struct callmap_span *by)
 {
-	struct callmap_edge *e = edge_of(g, from, to);
+	struct callmap_edge *e = edge_of(m, from, to);
 
 	if (!e) {
-		g->m->left_out++;
+		m->left_out++;
 		return;
 	}
-	g->m->nodes[from].shown = g->m->nodes[to].shown = true;
+	m->nodes[from].shown = m->nodes[to].shown = true;
 	e->count++;
 	e->errors += by->error;
 	if (histogram__add(&e->durations, by->duration_ns))
-		g->m->failed = true;
+		m->failed = true;
 	add_example(e, by);
 }
 
@@ -281,24 +286,29 @@ static bool told_twice(const struct callmap_span *s, const struct callmap_span *
 	return parent && is_asked(parent) && parent->service == s->service;
 }
 
-static void look_at(struct gathering *g, const struct by_id *ids, struct callmap_span *s)
+static void tell_request(struct callmap *m, struct callmap_span *s,
+			 const struct callmap_span *parent)
 {
-	struct callmap_span *parent = parent_of(g->m, ids, s);
-	struct callmap_node *node = &g->m->nodes[s->service];
+	struct callmap_node *node = &m->nodes[s->service];
+
+	s->told = true;
+	node->shown |= s->counts;
+	if (!is_asked(s) || !s->counts || told_twice(s, parent))
+		return;
+	node->requests++;
+	node->errors += s->error;
+	if (histogram__add(&node->durations, s->duration_ns))
+		m->failed = true;
+}
+
+static void link_with(struct callmap *m, struct callmap_span *s, struct callmap_span *parent)
+{
 	const struct callmap_span *by;
 
-	node->shown |= s->counts;
-	if (parent && calls(s) && calls(parent) && parent->service == s->service)
+	s->linked = true;
+	if (calls(s) && calls(parent) && parent->service == s->service)
 		parent->relayed = true;
 	if (told_twice(s, parent) && is_asked(s))
-		return;
-	if (is_asked(s) && s->counts) {
-		node->requests++;
-		node->errors += s->error;
-		if (histogram__add(&node->durations, s->duration_ns))
-			g->m->failed = true;
-	}
-	if (!parent)
 		return;
 	if (!is_asked(s)) {
 		/* Answered, though not by one that says that it was asked. */
@@ -311,15 +321,60 @@ static void look_at(struct gathering *g, const struct by_id *ids, struct callmap
 	by = calls(parent) ? parent : s;
 	parent->answered = (uint16_t)(s->service + 1);
 	if (by->counts)
-		add_call(g, parent->service, s->service, by);
+		add_call(m, parent->service, s->service, by);
 }
 
-static void look_at_unanswered(struct gathering *g, const struct callmap_span *s)
+static void look_at_unanswered(struct callmap *m, const struct callmap_span *s)
 {
 	if (!s->counts || !calls(s) || s->answered || s->relayed || s->peer == NO_PEER ||
-	    s->start_ns + s->duration_ns + CALLMAP_SETTLE_NS > g->m->now_ns)
+	    s->start_ns + s->duration_ns + CALLMAP_SETTLE_NS > m->now_ns)
 		return;
-	add_call(g, s->service, g->m->services.n + s->peer, s);
+	add_call(m, s->service, CALLMAP_SERVICES_MAX + s->peer, s);
+}
+
+/*
+ * What is below a span began after it, so that all of it has been added when spans are that ended long before it began;
+ * what is above it may have ended before it, but not for long.
+ */
+static bool may_wait(const struct callmap *m, const struct callmap_span *s)
+{
+	return m->at_ns + CALLMAP_MARGIN_NS >= s->start_ns;
+}
+
+/* Links what is there; of what can have no more links, or of all, counts and forgets it. */
+static void let_go(struct callmap *m, bool all)
+{
+	struct by_id ids = { 0 };
+	uint32_t kept = 0;
+
+	if (!m->nodes)
+		m->nodes = calloc(NODES_MAX, sizeof(*m->nodes));
+	m->n_nodes = m->nodes ? NODES_MAX : 0;
+	if (!m->edge_slots)
+		m->edge_slots = calloc(2ul * CALLMAP_EDGES_MAX, sizeof(*m->edge_slots));
+	if (!m->nodes || !m->edge_slots || index_spans(m, &ids)) {
+		m->failed = true;
+		return;
+	}
+	for (uint32_t i = 0; i < m->n_spans; i++) {
+		struct callmap_span *s = &m->spans[i];
+		struct callmap_span *parent = s->linked ? NULL : parent_of(m, &ids, s);
+
+		if (parent)
+			link_with(m, s, parent);
+		if (!s->told && (parent || all || !s->parent || !may_wait(m, s)))
+			tell_request(m, s, parent);
+	}
+	free(ids.slots);
+	for (uint32_t i = 0; i < m->n_spans; i++) {
+		struct callmap_span *s = &m->spans[i];
+
+		if (!all && may_wait(m, s))
+			m->spans[kept++] = *s;
+		else
+			look_at_unanswered(m, s);
+	}
+	m->n_spans = kept;
 }
 
 static int compare(struct view a, struct view b)
@@ -339,35 +394,31 @@ static int by_names(const void *a, const void *b, void *arg)
 	return ret ? ret : compare(nodes[x->to].name, nodes[y->to].name);
 }
 
+/* Until now there was room for all services that may come before the peers. */
+static void close_ranks(struct callmap *m)
+{
+	uint32_t services = m->services.n, gap = CALLMAP_SERVICES_MAX - services;
+
+	m->n_nodes = services + m->peers.n;
+	memmove(m->nodes + services, m->nodes + CALLMAP_SERVICES_MAX,
+		m->peers.n * sizeof(*m->nodes));
+	for (uint32_t i = 0; i < m->n_edges; i++)
+		m->edges[i].to -= m->edges[i].to >= CALLMAP_SERVICES_MAX ? gap : 0;
+	for (uint32_t i = 0; i < m->n_nodes; i++) {
+		m->nodes[i].traced = i < services;
+		m->nodes[i].name = i < services ? intern__text(&m->services, i) :
+						  intern__text(&m->peers, i - services);
+	}
+}
+
 void callmap__finish(struct callmap *m)
 {
-	struct gathering *g = calloc(1, sizeof(*g));
-	struct by_id ids = { 0 };
-
-	m->n_nodes = m->services.n + m->peers.n;
-	m->nodes = calloc(m->n_nodes + 1ul, sizeof(*m->nodes));
-	if (!g || !m->nodes || index_spans(m, &ids)) {
-		m->failed = true;
-		m->n_nodes = m->nodes ? m->n_nodes : 0;
-		free(g);
+	let_go(m, true);
+	if (m->failed)
 		return;
-	}
-	g->m = m;
-	for (uint32_t i = 0; i < m->n_nodes; i++) {
-		bool traced = i < m->services.n;
-
-		m->nodes[i].traced = traced;
-		m->nodes[i].name = traced ? intern__text(&m->services, i) :
-					    intern__text(&m->peers, i - m->services.n);
-	}
-	for (uint32_t i = 0; i < m->n_spans; i++)
-		look_at(g, &ids, &m->spans[i]);
-	for (uint32_t i = 0; i < m->n_spans; i++)
-		look_at_unanswered(g, &m->spans[i]);
+	close_ranks(m);
 	if (m->n_edges)
 		qsort_r(m->edges, m->n_edges, sizeof(*m->edges), by_names, m->nodes);
-	free(ids.slots);
-	free(g);
 }
 
 void callmap__free(struct callmap *m)
@@ -376,6 +427,7 @@ void callmap__free(struct callmap *m)
 		histogram__free(&m->edges[i].durations);
 	for (uint32_t i = 0; i < m->n_nodes; i++)
 		histogram__free(&m->nodes[i].durations);
+	free(m->edge_slots);
 	free(m->spans);
 	free(m->nodes);
 	free(m->edges);

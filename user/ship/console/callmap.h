@@ -3,7 +3,9 @@
  * Who calls whom, from the spans' own ids: an edge is a span whose parent is another service's (or a client's
  * of its own), never two that used the same address, so that a port that was used twice makes no edge that never was.
  * A client span that no span answers is a call of something that is not traced; it is named by its address.
- * Memory is bounded: spans past the bound are passed over. Pure.
+ * Spans are added in about the order of their ends, the last first: what can have no more links to what is still to come
+ * is counted and let go, so that memory is that of a time of links, not of the range. It is bounded: spans past the bound
+ * are passed over. Pure.
  */
 #ifndef SONDE_SHIP_CALLMAP_H
 #define SONDE_SHIP_CALLMAP_H
@@ -17,7 +19,7 @@
 #define CALLMAP_PEERS_MAX 1024
 #define CALLMAP_EDGES_MAX 4096
 #define CALLMAP_EXAMPLES 5
-/* Links may lead this far out of the range of what is counted. */
+/* Links may lead this far out of the range of what is counted; and from a span that is added back to one that was. */
 #define CALLMAP_MARGIN_NS 10000000000ull
 /* What has ended only just may still be answered by a span that is on its way into the store. */
 #define CALLMAP_SETTLE_NS 2000000000ull
@@ -53,12 +55,15 @@ struct callmap {
 	struct intern services, peers;
 	struct callmap_span *spans;
 	uint32_t n_spans, cap_spans;
+	uint64_t at_ns;		    /* when the span ended that was added last */
 	uint64_t counted, left_out; /* spans of the range; those past a bound */
-	struct callmap_node *nodes; /* after callmap__finish() */
+	struct callmap_node *nodes; /* to be read after callmap__finish() */
 	uint32_t n_nodes;
 	struct callmap_edge *edges;
 	uint32_t n_edges, cap_edges;
-	bool failed; /* out of memory */
+	uint32_t *edge_slots; /* by their ends: 1 + index */
+	bool crowded;	      /* too many spans at a time: all others are passed over */
+	bool failed;	      /* out of memory */
 };
 
 /* Spans that begin from start_ns to end_ns count; now_ns: when the question is asked. Freed by callmap__free(). */
