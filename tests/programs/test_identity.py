@@ -82,7 +82,7 @@ def test_names(kind, name, language, executable, tmp_path):
     server = kind(tmp_path)
     attributes, run = resource(tmp_path, server)
     assert attributes["service.name"] == name
-    assert attributes["telemetry.sdk.language"] == language
+    assert attributes["telemetry.sdk.language"] == language, f"{attributes}\n{run.stderr}"
     assert attributes["process.executable.name"].startswith(executable)
     assert attributes["process.pid"] in server.pids
     assert attributes["telemetry.sdk.name"] == "sonde"

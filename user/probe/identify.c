@@ -146,7 +146,10 @@ static void finish_asked(struct identify *identify, const struct inspect_answer 
 	struct identify_waiting *w = find_asked(identify);
 
 	identify->deadline_ns = 0;
-	if (w) {
+	/* A machine that stood still ends it, too: the second time it was this file. */
+	if (w && !answer && !w->refused) {
+		w->refused = true;
+	} else if (w) {
 		struct binary_key key = w->key;
 
 		if (answer)

@@ -24,7 +24,7 @@ struct identify_waiting {
 	struct binary_key key;
 	char comm[17];
 	int exe_fd;
-	bool refused; /* inspect had died before it was asked */
+	bool refused; /* inspect had died before it was asked, or over it */
 };
 
 struct identify {

@@ -20,7 +20,7 @@
 #define NS_PER_S 1000000000LL
 #define NS_PER_MS 1000000LL
 /* What reading takes is well below 1 ms; a machine that swaps, or has ten for each processor, needs more. */
-#define READING_MAX_MS 500
+#define READING_MAX_MS 500 /* and as much again, see worker__run() */
 
 static int64_t now_ns(clockid_t clock)
 {

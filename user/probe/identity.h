@@ -50,7 +50,7 @@ struct identity_hints {
 	 */
 	int exe_fd;
 	enum service_source source; /* where service.name came from */
-	bool gone; /* it had ended, or would not let itself be read within half a second */
+	bool gone; /* it had ended, or would not let itself be read within a second */
 };
 
 /* Answers of inspect by binary, a bounded number of them: the least recently used gives way. */

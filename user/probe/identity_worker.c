@@ -136,6 +136,10 @@ int worker__run(void (*work)(void *job), void *job, void (*release)(void *job),
 	sem_post(&worker->begun);
 	if (wait_until(&worker->ended, &until))
 		return 0;
+	/* A machine that stood still has used that up before the worker ran at all. */
+	until = deadline(timeout_ms);
+	if (wait_until(&worker->ended, &until))
+		return 0;
 	__atomic_add_fetch(&stuck, 1, __ATOMIC_RELAXED);
 	if (__atomic_exchange_n(&worker->state, GIVEN_UP, __ATOMIC_ACQ_REL) == DONE) {
 		/* it came just now, after all */

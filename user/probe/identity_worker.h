@@ -9,7 +9,7 @@
 #define WORKER_STUCK_MAX 32 /* threads left behind at once */
 
 /*
- * Runs work(job) in another thread and waits for it, timeout_ms at most; by one caller at a time. 0: it is done, job is
+ * Runs work(job) in another thread and waits for it, timeout_ms twice at most; by one caller at a time. 0: it is done, job is
  * the caller's. -ETIMEDOUT: it is not; job is given up and goes to release() when it is after all.
  * -EAGAIN: not begun, as too many threads are stuck or none can be made; job is the caller's.
  */
