@@ -55,7 +55,8 @@ static int read_and_answer(struct identify *identify, const struct identity_quer
 	if (identity__read(identify->cache, query, &identify->message, hints))
 		return -ENOMEM;
 	if (hints->late)
-		log_warn("process %d did not let itself be read within a second: its spans are named by what "
+		log_warn("process %d did not let itself be read within a second: its spans are "
+			 "named by what "
 			 "was known before",
 			 (int)query->pid);
 	identify->answer(identify->arg, identify->message.at, identify->message.len);
