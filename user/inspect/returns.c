@@ -137,8 +137,8 @@ static uint64_t arm64_slot(const uint8_t *code, uint64_t address)
 	i = words[0] == 0xd503245f;
 	if ((words[i] & 0x9f00001f) != 0x90000010 || (words[i + 1] & 0xffc003ff) != 0xf9400211)
 		return 0;
-	page = (int64_t)((uint64_t)((words[i] >> 5 & 0x7ffff) << 2 | words[i] >> 29 & 3) << 43) >>
-	       31;
+	page = (int64_t)(words[i] >> 5 & 0x7ffff) << 2 | (int64_t)(words[i] >> 29 & 3);
+	page = (int64_t)((uint64_t)page << 43) >> 31; /* 21 bits, signed, of pages */
 	return ((address + (uint64_t)i * 4) & ~0xfffull) + (uint64_t)page +
 	       (words[i + 1] >> 10 & 0xfff) * 8;
 }
