@@ -3,7 +3,6 @@
 tools say of the same files, and through the sealed role."""
 import array
 import functools
-import glob
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ import subprocess
 import pytest
 
 import harness
+from rust import rust_program
 from servers import CACHE
 
 LIB = "/usr/lib/" + os.uname().machine + "-linux-gnu/"
@@ -141,24 +141,14 @@ def test_node_has_openssl_in_it():
     assert check_library(path, {"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex"})
 
 
-def test_a_rust_program():
-    """rustls where this machine has a program with it: cargo, or one that other tests have built."""
-    candidates = [os.path.expanduser("~/.cargo/bin/cargo"), *glob.glob(f"{CACHE}/rustls-*/**/release/*", recursive=True)]
-    seen = set()
-    for path in (p for p in candidates if os.path.isfile(p) and os.access(p, os.X_OK)):
-        with open(path, "rb") as file:
-            if file.read(4) != b"\x7fELF":
-                continue
-        answer = inspect(path)
-        for f in answer["functions"]:
-            if f["name"].startswith("rustls"):
-                seen.add(f["name"])
-                entry_only = f["name"].endswith(("take_received_plaintext", "send_close_notify"))
-                check_function(path, f, f["bytes"], with_returns=not entry_only)
-    if not seen:
-        pytest.skip("no program with rustls here")
-    assert "rustls CommonState::take_received_plaintext" in seen
-    assert seen & {"rustls PlaintextSink::write", "rustls PlaintextSink::write_vectored"}
+@pytest.mark.parametrize("name", ["server", "client"])
+def test_rustls(name):
+    path = str(rust_program("rustls", name))
+    found = functions(inspect(path))
+    wanted = {"PlaintextSink::write", "PlaintextSink::write_vectored", "CommonState::take_received_plaintext"}
+    assert {f"rustls {w}" for w in wanted} <= set(found)
+    for f in found.values():
+        check_function(path, f, f["bytes"], with_returns=not f["name"].endswith(("_plaintext", "_notify")))
 
 
 GO_KINDS = {

@@ -332,6 +332,24 @@ static void test_names(void **state)
 	check_name("_ZN6rustls12common_state11CommonState23take_received_plaintext"
 		   "17h66b64e03ea0009dbE",
 		   TLS_FN_RUSTLS_TAKE_PLAINTEXT, 0);
+	check_name("_RNvXs7_NtNtCs4hSuorZousk_6rustls4conn10connectionINtB7_16ConnectionCommon"
+		   "NtNtNtB9_6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink"
+		   "5writeCshtEVo9MAbvI_4ureq",
+		   TLS_FN_RUSTLS_WRITE, 0);
+	check_name("_RNvXs7_NtNtCs4hSuorZousk_6rustls4conn10connectionINtB7_16ConnectionCommon"
+		   "NtNtNtB9_6client11client_conn20ClientConnectionDataENtB5_13PlaintextSink"
+		   "5flushCshtEVo9MAbvI_4ureq",
+		   TLS_FN_NONE, 0);
+	check_name(
+		"_RNvXs2_NtNtCs4hSuorZousk_6rustls4conn10connectionNtB5_6ReaderNtNtCsjrHSEGnQ3l9_"
+		"3std2io4Read4read",
+		TLS_FN_RUSTLS_READ, 0);
+	check_name("_RNvMNtCs4hSuorZousk_6rustls12common_stateNtB2_11CommonState"
+		   "23take_received_plaintext",
+		   TLS_FN_RUSTLS_TAKE_PLAINTEXT, 0);
+	check_name("_RNCNvMNtCs4hSuorZousk_6rustls12common_stateNtB2_11CommonState"
+		   "23take_received_plaintext0B6_",
+		   TLS_FN_NONE, 0);
 	check_name("_ZN17h", TLS_FN_NONE, 0);
 	check_name("_R", TLS_FN_NONE, 0);
 }

@@ -64,13 +64,13 @@ static const struct function functions[TLS_FN_COUNT] = {
 
 /*
  * What stands in the mangled names, in this order, the last at the end (but for the hash of a legacy
- * name, "17h" and 16 digits, and "E"). These functions are reached through a table of a trait's
+ * name, "17h" and 16 digits, and "E", and in v0 the crate that made this copy, "C…"). These functions are reached through a table of a trait's
  * functions, or are of one kind for all types: compilers leave them whole.
  */
 struct rust_name {
 	uint16_t function;
 	bool v0;
-	const char *parts[4];
+	const char *parts[3];
 };
 
 static const struct rust_name rust_names[] = {
@@ -89,15 +89,15 @@ static const struct rust_name rust_names[] = {
 	  { "6rustls12common_state11CommonState", "17send_close_notify" } },
 	{ TLS_FN_RUSTLS_TAKE_PLAINTEXT,
 	  true,
-	  { "6rustls12common_state", "11CommonState", "23take_received_plaintext" } },
+	  { "6rustls12common_state", "11CommonState23take_received_plaintext" } },
 	{ TLS_FN_RUSTLS_CLOSE_NOTIFY,
 	  true,
-	  { "6rustls12common_state", "11CommonState", "17send_close_notify" } },
-	{ TLS_FN_RUSTLS_WRITE, true, { "6rustls4conn", "13PlaintextSink", "5write" } },
+	  { "6rustls12common_state", "11CommonState17send_close_notify" } },
+	{ TLS_FN_RUSTLS_WRITE, true, { "6rustls4conn", "13PlaintextSink5write" } },
 	{ TLS_FN_RUSTLS_WRITE_VECTORED,
 	  true,
-	  { "6rustls4conn", "13PlaintextSink", "14write_vectored" } },
-	{ TLS_FN_RUSTLS_READ, true, { "6rustls4conn", "6Reader", "2io4Read", "4read" } },
+	  { "6rustls4conn", "13PlaintextSink14write_vectored" } },
+	{ TLS_FN_RUSTLS_READ, true, { "6rustls4conn", "6Reader", "2io4Read4read" } },
 };
 
 enum tls_library functions__library(enum tls_function function)
@@ -114,19 +114,18 @@ const char *functions__name(enum tls_function function)
 
 static bool is_rust_name(const char *at, size_t len, const struct rust_name *name)
 {
-	size_t part = 0, n;
+	size_t parts = name->parts[2] ? 3 : 2;
 
-	for (; part < 3 && name->parts[part + 1]; part++) {
-		const char *found = memmem(at, len, name->parts[part], strlen(name->parts[part]));
+	for (size_t part = 0; part < parts; part++) {
+		size_t n = strlen(name->parts[part]);
+		const char *found = memmem(at, len, name->parts[part], n);
 
 		if (!found)
 			return false;
-		found += strlen(name->parts[part]);
-		len -= (size_t)(found - at);
-		at = found;
+		len -= (size_t)(found + n - at);
+		at = found + n;
 	}
-	n = strlen(name->parts[part]);
-	return len >= n && !memcmp(at + len - n, name->parts[part], n);
+	return !len || (name->v0 && *at == 'C');
 }
 
 enum tls_function functions__of_rust_symbol(const char *name, size_t len)
