@@ -24,6 +24,7 @@ TOOL = "tools/inspect_tls"
 ENTRY, RETURN, SHARED = 0, 1, 2
 JUMPS_OUT, UNKNOWN, CUT = 1, 2, 4
 STRIPPED = 2
+RUSTLS = 4
 OPENSSL = {"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex", "SSL_peek", "SSL_free", "SSL_do_handshake",
            "SSL_shutdown", "SSL_set_fd", "SSL_set_bio", "SSL_read_early_data", "SSL_write_early_data", "SSL_sendfile"}
 GNUTLS = {"gnutls_record_send", "gnutls_record_send2", "gnutls_record_recv", "gnutls_record_recv_seq", "gnutls_deinit",
@@ -267,7 +268,17 @@ def test_a_library_without_sections(tmp_path):
 def test_files_without_tls(path):
     answer = inspect(path)
     assert answer["functions"] == [] and answer["library"] == 0 and answer["libraries"] == 0
+    assert answer["hidden"] == 0
     assert answer["us"] < 500_000
+
+
+def test_a_stripped_program_hides_its_library(tmp_path):
+    """Nothing says where rustls is in it; that it is there is said."""
+    bare = tmp_path / "stripped"
+    subprocess.run(["strip", "-o", bare, rust_program("rustls", "server")], check=True)
+    answer = inspect(bare)
+    assert answer["functions"] == []
+    assert answer["hidden"] == 1 << RUSTLS
 
 
 def test_through_the_sealed_role():
@@ -286,8 +297,9 @@ def test_through_the_sealed_role():
             program = ours.recv(1 << 16)
     _, error = role.communicate(timeout=30)
     assert role.returncode == 0, error
-    abi, request, status, _, machine, library, libraries, n_functions, n_points = struct.unpack_from("=IIiIHHIII", answer)
-    assert (abi, request, status, library, libraries) == (2, 77, 0, 1, 2)
+    (abi, request, status, _, _, library, libraries, hidden, n_functions,
+     n_points) = struct.unpack_from("=IIiIHHIIII", answer)
+    assert (abi, request, status, library, libraries, hidden) == (2, 77, 0, 1, 2, 0)
     expected = inspect(os.path.realpath(LIB + "libssl.so.3"))["functions"]
     assert n_functions == len(expected)
     assert n_points == sum(len(f["points"]) for f in expected)

@@ -23,8 +23,8 @@ static uint64_t now_us(void)
 static void print(const char *path, const struct inspect_tls *a, uint64_t us)
 {
 	printf("{\"file\": \"%s\", \"us\": %" PRIu64 ", \"status\": %d, \"flags\": %u, "
-	       "\"library\": %u, \"libraries\": %u, ",
-	       path, us, a->status, a->flags, a->library, a->libraries);
+	       "\"library\": %u, \"libraries\": %u, \"hidden\": %u, ",
+	       path, us, a->status, a->flags, a->library, a->libraries, a->hidden);
 	printf("\"go\": {\"major\": %u, \"minor\": %u, \"registers\": %u, \"conn\": %d, \"fd\": "
 	       "%d, "
 	       "\"sysfd\": %d, \"tcp_itab\": %" PRIu64 "}, \"functions\": [",

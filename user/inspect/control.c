@@ -90,7 +90,8 @@ static bool is_sound_tls(const struct inspect_tls *answer)
 {
 	if (answer->abi != INSPECT_ABI || answer->status > 0 ||
 	    answer->library >= TLS_LIBRARY_COUNT || answer->libraries >> TLS_LIBRARY_COUNT ||
-	    answer->n_functions > INSPECT_FUNCTIONS_MAX || answer->n_points > INSPECT_POINTS_MAX)
+	    answer->hidden >> TLS_LIBRARY_COUNT || answer->n_functions > INSPECT_FUNCTIONS_MAX ||
+	    answer->n_points > INSPECT_POINTS_MAX)
 		return false;
 	for (uint32_t i = 0; i < answer->n_functions; i++)
 		if (!is_sound_function(&answer->functions[i]))

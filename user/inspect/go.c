@@ -74,8 +74,12 @@ void go__read(const struct elf *elf, struct inspect_tls *ret)
 	static struct pclntab table;
 
 	memset(&program, 0, sizeof(program));
-	if (!buildinfo__read(elf, &program) || pclntab__open(&table, elf))
+	if (!buildinfo__read(elf, &program))
 		return;
+	if (pclntab__open(&table, elf)) {
+		ret->hidden |= 1u << TLS_GO;
+		return;
+	}
 	for (unsigned int i = 0; i < n; i++)
 		functions[i].name = functions__name(TLS_FN_GO_CONN_READ + i);
 	if (pclntab__find(&table, functions, n))

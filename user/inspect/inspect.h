@@ -137,6 +137,11 @@ struct inspect_tls {
 	uint16_t machine;   /* ELF e_machine */
 	uint16_t library;   /* enum tls_library of the first function; TLS_NONE: there is none */
 	uint32_t libraries; /* bits 1 << enum tls_library: all of which it has functions */
+	/*
+	 * Bits of libraries that are in it all the same: built in and stripped, or of a kind that is not known
+	 * (Go before 1.16). Looked for where it has no functions. What goes through them is not seen.
+	 */
+	uint32_t hidden;
 	uint32_t n_functions, n_points;
 	struct inspect_go go;
 	struct inspect_function functions[INSPECT_FUNCTIONS_MAX];

@@ -189,6 +189,26 @@ void scan__program(const struct elf *elf, struct inspect_answer *ret)
 	scan_data(&scan, elf);
 }
 
+/* In messages of errors; flags are what scan__tls() returns. */
+static const struct pattern tls_patterns[] = {
+	PATTERN("ssl/ssl_lib.c", 0, 1u << TLS_OPENSSL, NULL), /* BoringSSL: ssl_lib.cc */
+	{ "/src/", 5, 0, 1u << TLS_RUSTLS, NULL, "/rustls-0." },
+};
+
+uint32_t scan__tls(const struct elf *elf)
+{
+	static struct inspect_answer found_flags;
+	struct scan scan = { .file = elf->file,
+			     .bytes_left = SCAN_MAX_BYTES,
+			     .ret = &found_flags,
+			     .patterns = tls_patterns,
+			     .n_patterns = sizeof(tls_patterns) / sizeof(tls_patterns[0]) };
+
+	found_flags.flags = 0;
+	scan_data(&scan, elf);
+	return found_flags.flags;
+}
+
 /* Names in a Java archive, of the files or archives that it holds. */
 static const struct pattern archive_patterns[] = {
 	PATTERN("opentelemetry-sdk", 0, INSPECT_SDK, "opentelemetry-java"),

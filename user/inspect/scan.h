@@ -13,6 +13,12 @@
 void scan__program(const struct elf *elf, struct inspect_answer *ret);
 
 /*
+ * The TLS libraries that were built into a program, by names of their source files, which stay in it when
+ * its symbols have gone: bits 1 << enum tls_library.
+ */
+uint32_t scan__tls(const struct elf *elf);
+
+/*
  * A Java archive (its executable is the virtual machine): RUNTIME_JAVA, and INSPECT_SDK where the
  * names in its directory say that it brings a tracing SDK. -ENOEXEC: no such archive.
  */

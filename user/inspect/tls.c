@@ -8,6 +8,7 @@
 #include "inspect/go.h"
 #include "inspect/inspect.h"
 #include "inspect/returns.h"
+#include "inspect/scan.h"
 #include "inspect/symbols.h"
 
 static void add_symbols(const struct elf *elf, struct inspect_tls *ret)
@@ -59,6 +60,8 @@ static int parse(struct file *file, struct inspect_tls *ret)
 	go__read(&elf, ret);
 	qsort(ret->points, ret->n_points, sizeof(ret->points[0]), compare_points);
 	add_libraries(ret);
+	if (!ret->n_functions)
+		ret->hidden |= scan__tls(&elf);
 	return 0;
 }
 
