@@ -14,7 +14,8 @@ int file__open(struct file *file, int fd)
 	*file = (struct file){ .fd = fd,
 			       .size = (uint64_t)size,
 			       .bytes_left = FILE_BUDGET_BYTES,
-			       .reads_left = FILE_BUDGET_READS };
+			       .reads_left = FILE_BUDGET_READS,
+			       .code_left = FILE_BUDGET_CODE_BYTES };
 	return 0;
 }
 

@@ -12,12 +12,14 @@
 
 #define FILE_BUDGET_BYTES (96u << 20)
 #define FILE_BUDGET_READS 16384u
+#define FILE_BUDGET_CODE_BYTES (4u << 20)
 
 struct file {
 	int fd;
 	uint64_t size;
 	uint64_t bytes_left;
 	uint32_t reads_left;
+	uint32_t code_left; /* bytes that may be disassembled: that takes most time */
 	bool cut; /* something was left out because of a bound, here or by whoever reads */
 };
 

@@ -336,12 +336,24 @@ static struct row row_at(const struct pclntab *table, const uint8_t *at)
 	return (struct row){ wide[0], wide[1] };
 }
 
-/* A window onto the descriptions, which lie in the order of the rows. */
+/* A part of the file: what is read at places close to each other. */
 struct window {
 	uint8_t bytes[CHUNK_BYTES / 4];
 	uint64_t at;
 	long n;
 };
+
+static bool read_window(struct file *file, struct window *window, uint64_t at, void *to, size_t n)
+{
+	if (window->n < (long)n || at < window->at || at - window->at > (uint64_t)window->n - n) {
+		window->at = at;
+		window->n = file__read_some(file, at, window->bytes, sizeof(window->bytes));
+		if (window->n < (long)n)
+			return false;
+	}
+	memcpy(to, window->bytes + (at - window->at), n);
+	return true;
+}
 
 /* The name of a function's description, as a place among names; -1: broken. */
 static int64_t name_of(const struct pclntab *table, struct window *window, uint64_t description)
@@ -350,18 +362,10 @@ static int64_t name_of(const struct pclntab *table, struct window *window, uint6
 	uint64_t room = table->bytes - (table->functions - table->at);
 	int32_t name;
 
-	if (description > room || room - description < skip + sizeof(name))
+	if (description > room || room - description < skip + sizeof(name) ||
+	    !read_window(table->elf->file, window, table->functions + description + skip, &name,
+			 sizeof(name)))
 		return -1;
-	description += skip;
-	if (description < window->at || window->n < 4 ||
-	    description - window->at > (uint64_t)window->n - 4) {
-		window->at = description;
-		window->n = file__read_some(table->elf->file, table->functions + description,
-					    window->bytes, sizeof(window->bytes));
-		if (window->n < 4)
-			return -1;
-	}
-	memcpy(&name, window->bytes + (description - window->at), sizeof(name));
 	return name;
 }
 
@@ -448,17 +452,22 @@ static bool is_type(const struct pclntab *table, const struct module_layout *lay
 	return text[prefix - 1] == len && !memcmp(text + prefix, name, len);
 }
 
+/* Interfaces that were looked at, one a place, so that a type is read about once. */
+#define SEEN_BITS 8
+
 uint64_t pclntab__itab(const struct pclntab *table, unsigned int minor, const char *interface_name,
 		       const char *type_name)
 {
 	const struct module_layout *layout = layouts;
-	uint64_t links, n, words[64], itab[2], at, bytes;
+	uint64_t links, n, words[64], seen[1 << SEEN_BITS] = { 0 }, itab[2];
+	static struct window window;
 
 	while (minor && minor < layout->since &&
 	       layout < &layouts[sizeof(layouts) / sizeof(layouts[0]) - 1])
 		layout++;
 	if (!table->has_module)
 		return 0;
+	window.n = 0;
 	links = table->module[layout->itablinks];
 	n = table->module[layout->itablinks + 1];
 	if (n > ITABS_MAX || n != table->module[layout->itablinks + 2])
@@ -469,12 +478,18 @@ uint64_t pclntab__itab(const struct pclntab *table, unsigned int minor, const ch
 		if (!read_words(table->elf, links + i * 8, words, k))
 			return 0;
 		for (unsigned int j = 0; j < k; j++) {
+			uint64_t at, bytes, *not_it;
+
 			if (!elf__offset(table->elf, words[j], &at, &bytes) ||
 			    bytes < sizeof(itab) ||
-			    file__read(table->elf->file, at, itab, sizeof(itab)))
+			    !read_window(table->elf->file, &window, at, itab, sizeof(itab)))
 				continue;
-			if (is_type(table, layout, minor, itab[1], type_name) &&
-			    is_type(table, layout, minor, itab[0], interface_name))
+			not_it = &seen[itab[0] >> 5 & ((1u << SEEN_BITS) - 1)];
+			if (*not_it == itab[0])
+				continue;
+			if (!is_type(table, layout, minor, itab[0], interface_name))
+				*not_it = itab[0];
+			else if (is_type(table, layout, minor, itab[1], type_name))
 				return words[j];
 		}
 	}

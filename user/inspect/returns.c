@@ -191,6 +191,11 @@ static bool sweep_part(struct walk *walk, struct part *part)
 	sweep.walk = walk;
 	sweep.part = part;
 	part->first_return = walk->n_returns;
+	if (part->bytes > walk->elf->file->code_left) {
+		walk->elf->file->cut = true;
+		return false;
+	}
+	walk->elf->file->code_left -= (uint32_t)part->bytes;
 	if (part->bytes > sizeof(code) || !elf__offset(walk->elf, part->start, &at, &bytes) ||
 	    part->bytes > bytes || file__read(walk->elf->file, at, code, (size_t)part->bytes))
 		return false;
