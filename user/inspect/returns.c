@@ -214,7 +214,7 @@ static bool sweep_part(struct walk *walk, struct part *part)
 	find_cheap(&sweep);
 	part->n_returns = walk->n_returns - part->first_return;
 	part->own = part == &walk->parts[0] || sweep.returns_home;
-	for (unsigned int i = 0; i < sweep.n_outside; i++)
+	for (unsigned int i = 0; i < sweep.n_outside && functions__has_returns(walk->function); i++)
 		add_part(walk, sweep.outside[i]);
 	return true;
 }
