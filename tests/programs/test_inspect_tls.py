@@ -99,6 +99,47 @@ def check_function(path, f, size, objdump="objdump", with_returns=True):
         assert returns(path, at, 1, objdump) == {at}, f"{f['name']} {at:#x}"
 
 
+# What the kernel executes by itself where a breakpoint is on it: arch/x86/kernel/uprobes.c.
+EMULATED = re.compile(r"(jmp|call|j[a-z]+) +[0-9a-f]+( |$)|push +%r\w+$|nop$")
+ARGUMENTS = re.compile(r"%(r?di|edi|dil|r?si|esi|sil)$")
+
+
+def moves(text):
+    """By how much an instruction moves the stack pointer."""
+    if m := re.match(r"(sub|add) +\$(0x\w+),%rsp$", text):
+        return int(m[2], 16) * (1 if m[1] == "add" else -1)
+    return -8 if text.startswith("push ") else 8 if text.startswith("pop ") else 0
+
+
+def check_cheap(path, f, size):
+    """Whatever is cheap is so, and stands for what is not: nothing between the two matters."""
+    code = instructions(path, f["offset"], size)
+    places = sorted(code)
+    targets = {offset_of(path, int(m[1], 16)) for text in code.values() if (m := re.match(r"j\w+ +([0-9a-f]+)", text))}
+    plain, cheap = dict(f["points"]), {at: (kind, below) for at, kind, below in f["cheap"]}
+    replaced = 0
+    for at, (kind, below) in cheap.items():
+        if at in plain:
+            assert below == 0
+            continue
+        replaced += 1
+        assert EMULATED.match(code[at]), code[at]
+        if kind == ENTRY:
+            between = [code[p] for p in places if f["offset"] <= p < at]
+            assert -sum(map(moves, between)) == below
+            assert not any(ARGUMENTS.search(text) and not re.match("test|cmp", text) for text in between), between
+            assert not [t for t in targets if f["offset"] < t <= at]
+        else:
+            end = next(p for p in places if p > at and code[p].startswith("ret"))
+            between = [code[p] for p in places if at < p < end]
+            assert sum(map(moves, between)) == below
+            assert not any(re.search(r"%(rax|eax|ax|al)$", text) for text in between), between
+            assert "%fs:0x28" in code[places[places.index(at) - 1]]
+            assert end in plain and end not in cheap and not [t for t in targets if at < t <= end]
+    assert len(cheap) == len(plain)
+    return replaced
+
+
 def check_library(path, wanted, *how):
     truth = symbols(path, *how)
     answer = inspect(path)
@@ -120,6 +161,19 @@ def test_openssl():
     found = check_library(os.path.realpath(LIB + "libssl.so.3"), OPENSSL, "-D")
     for name in ("SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex"):
         assert found[name]["flags"] == 0
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the kernel executes other instructions there")
+def test_cheap_points():
+    """Protects: breakpoints that are moved see the same calls, the same arguments and the same results."""
+    path = os.path.realpath(LIB + "libssl.so.3")
+    found = functions(inspect(path))
+    replaced = {name: check_cheap(path, f, f["bytes"]) for name, f in found.items() if f["bytes"]}
+    # In this build both protect their stacks; where a function does not, its return stays where it is.
+    assert replaced["SSL_read"] == replaced["SSL_write"] == 2, replaced
+    path = os.path.realpath(LIB + "libgnutls.so.30")
+    replaced = {name: check_cheap(path, f, f["bytes"]) for name, f in functions(inspect(path)).items() if f["bytes"]}
+    assert replaced["gnutls_record_recv"] == 1, replaced
 
 
 def test_gnutls():
@@ -302,5 +356,5 @@ def test_through_the_sealed_role():
     assert (abi, request, status, library, libraries, hidden) == (2, 77, 0, 1, 2, 0)
     expected = inspect(os.path.realpath(LIB + "libssl.so.3"))["functions"]
     assert n_functions == len(expected)
-    assert n_points == sum(len(f["points"]) for f in expected)
+    assert n_points == sum(len({at for at, *_ in f["points"] + f["cheap"]}) for f in expected)
     assert struct.unpack_from("=II", program) == (2, 78)
