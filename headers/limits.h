@@ -25,6 +25,8 @@
 
 /* Connections whose state the kernel keeps at once (the hash tiers preallocate it). */
 #define SONDE_CONNS_DEFAULT 32768
+/* Connections of TLS libraries whose state the kernel keeps at once. */
+#define SONDE_TLS_STREAMS 8192
 /* Processes that a scope by processes holds at once (preallocated in that case). */
 #define SONDE_SCOPE_PROCESSES 16384
 /* Slots in shared memory; a power of two. */

@@ -101,6 +101,14 @@ struct {
 	__type(value, struct thread);
 } thread_hash SEC(".maps");
 
+/* What TLS libraries have open. Entries go when the library frees its object; those of ended processes, by probe. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SONDE_TLS_STREAMS);
+	__type(key, struct tls_key);
+	__type(value, struct tls_stream);
+} tls_streams SEC(".maps");
+
 /* Numbers of connections, one counter a processor: only where programs are not preempted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

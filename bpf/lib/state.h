@@ -193,6 +193,53 @@ struct work {
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 };
 
+/* Values of tls_call.kind: where a call tells how many bytes it moved. */
+enum tls_kind {
+	TLS_NONE = 0,	 /* the thread is in none */
+	TLS_INT,	 /* in its result */
+	TLS_COUNT,	 /* where `count` points, if its result is 1 */
+	TLS_HANDSHAKE,	 /* it moves none; its return is not seen */
+};
+
+/* A call of a TLS library that a thread is in. */
+struct tls_call {
+	__u64 ssl;     /* address of the library's own connection */
+	__u64 at;      /* the program's buffer */
+	__u64 count;   /* TLS_COUNT */
+	__u64 frame;   /* stack pointer at its first instruction, and again at its last one */
+	__u64 ns;      /* its entry */
+	__u64 carrier; /* id of the connection that carries it; 0: not known yet */
+	__u32 kind;    /* enum tls_kind */
+	__u32 tx;
+};
+
+struct tls_key {
+	__u64 ssl;
+	__u64 process_start_ns;
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* Flags of struct tls_stream. */
+enum {
+	TLS_CROSSED = 1 << 0, /* met on two sockets: on which it is nobody knows */
+	TLS_AGAIN = 1 << 1,   /* the library's object is used for another connection */
+	TLS_HELLO = 1 << 2,   /* tied at the first bytes of its handshake: no plaintext was before */
+};
+
+/* What goes through one of a TLS library's connections, and what carries it. */
+struct tls_stream {
+	struct conn conn; /* the plaintext's own */
+	__u64 carrier;	  /* id; 0: not known */
+	__u32 tx_base, rx_base;
+	__u32 netns;
+	__u32 flags; /* TLS_* */
+	__u16 local_port, remote_port;
+	__u8 family, role;
+	__u8 pad[2];
+	__u8 local[16], remote[16];
+};
+
 /* Values of thread.kind. */
 enum { THREAD_UNKNOWN = 0, THREAD_OF_PROGRAM, THREAD_OF_KERNEL };
 
@@ -207,6 +254,7 @@ struct thread {
 	__u32 call_number, index;
 	__u32 kind; /* THREAD_* */
 	__u32 pad;
+	struct tls_call tls;
 };
 
 /* Who opened a Unix connection, and when. */

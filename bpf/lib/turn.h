@@ -10,6 +10,7 @@
 #define SONDE_BPF_TURN_H
 
 #include "data.h"
+#include "tls_tie.h"
 
 /* How many calls of a connection that is none of ours are looked at again. */
 #define CHECKS_EACH_CALL 8
@@ -17,6 +18,16 @@
 /* Records of one call: with gathered segments, five times SONDE_SEGMENTS_MAX of them. */
 #define PIECES_MAX 5
 #define EXPORT_PIECES_MAX 16
+
+/*
+ * From the next call on none of its bytes is looked at, and what passes is counted some time later: see
+ * quiet.h. A Unix connection has no sequence numbers to count it by.
+ */
+static __always_inline void quiet_begins(struct conn *conn)
+{
+	if (conn->family != SONDE_AF_UNIX)
+		conn->flags |= CONN_QUIET;
+}
 
 /* A request's head was read: it is what this thread has in hand from now on. */
 static __always_inline void thread_take(struct hit *hit)
@@ -58,6 +69,24 @@ static __always_inline void conn_unseen(struct hit *hit)
 	conn->verdict = SONDE_VERDICT_UNSEEN;
 	if (conn_emit(hit))
 		conn->flags |= CONN_OTHER_SENT;
+}
+
+/*
+ * It carries TLS: what is in it passes through a TLS library, where it is a connection of its own. Its
+ * bytes are looked at no more.
+ */
+static __always_inline void verdict_tls(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->verdict != SONDE_VERDICT_TLS) {
+		conn->verdict = SONDE_VERDICT_TLS;
+		count(hit->k, conns_tls, 1);
+	}
+	quiet_begins(conn);
+#ifndef SONDE_UPROBE
+	tls_tie(hit->k, hit->thread, conn, hit->sk, tls_is_hello(hit->w->first[0]));
+#endif
 }
 
 static __always_inline void verdict_http1(struct hit *hit)
@@ -316,7 +345,9 @@ static __noinline int head_starts(struct hit *hit)
 		w->flags |= SONDE_F_TURN_START;
 	if (kind == KIND_NO) {
 		dir->state = DIR_BODY;
-		if (conn->verdict != SONDE_VERDICT_HTTP1)
+		if (conn->verdict != SONDE_VERDICT_HTTP1 && tls_begins(w->first[0], w->n_first))
+			verdict_tls(hit);
+		else if (conn->verdict != SONDE_VERDICT_HTTP1)
 			verdict_other(hit);
 		else if (w->begins && conn_announce(hit))
 			turn_note(hit);
@@ -407,16 +438,6 @@ static __always_inline __u64 wish_of(const struct conn *conn)
 }
 
 /*
- * From the next call on none of its bytes is looked at, and what passes is counted some time later: see
- * quiet.h. A Unix connection has no sequence numbers to count it by.
- */
-static __always_inline void quiet_begins(struct conn *conn)
-{
-	if (conn->family != SONDE_AF_UNIX)
-		conn->flags |= CONN_QUIET;
-}
-
-/*
  * What the governor sheds of a connection begins and ends where a request does, so that no exchange
  * is seen by half. Once a turn.
  */
@@ -446,6 +467,10 @@ static __always_inline bool worth_looking(struct hit *hit)
 		    (conn->flags & (CONN_OTHER_SENT | CONN_SENT)))
 			quiet_begins(conn);
 		return conn->checks < (hit->w->begins ? CHECKS_EACH_TURN : CHECKS_EACH_CALL);
+	}
+	if (conn->verdict == SONDE_VERDICT_TLS) {
+		quiet_begins(conn);
+		return false;
 	}
 	if (wish_of(conn) & SONDE_WISH_IGNORE) {
 		quiet_begins(conn); /* which is for good */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which socket carries what goes through a TLS library: while a thread is inside one of the library's
+ * functions, what it sends or receives on a connection that speaks TLS is that function's doing. Hooks
+ * on sockets note it in the library's connection; hooks in the library (tls_call.h) take it from there.
+ */
+#ifndef SONDE_BPF_TLS_TIE_H
+#define SONDE_BPF_TLS_TIE_H
+
+#include "emit.h"
+#include "scope.h"
+
+static __always_inline void tls_key_of(struct tls_key *key, struct thread *thread, __u64 ssl)
+{
+	key->ssl = ssl;
+	key->process_start_ns = thread_process_start_ns(thread);
+	key->tgid = bpf_get_current_pid_tgid() >> 32;
+	key->pad = 0;
+}
+
+#ifndef SONDE_UPROBE
+static __always_inline void tls_tie_fill(struct tls_stream *stream, const struct conn *conn,
+					 const struct sock *sk)
+{
+	__builtin_memset(stream->local, 0, sizeof(stream->local));
+	__builtin_memset(stream->remote, 0, sizeof(stream->remote));
+	stream->family = conn->family;
+	stream->role = conn->role;
+	stream->tx_base = conn->tx_base;
+	stream->rx_base = conn->rx_base;
+	if (conn->family == SONDE_AF_UNIX)
+		return;
+	stream->netns = sock_netns(sk);
+	stream->local_port = FIELD(sk, __sk_common.skc_num);
+	stream->remote_port = __builtin_bswap16(FIELD(sk, __sk_common.skc_dport));
+	if (conn->family == SONDE_AF_INET6 &&
+	    bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
+		address_read(stream->local, sk, false);
+		address_read(stream->remote, sk, true);
+	} else {
+		*(__u32 *)stream->local = FIELD(sk, __sk_common.skc_rcv_saddr);
+		*(__u32 *)stream->remote = FIELD(sk, __sk_common.skc_daddr);
+	}
+}
+
+/*
+ * A library's object that sends its first bytes on another socket is used again, for another
+ * connection; one that is met on two in the middle of its life is on none that could be told.
+ */
+static __noinline int tls_tie_new(struct thread *thread, struct conn *conn, const struct sock *sk,
+				  bool hello)
+{
+	struct sonde_kcounters *k = counters();
+	struct tls_stream *stream;
+	struct tls_key key;
+
+	if (!k)
+		return 0;
+	tls_key_of(&key, thread, thread->tls.ssl);
+	stream = bpf_map_lookup_elem(&tls_streams, &key);
+	if (!stream || (stream->flags & TLS_CROSSED))
+		return 0;
+	if (stream->carrier && !hello) {
+		if (thread->tls.kind == TLS_HANDSHAKE)
+			return 0; /* it may be over */
+		stream->flags |= TLS_CROSSED;
+		stream->carrier = 0;
+		stream->family = stream->role = 0;
+		count(k, tls_crossed, 1);
+		return 0;
+	}
+	if (stream->carrier)
+		stream->flags |= TLS_AGAIN;
+	if (hello)
+		stream->flags |= TLS_HELLO;
+	tls_tie_fill(stream, conn, sk);
+	stream->carrier = conn->id;
+	thread->tls.carrier = conn->id;
+	count(k, tls_tied, 1);
+	return 0;
+}
+
+/* A call on a connection that speaks TLS. hello: it moves the first bytes of a handshake. */
+static __always_inline void tls_tie(struct sonde_kcounters *k, struct thread *thread,
+				    struct conn *conn, const struct sock *sk, bool hello)
+{
+	const struct tls_call *call = &thread->tls;
+
+	if (call->kind == TLS_NONE || call->carrier == conn->id ||
+	    (call->kind == TLS_HANDSHAKE && !hello))
+		return;
+	tls_tie_new(thread, conn, sk, hello);
+}
+
+/* The same where the thread's state was not needed otherwise. */
+static __always_inline void tls_tie_here(struct sonde_kcounters *k, struct conn *conn,
+					 const struct sock *sk)
+{
+	struct thread *thread = thread_here(false);
+
+	if (thread)
+		tls_tie(k, thread, conn, sk, false);
+}
+#endif
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Plaintext at the functions of TLS libraries that programs call: a program for each shape of
+ * arguments, attached by probe to the functions that inspect has found. What they share is in
+ * lib/tls_call.h; no return is ever hooked but by a breakpoint on the instruction itself.
+ */
+#include "lib/tls_call.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* int SSL_read(SSL *, void *, int), SSL_write */
+SEC("uprobe")
+int tls_read(struct pt_regs *ctx)
+{
+	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), 0, TLS_INT, false);
+}
+
+SEC("uprobe")
+int tls_write(struct pt_regs *ctx)
+{
+	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), 0, TLS_INT, true);
+}
+
+/* int SSL_read_ex(SSL *, void *, size_t, size_t *), SSL_write_ex, SSL_read_early_data, SSL_write_early_data */
+SEC("uprobe")
+int tls_read_count(struct pt_regs *ctx)
+{
+	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx), TLS_COUNT,
+			 false);
+}
+
+SEC("uprobe")
+int tls_write_count(struct pt_regs *ctx)
+{
+	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx), TLS_COUNT,
+			 true);
+}
+
+/* int SSL_write_ex2(SSL *, void *, size_t, uint64_t flags, size_t *) */
+SEC("uprobe")
+int tls_write_flags(struct pt_regs *ctx)
+{
+	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM5(ctx), TLS_COUNT,
+			 true);
+}
+
+/* int SSL_do_handshake(SSL *) */
+SEC("uprobe")
+int tls_handshake(struct pt_regs *ctx)
+{
+	return tls_enter(ctx, PT_REGS_PARM1(ctx), 0, 0, TLS_HANDSHAKE, false);
+}
+
+SEC("uprobe")
+int tls_return(struct pt_regs *ctx)
+{
+	return tls_leave(ctx);
+}
+
+/* void SSL_free(SSL *) */
+SEC("uprobe")
+int tls_end(struct pt_regs *ctx)
+{
+	return tls_free(PT_REGS_PARM1(ctx));
+}
