@@ -15,9 +15,9 @@ union descriptor_space {
 	struct cmsghdr align;
 };
 
-int inspect__ask(int control_fd, uint32_t request, int fd)
+static int ask(int control_fd, uint32_t want, uint32_t request, int fd)
 {
-	struct inspect_request body = { .abi = INSPECT_ABI, .request = request };
+	struct inspect_request body = { .abi = INSPECT_ABI, .request = request, .want = want };
 	struct iovec iov = { &body, sizeof(body) };
 	union descriptor_space space = { 0 };
 	struct msghdr msg = { .msg_iov = &iov,
@@ -35,6 +35,16 @@ int inspect__ask(int control_fd, uint32_t request, int fd)
 	return 0;
 }
 
+int inspect__ask(int control_fd, uint32_t request, int fd)
+{
+	return ask(control_fd, INSPECT_WANT_RUNTIME, request, fd);
+}
+
+int inspect__ask_tls(int control_fd, uint32_t request, int fd)
+{
+	return ask(control_fd, INSPECT_WANT_TLS, request, fd);
+}
+
 /* What the sandbox gives away must not be believed to be a string, or a known number. */
 static bool is_sound(const struct inspect_answer *answer)
 {
@@ -46,19 +56,65 @@ static bool is_sound(const struct inspect_answer *answer)
 	       !answer->sdk[sizeof(answer->sdk) - 1];
 }
 
+/* One packet of exactly n bytes. */
+static int receive_answer(int control_fd, void *to, size_t n)
+{
+	ssize_t got = recv(control_fd, to, n, MSG_DONTWAIT | MSG_TRUNC);
+
+	if (got < 0)
+		return errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
+	if (got == 0)
+		return -ECONNRESET;
+	return got == (ssize_t)n ? 0 : -EPROTO;
+}
+
 int inspect__answer(int control_fd, struct inspect_answer *ret)
 {
 	struct inspect_answer answer;
-	ssize_t n = recv(control_fd, &answer, sizeof(answer), MSG_DONTWAIT | MSG_TRUNC);
+	int err = receive_answer(control_fd, &answer, sizeof(answer));
 
-	if (n < 0)
-		return errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
-	if (n == 0)
-		return -ECONNRESET;
-	if (n != (ssize_t)sizeof(answer) || !is_sound(&answer))
-		return -EPROTO;
-	*ret = answer;
-	return 0;
+	if (!err && !is_sound(&answer))
+		err = -EPROTO;
+	if (!err)
+		*ret = answer;
+	return err;
+}
+
+static bool is_sound_function(const struct inspect_function *f)
+{
+	return f->function > TLS_FN_NONE && f->function < TLS_FN_COUNT;
+}
+
+/* Offsets may be anything: whoever puts a probe there asks the kernel, which looks at the file. */
+static bool is_sound_tls(const struct inspect_tls *answer)
+{
+	if (answer->abi != INSPECT_ABI || answer->status > 0 ||
+	    answer->library >= TLS_LIBRARY_COUNT || answer->libraries >> TLS_LIBRARY_COUNT ||
+	    answer->n_functions > INSPECT_FUNCTIONS_MAX || answer->n_points > INSPECT_POINTS_MAX)
+		return false;
+	for (uint32_t i = 0; i < answer->n_functions; i++)
+		if (!is_sound_function(&answer->functions[i]))
+			return false;
+	for (uint32_t i = 0; i < answer->n_points; i++) {
+		const struct inspect_point *p = &answer->points[i];
+
+		if (p->of >= answer->n_functions || p->is_return > INSPECT_RETURN_SHARED ||
+		    p->function != answer->functions[p->of].function)
+			return false;
+	}
+	return true;
+}
+
+int inspect__answer_tls(int control_fd, struct inspect_tls *ret)
+{
+	struct inspect_tls answer;
+	int err = receive_answer(control_fd, &answer, sizeof(answer));
+
+	if (!err && !is_sound_tls(&answer))
+		err = -EPROTO;
+	if (!err)
+		*ret = answer;
+	return err;
 }
 
 /* 1: a request and its descriptor; 0: the other end closed. */
@@ -83,7 +139,10 @@ static int receive(int control_fd, struct inspect_request *ret, int *ret_fd)
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return n == (ssize_t)sizeof(*ret) && ret->abi == INSPECT_ABI ? 1 : -EPROTO;
+	return n == (ssize_t)sizeof(*ret) && ret->abi == INSPECT_ABI &&
+			       ret->want <= INSPECT_WANT_TLS ?
+		       1 :
+		       -EPROTO;
 }
 
 /*
@@ -109,10 +168,29 @@ static void allow_deadline(void)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static int answer_runtime(int control_fd, const struct inspect_request *request, int fd)
+{
+	struct inspect_answer answer = { .abi = INSPECT_ABI, .request = request->request };
+
+	set_deadline(INSPECT_DEADLINE_MS);
+	inspect__parse(fd, &answer);
+	set_deadline(0);
+	return send(control_fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int answer_tls(int control_fd, const struct inspect_request *request, int fd)
+{
+	struct inspect_tls answer = { .abi = INSPECT_ABI, .request = request->request };
+
+	set_deadline(INSPECT_DEADLINE_MS);
+	inspect__parse_tls(fd, &answer);
+	set_deadline(0);
+	return send(control_fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int inspect__main(int control_fd)
 {
 	struct inspect_request request = { 0 };
-	struct inspect_answer answer = { 0 };
 	int fd, ret;
 
 	allow_deadline();
@@ -120,14 +198,11 @@ int inspect__main(int control_fd)
 		ret = receive(control_fd, &request, &fd);
 		if (ret <= 0)
 			return ret;
-		answer.abi = INSPECT_ABI;
-		answer.request = request.request;
-		set_deadline(INSPECT_DEADLINE_MS);
-		inspect__parse(fd, &answer);
-		set_deadline(0);
+		ret = request.want == INSPECT_WANT_TLS ? answer_tls(control_fd, &request, fd) :
+							 answer_runtime(control_fd, &request, fd);
 		if (fd >= 0)
 			close(fd);
-		if (send(control_fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
-			return -errno;
+		if (ret)
+			return ret;
 	}
 }

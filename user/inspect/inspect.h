@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define INSPECT_ABI 1
+#include "inspect/functions.h"
+
+#define INSPECT_ABI 2
 /* Processor and wall time that one file may take; the role ends by SIGALRM when it is over. */
 #define INSPECT_DEADLINE_MS 2000
 
@@ -41,9 +43,104 @@ struct inspect_answer {
 	char sdk[64];		  /* with INSPECT_SDK: which */
 };
 
+/* What a request wants to know of the file. */
+enum inspect_want {
+	INSPECT_WANT_RUNTIME, /* struct inspect_answer: which program it is */
+	INSPECT_WANT_TLS, /* struct inspect_tls: where the functions of TLS libraries are in it */
+};
+
 struct inspect_request {
 	uint32_t abi;	  /* INSPECT_ABI */
 	uint32_t request; /* any number, comes back in the answer */
+	uint32_t want;	  /* enum inspect_want */
+};
+
+#define INSPECT_POINTS_MAX 256
+#define INSPECT_FUNCTIONS_MAX 48
+
+/* Flags of struct inspect_function. */
+enum {
+	/*
+	 * It may be left by a jump to another function, which then returns to its caller. Where the jump
+	 * says where to, that one's returns are among the points (INSPECT_RETURN_SHARED).
+	 */
+	INSPECT_FN_JUMPS_OUT = 1 << 0,
+	/* A jump through a register or memory leaves it: some of its returns are not known. */
+	INSPECT_FN_RETURNS_UNKNOWN = 1 << 1,
+	/* Too large, or too many returns, or code that could not be read: as RETURNS_UNKNOWN. */
+	INSPECT_FN_CUT = 1 << 2,
+};
+
+/* One copy of a function. */
+struct inspect_function {
+	uint64_t offset;   /* in the file, of its first instruction */
+	uint32_t bytes;	   /* of its code; 0: unknown */
+	uint16_t function; /* enum tls_function */
+	uint16_t flags;	   /* INSPECT_FN_* */
+};
+
+/* What a point is. */
+enum {
+	INSPECT_ENTRY,	/* the function's first instruction */
+	INSPECT_RETURN, /* a return instruction of it */
+	/*
+	 * A return instruction of a function that it ends in by a jump. Others call that one, too: like
+	 * at every return, it is the end of the call that began with the same stack pointer.
+	 */
+	INSPECT_RETURN_SHARED,
+};
+
+/*
+ * A place for a uprobe. At a return instruction of machine code of C and Rust the stack pointer is
+ * what it was at the entry (the psABIs of x86-64 and arm64: it has been restored, the return address
+ * is on top or in x30). Not in Go, whose stacks move: there it is the goroutine that stays the same.
+ */
+struct inspect_point {
+	uint64_t offset;    /* in the file, of an instruction */
+	uint16_t function;  /* enum tls_function */
+	uint16_t is_return; /* INSPECT_ENTRY, INSPECT_RETURN, INSPECT_RETURN_SHARED */
+	uint32_t of;	    /* which of functions[] */
+};
+
+/*
+ * With TLS_GO. Arguments of machine code of Go: since 1.17 (amd64) and 1.18 (arm64) in registers
+ * (src/cmd/compile/abi-internal.md): rax, rbx, rcx, rdi … and x0, x1, x2 …, receiver first, results
+ * in the same ones, and the running g in r14 and x28; before that all on the stack, after the return
+ * address, 8 bytes each, results after the arguments.
+ * A function's entry is passed twice where its stack has to grow first.
+ */
+struct inspect_go {
+	uint16_t major, minor; /* version of Go; 0, 0: unknown */
+	uint16_t registers;    /* 1: arguments are in registers */
+	/*
+	 * From a *crypto/tls.Conn: at conn is its net.Conn {itab, data}; where that is a *net.TCPConn,
+	 * data points to it, at fd is its *netFD, at sysfd there is the file descriptor, an int. -1: unknown.
+	 */
+	int16_t conn_offset, fd_offset, sysfd_offset;
+	uint16_t zero[2];
+	/*
+	 * Address of the itab of *net.TCPConn as net.Conn, as the file is linked (the process adds its load
+	 * bias): another itab is of another type. 0: not found.
+	 */
+	uint64_t tcp_itab;
+};
+
+/*
+ * Functions and points are in the order of enum tls_function, those of a function together: its entry,
+ * then its returns. flags: INSPECT_STRIPPED, INSPECT_DYNAMIC, INSPECT_CUT.
+ */
+struct inspect_tls {
+	uint32_t abi;	  /* INSPECT_ABI */
+	uint32_t request; /* as in the request */
+	int32_t status; /* 0; -ENOEXEC: no ELF file of this machine; -EPROTO: broken; -EIO, -E2BIG */
+	uint32_t flags;	    /* INSPECT_* */
+	uint16_t machine;   /* ELF e_machine */
+	uint16_t library;   /* enum tls_library of the first function; TLS_NONE: there is none */
+	uint32_t libraries; /* bits 1 << enum tls_library: all of which it has functions */
+	uint32_t n_functions, n_points;
+	struct inspect_go go;
+	struct inspect_function functions[INSPECT_FUNCTIONS_MAX];
+	struct inspect_point points[INSPECT_POINTS_MAX];
 };
 
 /*
@@ -54,8 +151,14 @@ struct inspect_request {
 int inspect__parse(int fd, struct inspect_answer *ret);
 
 /*
+ * The same for INSPECT_WANT_TLS. A file without such functions is no error: TLS_NONE. What could not be
+ * read of one library does not keep the others from being found.
+ */
+int inspect__parse_tls(int fd, struct inspect_tls *ret);
+
+/*
  * The role: on a SOCK_SEQPACKET socket it receives struct inspect_request with one descriptor
- * (SCM_RIGHTS), answers with struct inspect_answer, until the other end closes. Needs recvmsg,
+ * (SCM_RIGHTS), answers with what is wanted, until the other end closes. Needs recvmsg,
  * pread64, fstat, send, close, setitimer, exit and the memory calls; all that it allocates, it
  * allocates before the first request. Returns 0 when the socket was closed, else a negative errno.
  */
@@ -66,10 +169,13 @@ int inspect__main(int control_fd);
  * busy and its socket full.
  */
 int inspect__ask(int control_fd, uint32_t request, int fd);
+int inspect__ask_tls(int control_fd, uint32_t request, int fd);
 /*
  * Takes one answer and checks it (whole, known, strings ended). -EAGAIN: none is there yet;
  * -ECONNRESET: the role is gone; -EPROTO: this is no answer.
  */
 int inspect__answer(int control_fd, struct inspect_answer *ret);
+/* As that, where the first unanswered question is one of inspect__ask_tls(); else -EPROTO. */
+int inspect__answer_tls(int control_fd, struct inspect_tls *ret);
 
 #endif
