@@ -4,6 +4,7 @@
  * arguments, attached by probe to the functions that inspect has found. What they share is in
  * lib/tls_call.h; no return is ever hooked but by a breakpoint on the instruction itself.
  */
+#include "../headers/tls.h"
 #include "lib/tls_call.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -62,4 +63,34 @@ SEC("uprobe")
 int tls_end(struct pt_regs *ctx)
 {
 	return tls_free(PT_REGS_PARM1(ctx));
+}
+
+/* All of these in one (6.6): then a file's breakpoints come and go at once. */
+SEC("uprobe")
+int tls_multi(struct pt_regs *ctx)
+{
+	__u64 shape = bpf_get_attach_cookie(ctx), ssl = PT_REGS_PARM1(ctx), count_at = 0;
+	enum tls_kind kind = TLS_INT;
+
+	switch (shape) {
+	case SONDE_TLS_RETURN:
+		return tls_leave(ctx);
+	case SONDE_TLS_END:
+		return tls_free(ssl);
+	case SONDE_TLS_HANDSHAKE:
+		kind = TLS_HANDSHAKE;
+		break;
+	case SONDE_TLS_READ_COUNT:
+	case SONDE_TLS_WRITE_COUNT:
+		kind = TLS_COUNT;
+		count_at = PT_REGS_PARM4(ctx);
+		break;
+	case SONDE_TLS_WRITE_FLAGS:
+		kind = TLS_COUNT;
+		count_at = PT_REGS_PARM5(ctx);
+		break;
+	}
+	return tls_enter(ctx, ssl, PT_REGS_PARM2(ctx), count_at, kind,
+			 shape == SONDE_TLS_WRITE || shape == SONDE_TLS_WRITE_COUNT ||
+				 shape == SONDE_TLS_WRITE_FLAGS);
 }

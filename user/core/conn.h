@@ -57,6 +57,7 @@ struct conn {
 	uint32_t slot;		    /* ~0: none */
 	bool known;		    /* its CONN was seen: endpoints, bases and role are true */
 	bool from_start;
+	bool carried; /* inside TLS: offsets count plaintext, and pair[0] is what carries it, 0: not known */
 	bool adrift;  /* Unix: bytes passed unseen, so its offsets are not the peer's any more */
 	uint8_t role; /* enum sonde_role */
 	struct endpoints endpoints;

@@ -23,14 +23,19 @@ static void set_edge(const struct conn *conn, const struct piece *piece, uint64_
 		memcpy(edge->pair, conn->pair, sizeof(edge->pair));
 		return;
 	}
-	if (conn->role == SONDE_ROLE_UNKNOWN) {
+	if (conn->carried) {
+		/* Nothing but the bytes seen says where a stream of plaintext is. */
+		edge->known = conn->from_start && conn->pair[0] && conn->role != SONDE_ROLE_UNKNOWN;
+		edge->stream = EDGE_CARRIED;
+	}
+	if (conn->role == SONDE_ROLE_UNKNOWN && !conn->carried) {
 		active = piece->dir == DIR_TX;
 		if (active) {
 			base[DIR_TX]--;
 			edge->offset++;
 		}
 	}
-	edge->known = true;
+	edge->known |= !conn->carried;
 	edge->client_base = base[active ? DIR_TX : DIR_RX];
 	edge->server_base = base[active ? DIR_RX : DIR_TX];
 }

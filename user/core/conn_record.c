@@ -22,6 +22,7 @@ static void set_known(struct conn *conn, const struct sonde_rec_conn *rec)
 	conn->base[DIR_TX] = rec->tx_base;
 	conn->base[DIR_RX] = rec->rx_base;
 	memcpy(conn->pair, rec->pair, sizeof(conn->pair));
+	conn->carried = rec->carried;
 }
 
 void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec)

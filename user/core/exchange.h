@@ -74,6 +74,8 @@ struct endpoints {
  * The edge key, the same on both ends. TCP: {ISN + 1 of the opener, ISN + 1 of the acceptor},
  * offset in the direction of the request. Unix: pair. `known` false: no key.
  */
+/* Of edge.stream: inside TLS, so that it is not what passed on the same connection before. */
+#define EDGE_CARRIED 0x80000000u
 struct edge {
 	bool known, unix_pair;
 	uint32_t client_base, server_base;

@@ -106,6 +106,8 @@ int run__finish(struct run *run)
 	if (run->capture) {
 		run->n_misses = capture__misses(run->capture, run->misses, LEDGER_BLIND_MAX);
 		run->detached = true;
+		tls_watch__free(run->tls);
+		run->tls = NULL;
 		capture__detach(run->capture);
 	}
 	finish_identities(run);

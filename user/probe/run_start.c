@@ -267,6 +267,8 @@ static int start_all(struct run *run, struct err *err)
 	ret = start_inspect(run, err);
 	if (!ret)
 		ret = begin_capture(run, err);
+	if (!ret)
+		run__start_tls(run);
 	if (!ret && run->plan->agent)
 		govern__begin(&run->govern, run->capture, &run->supervisor, &run->identify,
 			      run->options->cpu_budget_percent, run->options->memory_budget_bytes);
