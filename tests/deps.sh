@@ -14,7 +14,7 @@ export LC_ALL=C
 # An entry is PACKAGE or PACKAGE:COMMAND; a command that is there already will do.
 declare -A SETS=(
 	[build]="gcc:gcc libc6-dev make:make clang:clang bpftool libbpf-dev libelf-dev
-		libcurl4-openssl-dev libjansson-dev libfyaml-dev libseccomp-dev libcap-dev libzstd-dev libsqlite3-dev libmicrohttpd-dev libnghttp2-dev
+		libcurl4-openssl-dev libjansson-dev libfyaml-dev libseccomp-dev libcap-dev libzstd-dev libsqlite3-dev libmicrohttpd-dev libnghttp2-dev libcapstone-dev
 		zlib1g-dev linux-libc-dev python3:/usr/bin/python3"
 	[unit]="libcmocka-dev clang-format-14"
 	[fuzz]="libclang-rt-14-dev"

@@ -11,4 +11,10 @@ $(OUTPUT)/tools/otlp_sink: tests/tools/otlp_sink.c $(OUTPUT)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
+# The inspect role's parsers without the role.
+$(OUTPUT)/tools/inspect_tls: tests/tools/inspect_tls.c $(patsubst %.c,$(OUTPUT)/obj/%.o,$(filter-out user/inspect/role.c,$(wildcard user/inspect/*.c))) \
+		$(CORE_OBJ) $(OUTPUT)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)
 -include $(wildcard $(OUTPUT)/tools/*.d)

@@ -193,6 +193,7 @@ static int read_sections(struct elf *elf, struct header *header)
 		if (err)
 			return err;
 		*s = (struct elf_section){ .type = raw.type,
+					   .link = raw.link,
 					   .offset = raw.offset,
 					   .address = raw.address,
 					   .bytes = raw.bytes };
@@ -223,6 +224,11 @@ const struct elf_section *elf__section(const struct elf *elf, const char *name)
 		if (!strncmp(elf->sections[i].name, name, ELF_SECTION_NAME_BYTES - 1))
 			return &elf->sections[i];
 	return NULL;
+}
+
+const struct elf_section *elf__section_at(const struct elf *elf, uint32_t number)
+{
+	return number && number <= elf->n_sections ? &elf->sections[number - 1] : NULL;
 }
 
 const struct elf_segment *elf__segment(const struct elf *elf, uint32_t type)
@@ -273,6 +279,22 @@ static int read_dynamic(const struct elf *elf, const struct elf_segment *s, unsi
 	*ret = elf->is64 ? (struct dynamic){ d.wide.d_tag, d.wide.d_un.d_val } :
 			   (struct dynamic){ d.narrow.d_tag, d.narrow.d_un.d_val };
 	return 0;
+}
+
+bool elf__dynamic(const struct elf *elf, int64_t tag, uint64_t *ret)
+{
+	const struct elf_segment *s = elf__segment(elf, PT_DYNAMIC);
+	struct dynamic d;
+
+	for (unsigned int i = 0; s && i < ELF_DYNAMIC_MAX && !read_dynamic(elf, s, i, &d); i++) {
+		if (d.tag == DT_NULL)
+			break;
+		if (d.tag != tag)
+			continue;
+		*ret = d.value;
+		return true;
+	}
+	return false;
 }
 
 int elf__needed(const struct elf *elf, void (*each)(void *arg, const char *name), void *arg)

@@ -24,7 +24,7 @@ struct elf_segment {
 
 struct elf_section {
 	char name[ELF_SECTION_NAME_BYTES]; /* cut */
-	uint32_t type;
+	uint32_t type, link;		   /* link: of some types, the number of another section */
 	uint64_t offset, address, bytes;
 };
 
@@ -43,12 +43,18 @@ int elf__open(struct elf *elf, struct file *file);
 /* By name; NULL: none. */
 const struct elf_section *elf__section(const struct elf *elf, const char *name);
 
+/* By number, as the file counts (from 1); NULL: none. */
+const struct elf_section *elf__section_at(const struct elf *elf, uint32_t number);
+
 /* The first segment of a type; NULL: none. */
 const struct elf_segment *elf__segment(const struct elf *elf, uint32_t type);
 
 /* Where in the file an address is, and how many bytes follow it there. false: nowhere. */
 bool elf__offset(const struct elf *elf, uint64_t address, uint64_t *ret_offset,
 		 uint64_t *ret_bytes);
+
+/* The value of the first entry of PT_DYNAMIC with this tag. false: there is none. */
+bool elf__dynamic(const struct elf *elf, int64_t tag, uint64_t *ret);
 
 /* Calls `each` with the name of every library that is needed (DT_NEEDED). */
 int elf__needed(const struct elf *elf, void (*each)(void *arg, const char *name), void *arg);

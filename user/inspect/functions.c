@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inspect/functions.h"
 
+#include <string.h>
+
 struct function {
 	const char *name;
 	uint8_t library;
@@ -45,6 +47,52 @@ static const struct function functions[TLS_FN_COUNT] = {
 	[TLS_FN_GO_CONN_WRITE] = { "crypto/tls.(*Conn).Write", TLS_GO, true },
 	[TLS_FN_GO_CONN_CLOSE] = { "crypto/tls.(*Conn).Close", TLS_GO, true },
 	[TLS_FN_GO_CONN_HANDSHAKE] = { "crypto/tls.(*Conn).handshakeContext", TLS_GO, true },
+	[TLS_FN_RUSTLS_WRITE] = { "rustls PlaintextSink::write", TLS_RUSTLS, true },
+	[TLS_FN_RUSTLS_WRITE_VECTORED] = { "rustls PlaintextSink::write_vectored", TLS_RUSTLS,
+					   true },
+	[TLS_FN_RUSTLS_TAKE_PLAINTEXT] = { "rustls CommonState::take_received_plaintext",
+					   TLS_RUSTLS, false },
+	[TLS_FN_RUSTLS_READ] = { "rustls Reader::read", TLS_RUSTLS, true },
+	[TLS_FN_RUSTLS_CLOSE_NOTIFY] = { "rustls CommonState::send_close_notify", TLS_RUSTLS,
+					 false },
+};
+
+/*
+ * What stands in the mangled names, in this order, the last at the end (but for the hash of a legacy
+ * name, "17h" and 16 digits, and "E"). These functions are reached through a table of a trait's
+ * functions, or are of one kind for all types: compilers leave them whole.
+ */
+struct rust_name {
+	uint16_t function;
+	bool v0;
+	const char *parts[4];
+};
+
+static const struct rust_name rust_names[] = {
+	{ TLS_FN_RUSTLS_WRITE, false, { "rustls..conn..", "..PlaintextSink$GT$", "5write" } },
+	{ TLS_FN_RUSTLS_WRITE_VECTORED,
+	  false,
+	  { "rustls..conn..", "..PlaintextSink$GT$", "14write_vectored" } },
+	{ TLS_FN_RUSTLS_READ,
+	  false,
+	  { "rustls..conn..", "Reader$u20$as$u20$std..io..Read$GT$", "4read" } },
+	{ TLS_FN_RUSTLS_TAKE_PLAINTEXT,
+	  false,
+	  { "6rustls12common_state11CommonState", "23take_received_plaintext" } },
+	{ TLS_FN_RUSTLS_CLOSE_NOTIFY,
+	  false,
+	  { "6rustls12common_state11CommonState", "17send_close_notify" } },
+	{ TLS_FN_RUSTLS_TAKE_PLAINTEXT,
+	  true,
+	  { "6rustls12common_state", "11CommonState", "23take_received_plaintext" } },
+	{ TLS_FN_RUSTLS_CLOSE_NOTIFY,
+	  true,
+	  { "6rustls12common_state", "11CommonState", "17send_close_notify" } },
+	{ TLS_FN_RUSTLS_WRITE, true, { "6rustls4conn", "13PlaintextSink", "5write" } },
+	{ TLS_FN_RUSTLS_WRITE_VECTORED,
+	  true,
+	  { "6rustls4conn", "13PlaintextSink", "14write_vectored" } },
+	{ TLS_FN_RUSTLS_READ, true, { "6rustls4conn", "6Reader", "2io4Read", "4read" } },
 };
 
 enum tls_library functions__library(enum tls_function function)
@@ -55,6 +103,59 @@ enum tls_library functions__library(enum tls_function function)
 const char *functions__name(enum tls_function function)
 {
 	return function < TLS_FN_COUNT ? functions[function].name : "none";
+}
+
+#define LEGACY_HASH_BYTES 20 /* "17h", 16 digits, "E" */
+
+static bool is_rust_name(const char *at, size_t len, const struct rust_name *name)
+{
+	size_t part = 0, n;
+
+	for (; part < 3 && name->parts[part + 1]; part++) {
+		const char *found = memmem(at, len, name->parts[part], strlen(name->parts[part]));
+
+		if (!found)
+			return false;
+		found += strlen(name->parts[part]);
+		len -= (size_t)(found - at);
+		at = found;
+	}
+	n = strlen(name->parts[part]);
+	return len >= n && !memcmp(at + len - n, name->parts[part], n);
+}
+
+static enum tls_function of_rust_symbol(const char *name, size_t len)
+{
+	bool v0 = !memcmp(name, "_R", 2);
+	const char *dot;
+
+	/* what LLVM adds to names that it made its own: ".llvm.123" */
+	dot = memmem(name, len, ".llvm.", 6);
+	if (dot)
+		len = (size_t)(dot - name);
+	if (!v0) {
+		if (len <= LEGACY_HASH_BYTES || memcmp(name + len - LEGACY_HASH_BYTES, "17h", 3))
+			return TLS_FN_NONE;
+		len -= LEGACY_HASH_BYTES;
+	}
+	for (size_t i = 0; i < sizeof(rust_names) / sizeof(rust_names[0]); i++)
+		if (rust_names[i].v0 == v0 && is_rust_name(name, len, &rust_names[i]))
+			return rust_names[i].function;
+	return TLS_FN_NONE;
+}
+
+enum tls_function functions__of_symbol(const char *name, size_t len)
+{
+	if (len < 8)
+		return TLS_FN_NONE;
+	if ((!memcmp(name, "_ZN", 3) || !memcmp(name, "_R", 2)) && memmem(name, len, "rustls", 6))
+		return of_rust_symbol(name, len);
+	if (memcmp(name, "SSL_", 4) && memcmp(name, "gnutls_", 7))
+		return TLS_FN_NONE;
+	for (int i = TLS_FN_SSL_READ; i < TLS_FN_GO_CONN_READ; i++)
+		if (strlen(functions[i].name) == len && !memcmp(functions[i].name, name, len))
+			return (enum tls_function)i;
+	return TLS_FN_NONE;
 }
 
 bool functions__has_returns(enum tls_function function)

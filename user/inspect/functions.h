@@ -59,6 +59,21 @@ enum tls_function {
 	TLS_FN_GO_CONN_WRITE,	  /* (*Conn).Write(b []byte) (int, error) */
 	TLS_FN_GO_CONN_CLOSE,	  /* (*Conn).Close() error */
 	TLS_FN_GO_CONN_HANDSHAKE, /* (*Conn).handshakeContext(ctx) error */
+	/*
+	 * rustls 0.21 to 0.23. A Result<usize, io::Error> comes back in two registers: 0 for Ok, then the
+	 * number. A ConnectionCommon<_> holds its CommonState: two addresses of one connection, which lie
+	 * equally far apart in all connections of a program that are of one type.
+	 */
+	TLS_FN_RUSTLS_WRITE,	      /* PlaintextSink::write(&mut ConnectionCommon<_>, ptr, len) */
+	TLS_FN_RUSTLS_WRITE_VECTORED, /* PlaintextSink::write_vectored(…, &[IoSlice] as ptr, n) */
+	/*
+	 * CommonState::take_received_plaintext(&mut CommonState, Payload): what one record held, when it
+	 * has been decrypted; every byte received comes by here once. Argument 2 points to three words, of
+	 * which the second is the address of the bytes and the third their number. Entry only.
+	 */
+	TLS_FN_RUSTLS_TAKE_PLAINTEXT,
+	TLS_FN_RUSTLS_READ, /* Reader::read(&mut Reader, ptr, len): the same bytes, copied out */
+	TLS_FN_RUSTLS_CLOSE_NOTIFY, /* CommonState::send_close_notify(&mut CommonState); entry only */
 	TLS_FN_COUNT,
 };
 
@@ -66,6 +81,12 @@ enum tls_library functions__library(enum tls_function function);
 
 /* The name of its symbol, without version: "SSL_read", "crypto/tls.(*Conn).Read"; never NULL. */
 const char *functions__name(enum tls_function function);
+
+/*
+ * The function that a symbol of this name is; TLS_FN_NONE: none. Names of C: the whole name. Of Rust:
+ * either mangling (legacy "_ZN…", v0 "_R…"), any hash and any types. name need not be ended.
+ */
+enum tls_function functions__of_symbol(const char *name, size_t len);
 
 /* false: nothing is to be learned from its end, and its returns are not looked for. */
 bool functions__has_returns(enum tls_function function);

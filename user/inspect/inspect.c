@@ -57,18 +57,3 @@ int inspect__parse(int fd, struct inspect_answer *ret)
 		ret->flags |= INSPECT_CUT;
 	return ret->status;
 }
-
-int inspect__parse_tls(int fd, struct inspect_tls *ret)
-{
-	uint32_t abi = ret->abi, request = ret->request;
-	static struct elf elf; /* too large for a stack */
-	struct file file;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->abi = abi;
-	ret->request = request;
-	ret->status = file__open(&file, fd);
-	if (!ret->status)
-		ret->status = elf__open(&elf, &file);
-	return ret->status;
-}
