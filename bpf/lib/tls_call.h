@@ -134,7 +134,7 @@ static __always_inline __u32 tls_moved(struct pt_regs *ctx, const struct tls_cal
 	return n > 0x7fffffff ? 0x7fffffff : n;
 }
 
-static __noinline int tls_capture(struct thread *thread, __u32 bytes)
+static __always_inline int tls_capture(struct thread *thread, __u32 bytes)
 {
 	const struct tls_call *call = &thread->tls;
 	__u64 id = bpf_get_current_pid_tgid();

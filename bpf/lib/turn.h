@@ -544,7 +544,7 @@ static __always_inline bool usual_area(struct hit *hit, struct area *area)
 	__u8 begins, ends;
 	__u64 rest;
 
-	if (w->source.kind == SOURCE_USER) {
+	if (in_one_area(w)) {
 		area->base = w->source.at + w->source.skip;
 		area->len = w->bytes;
 		return true;
