@@ -195,6 +195,23 @@ static __always_inline bool conn_announce(struct hit *hit)
 	return true;
 }
 
+/*
+ * The same of a connection of which nothing but its hello is decoded: it needs no slot, as nobody follows
+ * its bytes.
+ */
+static __always_inline bool hello_announce(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->flags & CONN_SENT)
+		return true;
+	conn->generation = consumer_generation();
+	if (!conn_emit(hit))
+		return false;
+	conn->flags |= CONN_SENT;
+	return true;
+}
+
 static __always_inline void end_emit(struct sonde_kcounters *k, struct conn *conn, bool tx,
 				     __u64 ns, __u64 offset, __u16 flags)
 {

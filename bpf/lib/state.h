@@ -11,6 +11,7 @@ enum dir_state {
 	DIR_BODY = 0, /* bytes are counted */
 	DIR_HEAD,     /* a head is being captured, its end has not been seen */
 	DIR_EXPORT,   /* the body of a telemetry export is being captured */
+	DIR_HELLO,    /* the first record of TLS is being captured */
 };
 
 /* Flags of struct direction. */
@@ -38,7 +39,7 @@ struct direction {
 			   a hook sees a send's entry, has only offered it */
 	__u32 copied;	/* and how much of that was captured */
 	__u16 head;	/* bytes of the open head that were captured */
-	__u16 body_kib; /* KiB of the open export's body that were captured */
+	__u16 body_kib; /* KiB of the open export's body that were captured; of a hello, bytes still to be */
 	__u8 first_bytes;
 	__u8 state;  /* enum dir_state */
 	__u16 flags; /* DIR_* */

@@ -72,6 +72,22 @@ static __always_inline void conn_unseen(struct hit *hit)
 }
 
 /*
+ * Both ends say first what they can do and what they choose: the client in one record, however long (it
+ * has the server's name), the server in the first bytes of what it sends.
+ */
+static __always_inline void hello_begins(struct hit *hit)
+{
+	__u64 low = hit->w->first[0];
+	__u32 bytes = 5 + ((low >> 24 & 0xff) << 8 | (low >> 32 & 0xff));
+
+	if (!hello_announce(hit))
+		return;
+	hit->dir->body_kib = bytes < SONDE_TLS_HELLO_BYTES ? bytes : SONDE_TLS_HELLO_BYTES;
+	hit->other->body_kib = SONDE_TLS_HELLO_SERVER_BYTES;
+	hit->dir->state = hit->other->state = DIR_HELLO;
+}
+
+/*
  * It carries TLS: what is in it passes through a TLS library, where it is a connection of its own. Its
  * bytes are looked at no more.
  */
@@ -79,13 +95,16 @@ static __always_inline void verdict_tls(struct hit *hit)
 {
 	struct conn *conn = hit->conn;
 
+	bool hello = tls_is_hello(hit->w->first[0]);
+
 	if (conn->verdict != SONDE_VERDICT_TLS) {
 		conn->verdict = SONDE_VERDICT_TLS;
 		count(hit->k, conns_tls, 1);
+		if (hello)
+			hello_begins(hit);
 	}
-	quiet_begins(conn);
 #ifndef SONDE_UPROBE
-	tls_tie(hit->k, hit->thread, conn, hit->sk, tls_is_hello(hit->w->first[0]));
+	tls_tie(hit->k, hit->thread, conn, hit->sk, hello);
 #endif
 }
 
@@ -301,6 +320,26 @@ static __noinline int export_capture(struct hit *hit)
 	return 0;
 }
 
+/* Captures what this call has of a hello; behind it nothing of this direction is looked at. */
+static __noinline int hello_capture(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+	struct piece *p = &w->p;
+
+	p->at = 0;
+	p->want = smaller(w->bytes, dir->body_kib);
+	data_body(hit);
+	if (p->lost)
+		w->lost = w->bytes;
+	else
+		w->captured += p->copied;
+	dir->body_kib -= p->copied;
+	if (p->lost || !dir->body_kib)
+		dir->state = DIR_BODY;
+	return 0;
+}
+
 /* The first bytes of a turn that do not look like a message: one small record that says so. */
 static __always_inline void turn_note(struct hit *hit)
 {
@@ -469,8 +508,9 @@ static __always_inline bool worth_looking(struct hit *hit)
 		return conn->checks < (hit->w->begins ? CHECKS_EACH_TURN : CHECKS_EACH_CALL);
 	}
 	if (conn->verdict == SONDE_VERDICT_TLS) {
-		quiet_begins(conn);
-		return false;
+		if (conn->rx.state != DIR_HELLO && conn->tx.state != DIR_HELLO)
+			quiet_begins(conn);
+		return hit->dir->state == DIR_HELLO;
 	}
 	if (wish_of(conn) & SONDE_WISH_IGNORE) {
 		quiet_begins(conn); /* which is for good */
@@ -682,7 +722,7 @@ static __noinline int capture(struct hit *hit)
 	if (!worth_looking(hit) || w->source.kind == SOURCE_NONE) {
 		dir->state = DIR_BODY;
 		conn_unseen(hit);
-	} else if (usual(hit)) {
+	} else if (dir->state == DIR_HELLO || usual(hit)) {
 		;
 	} else if (w->begins || dir->state == DIR_BODY)
 		w->head = head_starts(hit);
@@ -692,6 +732,8 @@ static __noinline int capture(struct hit *hit)
 		head_capture(hit);
 	if (dir->state == DIR_EXPORT)
 		export_capture(hit);
+	else if (dir->state == DIR_HELLO)
+		hello_capture(hit);
 	dir->offset += w->bytes;
 	dir->ns = w->ns;
 	if (hit->conn->flags & CONN_SENT)
