@@ -120,8 +120,10 @@ struct tls_point {
 
 struct tls_hooks;
 
+/* Begins to load the programs for TLS libraries, beside whatever else is done meanwhile. */
+void capture__tls_prepare(struct capture *capture);
 /*
- * Loads the programs for TLS libraries, once. -ENOTSUP, -EPERM: this kernel, or these permissions, have
+ * Loads the programs for TLS libraries, once, or waits until they are. -ENOTSUP, -EPERM: this kernel, or these permissions, have
  * none; err says why.
  */
 int capture__tls_open(struct capture *capture, struct err *err);

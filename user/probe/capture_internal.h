@@ -45,6 +45,7 @@ struct capture {
 	struct bpf_link *sweep;		 /* NULL: this tier needs none */
 	uint64_t slots_given;		 /* to Unix connections, when last looked at */
 	uint32_t sweep_wait, sweep_left; /* ticks between sweeps, and to the next one */
+	struct tls_loading *tls_loading; /* while they are loaded; NULL: they are not */
 	struct bpf_object *tls;		 /* programs for TLS libraries; NULL: not loaded */
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Programs for TLS libraries: loaded beside the tier's, attached to places in files. */
 #include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,11 +63,71 @@ static int choose(const struct capture *c, struct bpf_object *object)
 	return err;
 }
 
-int capture__tls_open(struct capture *c, struct err *err)
-{
+/* The verifier goes through them for a tenth of a second. */
+struct tls_loading {
+	pthread_t thread;
+	bool alone; /* in a thread of its own, that is to be waited for */
 	struct bpf_object *object;
+	int err;
+};
+
+static void *load(void *arg)
+{
+	struct tls_loading *loading = arg;
+
+	loading->err = bpf_object__load(loading->object);
+	return NULL;
+}
+
+void capture__tls_prepare(struct capture *c)
+{
+	struct tls_loading *loading;
 	const void *elf;
 	size_t size;
+	int err;
+
+	if (c->tls || c->tls_loading || c->features.lockdown ||
+	    (!c->features.uprobe_multi && access(UPROBE_TYPE, R_OK)))
+		return;
+	loading = calloc(1, sizeof(*loading));
+	if (!loading)
+		return;
+	elf = tls_bpf__elf_bytes(&size);
+	err = capture__prepare(c, elf, size, &loading->object);
+	if (err) {
+		free(loading);
+		return;
+	}
+	err = choose(c, loading->object);
+	loading->err = err ?: capture__share_maps(c, loading->object);
+	if (!loading->err)
+		loading->alone = !pthread_create(&loading->thread, NULL, load, loading);
+	if (!loading->err && !loading->alone)
+		load(loading);
+	c->tls_loading = loading;
+}
+
+/* Waits for the thread. */
+static int loaded(struct capture *c)
+{
+	struct tls_loading *loading = c->tls_loading;
+	int err;
+
+	if (loading->alone)
+		pthread_join(loading->thread, NULL);
+	err = loading->err;
+	if (err)
+		bpf_object__close(loading->object);
+	else
+		c->tls = loading->object;
+	free(loading);
+	c->tls_loading = NULL;
+	malloc_trim(0); /* the kernel's types, megabytes of them, were only for loading */
+	return err;
+}
+
+int capture__tls_open(struct capture *c, struct err *err)
+{
 	int ret;
 
 	if (c->tls)
@@ -78,25 +140,19 @@ int capture__tls_open(struct capture *c, struct err *err)
 		return err__set(err, -ENOTSUP,
 				"uprobes are not compiled into this kernel, or /sys is not "
 				"mounted: use a kernel built with CONFIG_UPROBE_EVENTS=y");
-	elf = tls_bpf__elf_bytes(&size);
-	ret = capture__prepare(c, elf, size, &object);
+	capture__tls_prepare(c);
+	ret = c->tls_loading ? loaded(c) : -ENOMEM;
 	if (ret)
-		return err__set(err, ret, "cannot prepare the programs for TLS libraries: %s",
+		return err__set(err, ret,
+				"this kernel does not take the programs for TLS libraries: %s",
 				strerror(-ret));
-	ret = choose(c, object);
-	ret = ret ?: capture__share_maps(c, object);
-	ret = ret ?: bpf_object__load(object);
-	if (ret) {
-		bpf_object__close(object);
-		return err__set(err, ret, "this kernel does not take the programs for TLS libraries: %s",
-				strerror(-ret));
-	}
-	c->tls = object;
 	return 0;
 }
 
 void capture__tls_close(struct capture *c)
 {
+	if (c->tls_loading)
+		loaded(c);
 	bpf_object__close(c->tls);
 	c->tls = NULL;
 }

@@ -43,6 +43,7 @@ void run__start_tls(struct run *run)
 		log_warn("libraries that programs load from now on are not seen: %s",
 			 strerror(-ret));
 	run__watch(run, tls_watch__fd(run->tls));
+	/* what it runs may be over before a library is looked at */
 	if (run->child.pid) {
 		tls_watch__system(run->tls);
 		wait_for_system(run);

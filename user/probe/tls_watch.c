@@ -35,18 +35,16 @@ struct tls_watch {
 	struct tls_maps *maps;
 	struct tls_file *files[TLS_FILES_MAX];
 	unsigned int n_files;
+	int refused; /* -errno: the kernel takes no programs for TLS libraries */
 	struct tls_watch_counts counts;
 };
 
 int tls_watch__new(struct capture *capture, struct identify *identify, struct tls_watch **ret,
 		   struct err *err)
 {
-	struct tls_watch *watch;
-	int code = capture__tls_open(capture, err);
+	struct tls_watch *watch = calloc(1, sizeof(*watch));
+	int code;
 
-	if (code)
-		return code;
-	watch = calloc(1, sizeof(*watch));
 	if (!watch)
 		return err__set(err, -ENOMEM, "out of memory");
 	watch->capture = capture;
@@ -143,25 +141,41 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 	return n;
 }
 
+/* The programs are loaded when the first library is found. */
+static int hook(struct tls_watch *watch, struct tls_file *file, const struct tls_point *points,
+		unsigned int n)
+{
+	struct err err = { "" };
+	int ret;
+
+	if (watch->refused)
+		return watch->refused;
+	ret = capture__tls_open(watch->capture, &err);
+	if (ret) {
+		watch->refused = ret;
+		log_warn("%s: nothing inside TLS is seen", err.text);
+		return ret;
+	}
+	ret = capture__tls_attach(watch->capture, file->fd, points, n, &file->hooks);
+	if (ret)
+		log_warn("the kernel refuses breakpoints in a TLS library: %s", strerror(-ret));
+	return ret;
+}
+
 static void on_answer(void *arg, const struct inspect_tls *answer)
 {
 	struct tls_point points[INSPECT_POINTS_MAX];
 	struct tls_file *file = arg;
 	struct tls_watch *watch = file->watch;
 	unsigned int n = 0;
-	int err = 0;
 
 	watch->counts.files++;
 	if (!answer)
 		watch->counts.refused++;
 	else if (!answer->status)
 		n = choose(watch, answer, points);
-	if (n)
-		err = capture__tls_attach(watch->capture, file->fd, points, n, &file->hooks);
-	if (err) {
+	if (n && hook(watch, file, points, n))
 		watch->counts.refused++;
-		log_warn("the kernel refuses breakpoints in a TLS library: %s", strerror(-err));
-	}
 	file->state = file->hooks ? FILE_HOOKED : FILE_PLAIN;
 	watch->counts.hooked += file->hooks != NULL;
 	close(file->fd);

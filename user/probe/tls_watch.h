@@ -29,7 +29,7 @@ struct tls_watch_counts {
 	uint64_t lost;	   /* mappings that were not told: the kernel's ring was full */
 };
 
-/* Loads the programs. Nothing is hooked yet. capture and identify are borrowed. */
+/* Nothing is hooked yet, or loaded. capture and identify are borrowed. */
 int tls_watch__new(struct capture *capture, struct identify *identify, struct tls_watch **ret,
 		   struct err *err);
 /* Takes off all breakpoints. NULL is fine. */
