@@ -108,7 +108,7 @@ struct sonde_rec_conn {
 	__u16 local_port, remote_port; /* host byte order */
 	__u8 from_start;	       /* 1: seen from its first byte; 0: older than the agent */
 	__u8 first_bytes;	       /* bytes in first[] */
-	__u8 carried;		       /* 1: what a TLS library gave to, or took from, its program */
+	__u8 carried; /* 1: what a TLS library gave to, or took from, its program */
 	__u8 pad;
 	__u8 local[16], remote[16]; /* network byte order; IPv4 in the first 4; Unix: all 0 */
 	/*

@@ -196,10 +196,10 @@ struct work {
 
 /* Values of tls_call.kind: where a call tells how many bytes it moved. */
 enum tls_kind {
-	TLS_NONE = 0,	 /* the thread is in none */
-	TLS_INT,	 /* in its result */
-	TLS_COUNT,	 /* where `count` points, if its result is 1 */
-	TLS_HANDSHAKE,	 /* it moves none; its return is not seen */
+	TLS_NONE = 0,  /* the thread is in none */
+	TLS_INT,       /* in its result */
+	TLS_COUNT,     /* where `count` points, if its result is 1 */
+	TLS_HANDSHAKE, /* it moves none; its return is not seen */
 };
 
 /* A call of a TLS library that a thread is in. */
@@ -225,7 +225,7 @@ struct tls_key {
 enum {
 	TLS_CROSSED = 1 << 0, /* met on two sockets: on which it is nobody knows */
 	TLS_AGAIN = 1 << 1,   /* the library's object is used for another connection */
-	TLS_HELLO = 1 << 2,   /* tied at the first bytes of its handshake: no plaintext was before */
+	TLS_HELLO = 1 << 2, /* tied at the first bytes of its handshake: no plaintext was before */
 };
 
 /* What goes through one of a TLS library's connections, and what carries it. */

@@ -38,7 +38,7 @@ enum {
 	EX_EXPORT = 1 << 6,	  /* a telemetry export: filtered{telemetry} */
 	EX_MID = 1 << 7,	  /* on a connection older than the agent */
 	EX_HEAD_PARTIAL = 1 << 8, /* the head was longer than is captured, or partly unreadable */
-	EX_CARRIED = 1 << 10, /* inside TLS */
+	EX_CARRIED = 1 << 10,	  /* inside TLS */
 	EX_BODY_PARTIAL =
 		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
 };
@@ -99,7 +99,8 @@ struct exchange {
 	struct sonde_turn_ref turn; /* the request's turn */
 	struct endpoints endpoints;
 	struct edge edge;
-	const struct tls_info *tls; /* inside TLS: what was agreed on; NULL: not known. The connection's */
+	const struct tls_info
+		*tls; /* inside TLS: what was agreed on; NULL: not known. The connection's */
 	struct sonde_evidence evidence; /* client side: what was in hand; else not set */
 
 	/* From here to `fields` it is all 0 in a new one. */

@@ -281,8 +281,7 @@ int capture__share_maps(const struct capture *c, struct bpf_object *object)
 	int err = 0;
 
 	bpf_object__for_each_map (map, object) {
-		int fd = bpf_map__is_internal(map) ? -1 :
-						     capture__map_fd(c, bpf_map__name(map));
+		int fd = bpf_map__is_internal(map) ? -1 : capture__map_fd(c, bpf_map__name(map));
 
 		if (fd >= 0)
 			err = err ?: bpf_map__reuse_fd(map, fd);

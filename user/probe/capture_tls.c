@@ -57,8 +57,8 @@ static int choose(const struct capture *c, struct bpf_object *object)
 			err = err ?: bpf_program__set_autoload(program, false);
 		else if (multi)
 			err = err   ?:
-				      bpf_program__set_expected_attach_type(program,
-									    LINK_CREATE_UPROBE_MULTI);
+				      bpf_program__set_expected_attach_type(
+					      program, LINK_CREATE_UPROBE_MULTI);
 	}
 	return err;
 }

@@ -132,8 +132,7 @@ static void ask_next(struct identify *identify)
 		struct identify_waiting *w = NULL;
 
 		for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
-			if (identify->waiting[i].request &&
-			    comes_before(&identify->waiting[i], w))
+			if (identify->waiting[i].request && comes_before(&identify->waiting[i], w))
 				w = &identify->waiting[i];
 		if (!w)
 			return;

@@ -22,7 +22,7 @@
 typedef void (*identify_tls_fn)(void *arg, const struct inspect_tls *answer);
 
 struct identify_waiting {
-	uint32_t request; /* 0: free */
+	uint32_t request;    /* 0: free */
 	identify_tls_fn tls; /* NULL: a process is to be described */
 	void *tls_arg;
 	struct identity_query query;

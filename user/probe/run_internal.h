@@ -26,7 +26,7 @@ struct run {
 	struct govern govern;
 	struct child child;
 	struct tls_watch *tls; /* NULL: TLS libraries are not looked for */
-	struct drain *drain; /* NULL: trace has the kernel's ring itself */
+	struct drain *drain;   /* NULL: trace has the kernel's ring itself */
 	struct signals_before before;
 	int epoll, signals;
 	pid_t watched_inspect;	/* whose socket was added */

@@ -159,8 +159,9 @@ static void on_record(struct tls_maps *maps, const void *record, size_t bytes, t
 	if (header->type != PERF_RECORD_MMAP2 || bytes <= sizeof(*m) ||
 	    !memchr(m->path, 0, bytes - sizeof(*m)))
 		return;
-	mapping = (struct tls_mapping){ (pid_t)m->pid, m->start, m->start + m->bytes, m->major,
-					m->minor,      m->inode, m->path };
+	mapping = (struct tls_mapping){ (pid_t)m->pid, m->start, m->start + m->bytes,
+					m->major,      m->minor, m->inode,
+					m->path };
 	fn(arg, &mapping);
 }
 
@@ -203,8 +204,8 @@ static void line_read(pid_t pid, char *line, tls_mapping_fn fn, void *arg)
 	char perms[5];
 	int path = 0;
 
-	if (sscanf(line, "%llx-%llx %4s %*x %x:%x %llu %n", &start, &end, perms, &m.major,
-		   &m.minor, &inode, &path) < 6 ||
+	if (sscanf(line, "%llx-%llx %4s %*x %x:%x %llu %n", &start, &end, perms, &m.major, &m.minor,
+		   &inode, &path) < 6 ||
 	    !path || perms[2] != 'x' || !inode)
 		return;
 	m.start = start;

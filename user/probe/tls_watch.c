@@ -224,7 +224,7 @@ out:
  */
 static bool is_worth(const char *path)
 {
-	static const char *const words[] = { "ssl",  "tls",	"tcnative", "conscrypt",
+	static const char *const words[] = { "ssl",  "tls",    "tcnative", "conscrypt",
 					     "grpc", "boring", "quic" };
 	const char *name = strrchr(path, '/');
 
@@ -299,8 +299,8 @@ void tls_watch__running(struct tls_watch *watch)
 void tls_watch__system(struct tls_watch *watch)
 {
 	static const char *const patterns[] = {
-		"/usr/lib/*/libssl.so.[0-9]*",	    "/usr/lib64/libssl.so.[0-9]*",
-		"/usr/lib/libssl.so.[0-9]*",	    "/usr/local/lib*/libssl.so.[0-9]*",
+		"/usr/lib/*/libssl.so.[0-9]*",	       "/usr/lib64/libssl.so.[0-9]*",
+		"/usr/lib/libssl.so.[0-9]*",	       "/usr/local/lib*/libssl.so.[0-9]*",
 		"/usr/lib/*/libgnutls.so.[0-9]*[0-9]", "/usr/lib64/libgnutls.so.[0-9]*[0-9]",
 		"/usr/lib/libgnutls.so.[0-9]*[0-9]",
 	};
@@ -310,7 +310,8 @@ void tls_watch__system(struct tls_watch *watch)
 
 		if (!glob(patterns[i], GLOB_NOSORT, NULL, &found))
 			for (size_t at = 0; at < found.gl_pathc && at < 8; at++) {
-				int fd = open(found.gl_pathv[at], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+				int fd =
+					open(found.gl_pathv[at], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 				if (fd >= 0)
 					look_at(watch, fd);

@@ -197,8 +197,8 @@ static void describe_server(const struct exchange *ex, const struct describe_opt
 			    const struct http1_url *url, struct span *span)
 {
 	struct view scheme = proxy_says(ex, VIEW("proto"), VIEW("x-forwarded-proto"));
-	bool usual = no_proxy(ex) && !url->scheme.len && !url->host.len &&
-		     !(ex->flags & EX_CARRIED);
+	bool usual =
+		no_proxy(ex) && !url->scheme.len && !url->host.len && !(ex->flags & EX_CARRIED);
 	struct view from[2];
 	struct span_mark before;
 
