@@ -27,7 +27,8 @@ enum {
 	DIR_GAP = 1 << 7,     /* bytes passed unseen, and no record has told it yet */
 	DIR_CLOSER = 1 << 9,  /* the last head was not a usual one: see usual() */
 	DIR_UNSEEN = 1 << 8,  /* the same since the last call that was seen, in any direction */
-	DIR_TOLD = 1 << 10,   /* the last byte is one of the call that the last record is about */
+	DIR_HELLO_NEXT = 1 << 11, /* the next bytes are the first ones of a TLS handshake */
+	DIR_TOLD = 1 << 10, /* the last byte is one of the call that the last record is about */
 };
 
 struct direction {
@@ -66,6 +67,7 @@ enum {
 	CONN_EARLY = 1 << 10, /* the turn before this one belongs to a call that may still fire */
 	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */
 	CONN_SHED = 1 << 11,	  /* the governor sheds it: its requests are only counted */
+	CONN_TIED = 1 << 13,	  /* speaks TLS, and is known to carry a library's connection */
 	CONN_QUIET = 1 << 12,	  /* TCP: none of its bytes is looked at: see quiet.h */
 };
 
@@ -196,7 +198,7 @@ struct work {
 
 /* Values of tls_call.kind: where a call tells how many bytes it moved. */
 enum tls_kind {
-	TLS_NONE = 0,  /* the thread is in none */
+	TLS_NONE = 0,  /* the thread is in none; the last one was about `ssl` */
 	TLS_INT,       /* in its result */
 	TLS_COUNT,     /* where `count` points, if its result is 1 */
 	TLS_HANDSHAKE, /* it moves none; its return is not seen */
@@ -211,7 +213,8 @@ struct tls_call {
 	__u64 ns;      /* its entry */
 	__u64 carrier; /* id of the connection that carries it; 0: not known yet */
 	__u32 kind;    /* enum tls_kind */
-	__u32 tx;
+	__u16 tx;
+	__u16 first; /* it is the first one that was seen on ssl */
 };
 
 struct tls_key {

@@ -65,8 +65,8 @@ static __always_inline void tls_stream_again(struct sonde_kcounters *k, struct t
 	tls_stream_begin(k, stream);
 }
 
-static __always_inline struct tls_stream *tls_stream_get(struct sonde_kcounters *k,
-							 struct thread *thread, __u64 ssl)
+static __always_inline struct tls_stream *
+tls_stream_get(struct sonde_kcounters *k, struct thread *thread, __u64 ssl, bool *is_new)
 {
 	struct tls_stream *stream;
 	struct tls_key key;
@@ -81,6 +81,7 @@ static __always_inline struct tls_stream *tls_stream_get(struct sonde_kcounters 
 			return NULL;
 		}
 		tls_stream_begin(k, stream);
+		*is_new = true;
 	}
 	if (stream->flags & TLS_AGAIN)
 		tls_stream_again(k, stream);
@@ -95,6 +96,7 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 	struct tls_stream *stream;
 	struct thread *thread;
 	struct tls_call *call;
+	bool is_new = false;
 
 	if (!ssl || !tls_in_scope(bpf_get_current_pid_tgid() >> 32))
 		return 0;
@@ -106,7 +108,7 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 		return 0;
 	call = &thread->tls;
 	call->kind = TLS_NONE;
-	stream = tls_stream_get(k, thread, ssl);
+	stream = tls_stream_get(k, thread, ssl, &is_new);
 	if (!stream)
 		return 0;
 	call->ssl = ssl;
@@ -116,6 +118,7 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 	call->ns = bpf_ktime_get_boot_ns();
 	call->carrier = stream->carrier;
 	call->tx = tx;
+	call->first = is_new;
 	call->kind = kind;
 	return 0;
 }
@@ -139,12 +142,13 @@ static __always_inline int tls_capture(struct thread *thread, __u32 bytes)
 	const struct tls_call *call = &thread->tls;
 	__u64 id = bpf_get_current_pid_tgid();
 	struct tls_stream *stream;
+	bool is_new = false;
 	struct hit hit;
 
 	hit.k = counters();
 	if (!hit.k)
 		return 0;
-	stream = tls_stream_get(hit.k, thread, call->ssl);
+	stream = tls_stream_get(hit.k, thread, call->ssl, &is_new);
 	if (!stream)
 		return 0;
 	if ((settings.scope & (SONDE_SCOPE_PORT | SONDE_SCOPE_NETNS)) && !stream->carrier &&
@@ -211,8 +215,10 @@ static __always_inline int tls_free(__u64 ssl)
 	stream = bpf_map_lookup_elem(&tls_streams, &key);
 	if (!stream)
 		return 0;
-	if (thread->tls.ssl == ssl)
+	if (thread->tls.ssl == ssl) {
 		thread->tls.kind = TLS_NONE;
+		thread->tls.ssl = 0;
+	}
 	tls_stream_end(k, stream);
 	bpf_map_delete_elem(&tls_streams, &key);
 	return 0;

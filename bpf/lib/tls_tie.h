@@ -43,53 +43,88 @@ static __always_inline void tls_tie_fill(struct tls_stream *stream, const struct
 	}
 }
 
-/*
- * A library's object that sends its first bytes on another socket is used again, for another
- * connection; one that is met on two in the middle of its life is on none that could be told.
- */
-static __noinline int tls_tie_new(struct thread *thread, struct conn *conn, const struct sock *sk,
-				  bool hello)
+static __always_inline struct tls_stream *tls_stream_of(struct thread *thread)
 {
-	struct sonde_kcounters *k = counters();
-	struct tls_stream *stream;
 	struct tls_key key;
 
-	if (!k)
-		return 0;
 	tls_key_of(&key, thread, thread->tls.ssl);
-	stream = bpf_map_lookup_elem(&tls_streams, &key);
-	if (!stream || (stream->flags & TLS_CROSSED))
-		return 0;
-	if (stream->carrier && !hello) {
-		if (thread->tls.kind == TLS_HANDSHAKE)
-			return 0; /* it may be over */
-		stream->flags |= TLS_CROSSED;
-		stream->carrier = 0;
-		stream->family = stream->role = 0;
-		count(k, tls_crossed, 1);
-		return 0;
-	}
-	if (stream->carrier)
-		stream->flags |= TLS_AGAIN;
-	if (hello)
-		stream->flags |= TLS_HELLO;
+	return bpf_map_lookup_elem(&tls_streams, &key);
+}
+
+static __always_inline void tls_tied_to(struct sonde_kcounters *k, struct thread *thread,
+					struct tls_stream *stream, struct conn *conn,
+					const struct sock *sk)
+{
 	tls_tie_fill(stream, conn, sk);
 	stream->carrier = conn->id;
 	thread->tls.carrier = conn->id;
+	conn->flags |= CONN_TIED;
 	count(k, tls_tied, 1);
+}
+
+/* The thread is inside of a call that moves bytes of another connection than those it is known by. */
+static __noinline int tls_tie_new(struct thread *thread, struct conn *conn, const struct sock *sk)
+{
+	struct tls_stream *stream = tls_stream_of(thread);
+	struct sonde_kcounters *k = counters();
+
+	if (!k || !stream || (stream->flags & TLS_CROSSED))
+		return 0;
+	if (!stream->carrier) {
+		tls_tied_to(k, thread, stream, conn, sk);
+		return 0;
+	}
+	/* on which of the two it is nobody knows */
+	stream->flags |= TLS_CROSSED;
+	stream->carrier = 0;
+	stream->family = stream->role = 0;
+	count(k, tls_crossed, 1);
 	return 0;
 }
 
-/* A call on a connection that speaks TLS. hello: it moves the first bytes of a handshake. */
+/*
+ * The first bytes of a handshake, each way. What the library's functions do is seen where they move bytes
+ * themselves; where the program carries them (memory BIOs), what it sends first is what the last call
+ * has left to be sent. A handshake's return is not seen, so what is received is its doing only if it is
+ * the first that was ever asked of that connection.
+ */
+static __noinline int tls_tie_first(struct thread *thread, struct conn *conn, const struct sock *sk,
+				    int tx)
+{
+	const struct tls_call *call = &thread->tls;
+	struct tls_stream *stream = tls_stream_of(thread);
+	struct sonde_kcounters *k = counters();
+	bool inside = call->kind == TLS_INT || call->kind == TLS_COUNT;
+
+	if (!k || !stream || (stream->flags & TLS_CROSSED) || stream->carrier == conn->id)
+		return 0;
+	if (!inside && (stream->carrier || stream->conn.turn || (conn->flags & CONN_TIED) ||
+			(!tx && (call->kind != TLS_HANDSHAKE || !call->first))))
+		return 0;
+	/* the library's object was another connection's before */
+	if (stream->carrier)
+		stream->flags |= TLS_AGAIN;
+	stream->flags |= TLS_HELLO;
+	tls_tied_to(k, thread, stream, conn, sk);
+	return 0;
+}
+
+/* A call on a connection that speaks TLS. */
 static __always_inline void tls_tie(struct sonde_kcounters *k, struct thread *thread,
-				    struct conn *conn, const struct sock *sk, bool hello)
+				    struct conn *conn, const struct sock *sk)
 {
 	const struct tls_call *call = &thread->tls;
 
-	if (call->kind == TLS_NONE || call->carrier == conn->id ||
-	    (call->kind == TLS_HANDSHAKE && !hello))
-		return;
-	tls_tie_new(thread, conn, sk, hello);
+	if ((call->kind == TLS_INT || call->kind == TLS_COUNT) && call->carrier != conn->id)
+		tls_tie_new(thread, conn, sk);
+}
+
+/* The same of one that moves the first bytes of a direction. */
+static __always_inline void tls_tie_hello(struct sonde_kcounters *k, struct thread *thread,
+					  struct conn *conn, const struct sock *sk, bool tx)
+{
+	if (thread->tls.ssl)
+		tls_tie_first(thread, conn, sk, tx);
 }
 
 /* The same where the thread's state was not needed otherwise. */
@@ -99,7 +134,7 @@ static __always_inline void tls_tie_here(struct sonde_kcounters *k, struct conn 
 	struct thread *thread = thread_here(false);
 
 	if (thread)
-		tls_tie(k, thread, conn, sk, false);
+		tls_tie(k, thread, conn, sk);
 }
 #endif
 

@@ -85,6 +85,8 @@ static __always_inline void hello_begins(struct hit *hit)
 	hit->dir->body_kib = bytes < SONDE_TLS_HELLO_BYTES ? bytes : SONDE_TLS_HELLO_BYTES;
 	hit->other->body_kib = SONDE_TLS_HELLO_SERVER_BYTES;
 	hit->dir->state = hit->other->state = DIR_HELLO;
+	hit->dir->flags |= DIR_HELLO_NEXT;
+	hit->other->flags |= DIR_HELLO_NEXT;
 }
 
 /*
@@ -104,7 +106,8 @@ static __always_inline void verdict_tls(struct hit *hit)
 			hello_begins(hit);
 	}
 #ifndef SONDE_UPROBE
-	tls_tie(hit->k, hit->thread, conn, hit->sk, hello);
+	if (!hello)
+		tls_tie(hit->k, hit->thread, conn, hit->sk);
 #endif
 }
 
@@ -327,6 +330,13 @@ static __noinline int hello_capture(struct hit *hit)
 	struct work *w = hit->w;
 	struct piece *p = &w->p;
 
+#ifndef SONDE_UPROBE
+	if (dir->flags & DIR_HELLO_NEXT)
+		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx);
+	else
+		tls_tie(hit->k, hit->thread, hit->conn, hit->sk);
+#endif
+	dir->flags &= ~DIR_HELLO_NEXT;
 	p->at = 0;
 	p->want = smaller(w->bytes, dir->body_kib);
 	data_body(hit);

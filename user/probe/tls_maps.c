@@ -93,8 +93,8 @@ static int follow_on(struct tls_maps *maps, pid_t pid, int cpu)
 		.mmap = 1, /* of what is to be executed */
 		.mmap2 = 1,
 		.inherit = pid != 0,
-		.watermark = 0,
-		.wakeup_events = 1,
+		.watermark = 1, /* else nothing but samples wakes */
+		.wakeup_watermark = 1,
 	};
 	struct ring ring = { 0 };
 	struct epoll_event event = { .events = EPOLLIN };

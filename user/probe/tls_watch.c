@@ -176,6 +176,9 @@ static void on_answer(void *arg, const struct inspect_tls *answer)
 		n = choose(watch, answer, points);
 	if (n && hook(watch, file, points, n))
 		watch->counts.refused++;
+	log_debug("file %llu of device %llx: %u places hooked%s", (unsigned long long)file->inode,
+		  (unsigned long long)file->device, file->hooks ? n : 0,
+		  answer ? "" : ", could not be looked at");
 	file->state = file->hooks ? FILE_HOOKED : FILE_PLAIN;
 	watch->counts.hooked += file->hooks != NULL;
 	close(file->fd);
