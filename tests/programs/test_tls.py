@@ -12,8 +12,6 @@ from servers import HERE
 CLIENTS = HERE.parent / "clients"
 COUNT = 20
 SERVERS = [tls.NginxTls, tls.ApacheTls, tls.PythonTls]
-# Whose socket is not known: nothing is sent or received inside of a call of the library.
-APART = [tls.NodeTls]
 
 
 def ca():
@@ -40,8 +38,8 @@ def node(server):
     return [["node", CLIENTS / "tls_client.js", server.port, COUNT, ca()]], COUNT
 
 
-def check_both_ends(run, server, sent, tied=True):
-    """A span an end and a request, each under the other; the right peer, or (tied False) none."""
+def check_both_ends(run, server, sent):
+    """A span an end and a request, the server's under the client's, each with the right peer."""
     pids = {c["pid"] for c in run.results}
     assert server.logged() == sent
     served, asked = run.kind("SERVER", server.pids), run.kind("CLIENT", pids)
@@ -70,6 +68,28 @@ def test_both_ends(kind, client, tmp_path):
     clients, sent = client(server)
     run = trace_scene(tmp_path, [server], clients).check()
     check_both_ends(run, server, sent)
+
+
+@pytest.mark.parametrize("kind, client", [(tls.NodeTls, curl), (tls.NginxTls, node), (tls.NodeTls, node)])
+def test_memory_bio(kind, client, tmp_path):
+    """Protects: the same where the program itself carries what the library has encrypted (Node)."""
+    server = kind(tmp_path)
+    clients, sent = client(server)
+    run = trace_scene(tmp_path, [server], clients).check()
+    check_both_ends(run, server, sent)
+
+
+def test_memory_bio_at_once(tmp_path):
+    """Protects: with many connections of one thread none is taken for another."""
+    server = tls.NodeTls(tmp_path)
+    count = 400
+    client = ["node", CLIENTS / "tls_client.js", server.port, count, ca(), 40]
+    run = trace_scene(tmp_path, [server], [client]).check()
+    check_both_ends(run, server, count)
+    ports = collections.defaultdict(set)
+    for span in run.kind("SERVER"):
+        ports[span.attributes["network.peer.port"]].add(span.path)
+    assert len(ports) == 40
 
 
 @pytest.mark.parametrize("protocol, version", [("TLSv1.2", "1.2"), ("TLSv1.3", "1.3")])

@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// tls_client.js PORT COUNT CA: COUNT requests, one after the other, on one kept connection.
+// tls_client.js PORT COUNT CA [SOCKETS]: COUNT requests on SOCKETS (1) kept connections, as many at a time.
 'use strict';
 
 const fs = require('fs');
 const https = require('https');
 
-const [port, count, ca] = process.argv.slice(2);
-const agent = new https.Agent({ ca: fs.readFileSync(ca), keepAlive: true, maxSockets: 1 });
+const [port, count, ca, sockets = '1'] = process.argv.slice(2);
+const agent = new https.Agent({ ca: fs.readFileSync(ca), keepAlive: true, maxSockets: Number(sockets) });
+let next = 0, done = 0;
 
-function ask(n) {
-	if (n === Number(count)) {
-		agent.destroy();
+function ask() {
+	if (next === Number(count))
 		return;
-	}
-	https.get({ host: 'localhost', port, path: `/node/${n}`, agent }, (response) => {
+	https.get({ host: 'localhost', port, path: `/node/${next++}`, agent }, (response) => {
 		response.resume();
-		response.on('end', () => ask(n + 1));
+		response.on('end', () => {
+			if (++done === Number(count))
+				agent.destroy();
+			else
+				ask();
+		});
 	});
 }
-ask(0);
+for (let i = 0; i < Number(sockets); i++)
+	ask();
