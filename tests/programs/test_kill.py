@@ -85,14 +85,15 @@ def test_all_killed(tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["clients"][0]["rc"] == 0
 
 
-def test_inspect_is_back(tmp_path):
-    """Protects: inspect, killed while it has nothing to do, is there again for the next executable."""
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_inspect_is_back(sign, tmp_path):
+    """Protects: inspect that died, or stood still over an executable, is there again for it."""
     before = bpf.objects()
     server = servers.Go(tmp_path)
     scene = write_scene(tmp_path, [server], [["curl", "-sS", server.url("/a")]])
     sonde = start_trace(["sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; exec {shlex.join(scene)}"], tmp_path)
     old = wait_for(lambda: bpf.roles(sonde.pid).get("inspect"), "inspect runs")
-    os.kill(old, signal.SIGKILL)
+    os.kill(old, sign)
     (tmp_path / "go").touch()
     run = scene_results(finish(sonde), [server]).check()
     spans = run.kind("SERVER", server.pids)

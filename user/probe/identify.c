@@ -54,6 +54,11 @@ static int read_and_answer(struct identify *identify, const struct identity_quer
 	buf__clear(&identify->message);
 	if (identity__read(identify->cache, query, &identify->message, hints))
 		return -ENOMEM;
+	if (hints->late)
+		log_warn("process %d did not let itself be read within a second: its spans are "
+			 "named by what "
+			 "was known before",
+			 (int)query->pid);
 	identify->answer(identify->arg, identify->message.at, identify->message.len);
 	return 0;
 }
@@ -173,7 +178,13 @@ static void finish_asked(struct identify *identify, const struct inspect_answer 
 
 	identify->deadline_ns = 0;
 	/* A machine that stood still ends it, too: the second time it was this file. */
+<<<<<<< HEAD
 	if (w && !answer && !tls && !w->refused) {
+=======
+	if (w && !answer && !w->refused) {
+		log_warn("inspect ended over the executable of process %d: it is asked once more",
+			 (int)w->query.pid);
+>>>>>>> origin/main
 		w->refused = true;
 	} else if (w && w->tls) {
 		identify->asked = 0;

@@ -351,6 +351,7 @@ int identity__read(struct identity_cache *cache, const struct identity_query *qu
 	if (query->exec)
 		memory__forget(identity_cache__memory(cache), query->tgid, query->start_ns);
 	err = look_at(cache, query, r, &p, ret_hints);
+	ret_hints->late = err == -ETIMEDOUT;
 	if (err != -ETIMEDOUT)
 		reading__free(r);
 	if (err)

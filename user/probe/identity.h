@@ -51,6 +51,7 @@ struct identity_hints {
 	int exe_fd;
 	enum service_source source; /* where service.name came from */
 	bool gone; /* it had ended, or would not let itself be read within a second */
+	bool late; /* the latter */
 };
 
 /* Answers of inspect by binary, a bounded number of them: the least recently used gives way. */

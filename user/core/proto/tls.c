@@ -2,10 +2,12 @@
 /* A connection that speaks TLS: its two hellos are gathered and read, the rest is nobody's to read. */
 #include "core/proto/tls.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/conn.h"
+#include "core/proto/tls_hello.h"
 
 /* Memory of hellos that are not whole yet, of all connections: what does not fit is not read. */
 #define GATHERED_MAX_BYTES (1u << 20)
@@ -42,14 +44,26 @@ static void drop(struct conn *conn, int dir)
 	tls->hello[dir] = NULL;
 }
 
-/* Client or server: each says by itself what it is. */
-static void read_hello(struct conn *conn, int dir, struct view bytes)
+/* Client or server: each says by itself what it is. True: no more is to be learned from this direction. */
+static bool read_hello(struct tls_info *info, struct view bytes)
 {
-	struct tls *tls = conn->tls;
-	int client = tls__read_client_hello(bytes, &tls->info);
-	int server = client < 0 ? tls__read_server_hello(bytes, &tls->info) : 0;
+	struct tls_client_hello client;
+	struct tls_server_hello server;
+	int err = tls_hello__client(bytes.at, bytes.len, &client);
 
-	tls->done[dir] = client > 0 || server > 0 || (client < 0 && server < 0);
+	if (err != -EPROTO) {
+		info->name_len = client.name_len;
+		memcpy(info->name, client.name, client.name_len);
+		return !err;
+	}
+	err = tls_hello__server(bytes.at, bytes.len, &server);
+	if (err != -EPROTO) {
+		info->version = server.version;
+		info->cipher = server.cipher;
+		info->protocol_len = server.alpn_len;
+		memcpy(info->protocol, server.alpn, server.alpn_len);
+	}
+	return err != -EAGAIN;
 }
 
 /* What is not whole yet waits for the next piece. */
@@ -88,9 +102,9 @@ static void piece(struct conn *conn, struct piece *piece)
 			return;
 		bytes.at = (const char *)tls->hello[piece->dir]->bytes;
 		bytes.len = tls->hello[piece->dir]->len;
-		read_hello(conn, piece->dir, bytes);
+		tls->done[piece->dir] = read_hello(&tls->info, bytes);
 	} else {
-		read_hello(conn, piece->dir, bytes);
+		tls->done[piece->dir] = read_hello(&tls->info, bytes);
 		if (!tls->done[piece->dir])
 			gather(conn, piece);
 	}
@@ -137,6 +151,30 @@ void tls__free(struct conn *conn)
 	drop(conn, DIR_TX);
 	free(conn->tls);
 	conn->tls = NULL;
+}
+
+void tls__describe(const struct tls_info *info, struct span *span)
+{
+	const char *version = tls_hello__version_name(info->version);
+	const char *cipher = tls_hello__cipher_name(info->cipher);
+	struct view name = { info->name, info->name_len };
+
+	if (version) {
+		span__set_string(span, ATTR_TLS_PROTOCOL_NAME, VIEW("tls"));
+		span__set_string(span, ATTR_TLS_PROTOCOL_VERSION, view_of(version));
+	}
+	if (cipher)
+		span__set_string(span, ATTR_TLS_CIPHER, view_of(cipher));
+	if (info->protocol_len)
+		span__set_string(span, ATTR_TLS_NEXT_PROTOCOL,
+				 (struct view){ info->protocol, info->protocol_len });
+	if (!name.len)
+		return;
+	span__set_string(span, ATTR_TLS_CLIENT_SERVER_NAME, name);
+	for (unsigned int i = 0; i < span->n_attributes; i++)
+		if (span->attributes[i].key == ATTR_SERVER_ADDRESS)
+			return;
+	span__set_string(span, ATTR_SERVER_ADDRESS, name);
 }
 
 const struct proto proto_tls = {
