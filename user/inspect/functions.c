@@ -5,56 +5,61 @@
 
 struct function {
 	const char *name;
-	uint8_t library;
+	uint8_t len, library;
 	bool returns;
 };
+#define FUNCTION(name, library, returns)                                                           \
+	{                                                                                          \
+		name, sizeof(name) - 1, library, returns                                           \
+	}
 
 static const struct function functions[TLS_FN_COUNT] = {
-	[TLS_FN_NONE] = { "none", TLS_NONE, false },
-	[TLS_FN_SSL_READ] = { "SSL_read", TLS_OPENSSL, true },
-	[TLS_FN_SSL_WRITE] = { "SSL_write", TLS_OPENSSL, true },
-	[TLS_FN_SSL_READ_EX] = { "SSL_read_ex", TLS_OPENSSL, true },
-	[TLS_FN_SSL_WRITE_EX] = { "SSL_write_ex", TLS_OPENSSL, true },
-	[TLS_FN_SSL_WRITE_EX2] = { "SSL_write_ex2", TLS_OPENSSL, true },
-	[TLS_FN_SSL_PEEK] = { "SSL_peek", TLS_OPENSSL, true },
-	[TLS_FN_SSL_PEEK_EX] = { "SSL_peek_ex", TLS_OPENSSL, true },
-	[TLS_FN_SSL_READ_EARLY_DATA] = { "SSL_read_early_data", TLS_OPENSSL, true },
-	[TLS_FN_SSL_WRITE_EARLY_DATA] = { "SSL_write_early_data", TLS_OPENSSL, true },
-	[TLS_FN_SSL_SENDFILE] = { "SSL_sendfile", TLS_OPENSSL, true },
-	[TLS_FN_SSL_DO_HANDSHAKE] = { "SSL_do_handshake", TLS_OPENSSL, true },
-	[TLS_FN_SSL_SHUTDOWN] = { "SSL_shutdown", TLS_OPENSSL, true },
-	[TLS_FN_SSL_FREE] = { "SSL_free", TLS_OPENSSL, false },
-	[TLS_FN_SSL_SET_FD] = { "SSL_set_fd", TLS_OPENSSL, false },
-	[TLS_FN_SSL_SET_RFD] = { "SSL_set_rfd", TLS_OPENSSL, false },
-	[TLS_FN_SSL_SET_WFD] = { "SSL_set_wfd", TLS_OPENSSL, false },
-	[TLS_FN_SSL_SET_BIO] = { "SSL_set_bio", TLS_OPENSSL, false },
-	[TLS_FN_GNUTLS_RECORD_SEND] = { "gnutls_record_send", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_RECORD_SEND2] = { "gnutls_record_send2", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_RECORD_SEND_RANGE] = { "gnutls_record_send_range", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_RECORD_SEND_EARLY_DATA] = { "gnutls_record_send_early_data", TLS_GNUTLS,
-						   true },
-	[TLS_FN_GNUTLS_RECORD_SEND_FILE] = { "gnutls_record_send_file", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_RECORD_RECV] = { "gnutls_record_recv", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_RECORD_RECV_SEQ] = { "gnutls_record_recv_seq", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_RECORD_RECV_EARLY_DATA] = { "gnutls_record_recv_early_data", TLS_GNUTLS,
-						   true },
-	[TLS_FN_GNUTLS_RECORD_RECV_PACKET] = { "gnutls_record_recv_packet", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_HANDSHAKE] = { "gnutls_handshake", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_BYE] = { "gnutls_bye", TLS_GNUTLS, true },
-	[TLS_FN_GNUTLS_DEINIT] = { "gnutls_deinit", TLS_GNUTLS, false },
-	[TLS_FN_GNUTLS_SET_INT2] = { "gnutls_transport_set_int2", TLS_GNUTLS, false },
-	[TLS_FN_GO_CONN_READ] = { "crypto/tls.(*Conn).Read", TLS_GO, true },
-	[TLS_FN_GO_CONN_WRITE] = { "crypto/tls.(*Conn).Write", TLS_GO, true },
-	[TLS_FN_GO_CONN_CLOSE] = { "crypto/tls.(*Conn).Close", TLS_GO, true },
-	[TLS_FN_GO_CONN_HANDSHAKE] = { "crypto/tls.(*Conn).handshakeContext", TLS_GO, true },
-	[TLS_FN_RUSTLS_WRITE] = { "rustls PlaintextSink::write", TLS_RUSTLS, true },
-	[TLS_FN_RUSTLS_WRITE_VECTORED] = { "rustls PlaintextSink::write_vectored", TLS_RUSTLS,
-					   true },
-	[TLS_FN_RUSTLS_TAKE_PLAINTEXT] = { "rustls CommonState::take_received_plaintext",
-					   TLS_RUSTLS, false },
-	[TLS_FN_RUSTLS_READ] = { "rustls Reader::read", TLS_RUSTLS, true },
-	[TLS_FN_RUSTLS_CLOSE_NOTIFY] = { "rustls CommonState::send_close_notify", TLS_RUSTLS,
-					 false },
+	[TLS_FN_NONE] = FUNCTION("none", TLS_NONE, false),
+	[TLS_FN_SSL_READ] = FUNCTION("SSL_read", TLS_OPENSSL, true),
+	[TLS_FN_SSL_WRITE] = FUNCTION("SSL_write", TLS_OPENSSL, true),
+	[TLS_FN_SSL_READ_EX] = FUNCTION("SSL_read_ex", TLS_OPENSSL, true),
+	[TLS_FN_SSL_WRITE_EX] = FUNCTION("SSL_write_ex", TLS_OPENSSL, true),
+	[TLS_FN_SSL_WRITE_EX2] = FUNCTION("SSL_write_ex2", TLS_OPENSSL, true),
+	[TLS_FN_SSL_PEEK] = FUNCTION("SSL_peek", TLS_OPENSSL, true),
+	[TLS_FN_SSL_PEEK_EX] = FUNCTION("SSL_peek_ex", TLS_OPENSSL, true),
+	[TLS_FN_SSL_READ_EARLY_DATA] = FUNCTION("SSL_read_early_data", TLS_OPENSSL, true),
+	[TLS_FN_SSL_WRITE_EARLY_DATA] = FUNCTION("SSL_write_early_data", TLS_OPENSSL, true),
+	[TLS_FN_SSL_SENDFILE] = FUNCTION("SSL_sendfile", TLS_OPENSSL, true),
+	[TLS_FN_SSL_DO_HANDSHAKE] = FUNCTION("SSL_do_handshake", TLS_OPENSSL, true),
+	[TLS_FN_SSL_SHUTDOWN] = FUNCTION("SSL_shutdown", TLS_OPENSSL, true),
+	[TLS_FN_SSL_FREE] = FUNCTION("SSL_free", TLS_OPENSSL, false),
+	[TLS_FN_SSL_SET_FD] = FUNCTION("SSL_set_fd", TLS_OPENSSL, false),
+	[TLS_FN_SSL_SET_RFD] = FUNCTION("SSL_set_rfd", TLS_OPENSSL, false),
+	[TLS_FN_SSL_SET_WFD] = FUNCTION("SSL_set_wfd", TLS_OPENSSL, false),
+	[TLS_FN_SSL_SET_BIO] = FUNCTION("SSL_set_bio", TLS_OPENSSL, false),
+	[TLS_FN_GNUTLS_RECORD_SEND] = FUNCTION("gnutls_record_send", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_SEND2] = FUNCTION("gnutls_record_send2", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_SEND_RANGE] = FUNCTION("gnutls_record_send_range", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_SEND_EARLY_DATA] =
+		FUNCTION("gnutls_record_send_early_data", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_SEND_FILE] = FUNCTION("gnutls_record_send_file", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_RECV] = FUNCTION("gnutls_record_recv", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_RECV_SEQ] = FUNCTION("gnutls_record_recv_seq", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_RECV_EARLY_DATA] =
+		FUNCTION("gnutls_record_recv_early_data", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_RECORD_RECV_PACKET] =
+		FUNCTION("gnutls_record_recv_packet", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_HANDSHAKE] = FUNCTION("gnutls_handshake", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_BYE] = FUNCTION("gnutls_bye", TLS_GNUTLS, true),
+	[TLS_FN_GNUTLS_DEINIT] = FUNCTION("gnutls_deinit", TLS_GNUTLS, false),
+	[TLS_FN_GNUTLS_SET_INT2] = FUNCTION("gnutls_transport_set_int2", TLS_GNUTLS, false),
+	[TLS_FN_GO_CONN_READ] = FUNCTION("crypto/tls.(*Conn).Read", TLS_GO, true),
+	[TLS_FN_GO_CONN_WRITE] = FUNCTION("crypto/tls.(*Conn).Write", TLS_GO, true),
+	[TLS_FN_GO_CONN_CLOSE] = FUNCTION("crypto/tls.(*Conn).Close", TLS_GO, true),
+	[TLS_FN_GO_CONN_HANDSHAKE] = FUNCTION("crypto/tls.(*Conn).handshakeContext", TLS_GO, true),
+	[TLS_FN_RUSTLS_WRITE] = FUNCTION("rustls PlaintextSink::write", TLS_RUSTLS, true),
+	[TLS_FN_RUSTLS_WRITE_VECTORED] =
+		FUNCTION("rustls PlaintextSink::write_vectored", TLS_RUSTLS, true),
+	[TLS_FN_RUSTLS_TAKE_PLAINTEXT] =
+		FUNCTION("rustls CommonState::take_received_plaintext", TLS_RUSTLS, false),
+	[TLS_FN_RUSTLS_READ] = FUNCTION("rustls Reader::read", TLS_RUSTLS, true),
+	[TLS_FN_RUSTLS_CLOSE_NOTIFY] =
+		FUNCTION("rustls CommonState::send_close_notify", TLS_RUSTLS, false),
 };
 
 /*
@@ -124,16 +129,21 @@ static bool is_rust_name(const char *at, size_t len, const struct rust_name *nam
 	return len >= n && !memcmp(at + len - n, name->parts[part], n);
 }
 
-static enum tls_function of_rust_symbol(const char *name, size_t len)
+enum tls_function functions__of_rust_symbol(const char *name, size_t len)
 {
-	bool v0 = !memcmp(name, "_R", 2);
 	const char *dot;
+	bool v0;
 
+	if (len <= LEGACY_HASH_BYTES || name[0] != '_' ||
+	    (name[1] != 'R' && (name[1] != 'Z' || name[2] != 'N')))
+		return TLS_FN_NONE;
+	v0 = name[1] == 'R';
 	/* what LLVM adds to names that it made its own: ".llvm.123" */
 	dot = memmem(name, len, ".llvm.", 6);
 	if (dot)
 		len = (size_t)(dot - name);
 	if (!v0) {
+		/* also what tells them from names of C++ */
 		if (len <= LEGACY_HASH_BYTES || memcmp(name + len - LEGACY_HASH_BYTES, "17h", 3))
 			return TLS_FN_NONE;
 		len -= LEGACY_HASH_BYTES;
@@ -144,17 +154,17 @@ static enum tls_function of_rust_symbol(const char *name, size_t len)
 	return TLS_FN_NONE;
 }
 
-enum tls_function functions__of_symbol(const char *name, size_t len)
+enum tls_function functions__of_c_symbol(const char *name, size_t len, size_t *ret_skip)
 {
-	if (len < 8)
-		return TLS_FN_NONE;
-	if ((!memcmp(name, "_ZN", 3) || !memcmp(name, "_R", 2)) && memmem(name, len, "rustls", 6))
-		return of_rust_symbol(name, len);
-	if (memcmp(name, "SSL_", 4) && memcmp(name, "gnutls_", 7))
-		return TLS_FN_NONE;
-	for (int i = TLS_FN_SSL_READ; i < TLS_FN_GO_CONN_READ; i++)
-		if (strlen(functions[i].name) == len && !memcmp(functions[i].name, name, len))
-			return (enum tls_function)i;
+	for (int i = TLS_FN_SSL_READ; i < TLS_FN_GO_CONN_READ; i++) {
+		size_t n = functions[i].len;
+
+		if (len < n || name[len - 1] != functions[i].name[n - 1] ||
+		    memcmp(name + len - n, functions[i].name, n))
+			continue;
+		*ret_skip = len - n;
+		return (enum tls_function)i;
+	}
 	return TLS_FN_NONE;
 }
 

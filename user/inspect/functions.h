@@ -83,10 +83,13 @@ enum tls_library functions__library(enum tls_function function);
 const char *functions__name(enum tls_function function);
 
 /*
- * The function that a symbol of this name is; TLS_FN_NONE: none. Names of C: the whole name. Of Rust:
- * either mangling (legacy "_ZN…", v0 "_R…"), any hash and any types. name need not be ended.
+ * The function whose name a string ends with, and how much stands before it: it may be a symbol's name
+ * from there on. TLS_FN_NONE: none. name need not be ended.
  */
-enum tls_function functions__of_symbol(const char *name, size_t len);
+enum tls_function functions__of_c_symbol(const char *name, size_t len, size_t *ret_skip);
+
+/* By a mangled name (legacy "_ZN…", v0 "_R…"), whatever its hash and its types. TLS_FN_NONE: none. */
+enum tls_function functions__of_rust_symbol(const char *name, size_t len);
 
 /* false: nothing is to be learned from its end, and its returns are not looked for. */
 bool functions__has_returns(enum tls_function function);

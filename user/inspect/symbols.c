@@ -39,31 +39,19 @@ static void keep_name(struct names *names, struct file *file, uint64_t at, uint1
 }
 
 /*
- * One string of the table. Linkers let a name begin in the middle of a longer one that ends like it:
- * names of C may be anywhere in it.
+ * One string of the table. Linkers let a name begin in the middle of a longer one that ends like it: a
+ * name of C may be the end of another name.
  */
 static void look_at_name(struct names *names, struct file *file, const char *name, size_t len,
 			 uint64_t at)
 {
-	static const char *const beginnings[] = { "SSL_", "gnutls_" };
-	enum tls_function function = functions__of_symbol(name, len);
+	enum tls_function function = functions__of_rust_symbol(name, len);
+	size_t skip = 0;
 
+	if (function == TLS_FN_NONE)
+		function = functions__of_c_symbol(name, len, &skip);
 	if (function != TLS_FN_NONE)
-		keep_name(names, file, at, function);
-	for (size_t b = 0; b < 2; b++) {
-		const char *in = name + 1;
-
-		while (in < name + len) {
-			in = memmem(in, len - (size_t)(in - name), beginnings[b],
-				    strlen(beginnings[b]));
-			if (!in)
-				break;
-			function = functions__of_symbol(in, len - (size_t)(in - name));
-			if (function != TLS_FN_NONE)
-				keep_name(names, file, at + (uint64_t)(in - name), function);
-			in++;
-		}
-	}
+		keep_name(names, file, at + skip, function);
 }
 
 static void find_names(const struct elf *elf, const struct table *table, struct names *ret)

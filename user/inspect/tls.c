@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspect/go.h"
 #include "inspect/inspect.h"
 #include "inspect/returns.h"
 #include "inspect/symbols.h"
@@ -55,6 +56,7 @@ static int parse(struct file *file, struct inspect_tls *ret)
 	if (!elf__section(&elf, ".symtab"))
 		ret->flags |= INSPECT_STRIPPED;
 	add_symbols(&elf, ret);
+	go__read(&elf, ret);
 	qsort(ret->points, ret->n_points, sizeof(ret->points[0]), compare_points);
 	add_libraries(ret);
 	return 0;
