@@ -177,17 +177,17 @@ static void finish_asked(struct identify *identify, const struct inspect_answer 
 	struct identify_waiting *w = find_asked(identify);
 
 	identify->deadline_ns = 0;
+	identify->asked = 0;
 	/* A machine that stood still ends it, too: the second time it was this file. */
-<<<<<<< HEAD
 	if (w && !answer && !tls && !w->refused) {
-=======
-	if (w && !answer && !w->refused) {
-		log_warn("inspect ended over the executable of process %d: it is asked once more",
-			 (int)w->query.pid);
->>>>>>> origin/main
+		if (w->tls)
+			log_warn("inspect ended over a library: it is asked once more");
+		else
+			log_warn("inspect ended over the executable of process %d: it is asked "
+				 "once more",
+				 (int)w->query.pid);
 		w->refused = true;
 	} else if (w && w->tls) {
-		identify->asked = 0;
 		answer_tls(w, tls);
 	} else if (w) {
 		struct binary_key key = w->key;
@@ -198,7 +198,6 @@ static void finish_asked(struct identify *identify, const struct inspect_answer 
 			give_up(identify, w, -EPROTO);
 		answer_waiting(identify, &key);
 	}
-	identify->asked = 0;
 	ask_next(identify);
 }
 
