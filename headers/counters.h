@@ -59,6 +59,7 @@
 	X(tls_tied,              "of these, those whose socket is known") \
 	X(tls_crossed,           "of these, those that were met on two sockets: then on none") \
 	X(conns_tls,             "connections in scope that speak TLS") \
+	X(conns_tls_tied,        "of these, those that are known to carry a library's connection") \
 	/* for doctor and bench */ \
 	X(hits_quiet,            "hook ran on a connection none of whose bytes is looked at; not exact") \
 	X(conns_seen,            "connections in scope") \

@@ -217,7 +217,9 @@ struct sonde_switches {
 	__u32 generation; /* user: another number: a new consumer, that knows no connection yet */
 	__u32 shed_heads; /* user: 1: of a call in which a head begins, copy the first KiB at most */
 	__u32 begun; /* user: 1: where no filter is set, the whole machine is in scope; 0: not yet */
-	__u8 pad[44];
+	__u32 pad0;
+	__u64 tls_ns; /* user: when a TLS library was hooked last */
+	__u8 pad[32];
 };
 
 #endif

@@ -14,7 +14,11 @@ enum sonde_tls_shape {
 	SONDE_TLS_HANDSHAKE = 6,   /* (connection); returns are not hooked */
 	SONDE_TLS_RETURN = 7,	   /* a return instruction of any of those that move bytes */
 	SONDE_TLS_END = 8,	   /* (connection), which is given back */
-	SONDE_TLS_SHAPES = 9,
+	SONDE_TLS_GO_READ = 9,	   /* method of a connection, (buffer, length, capacity): n, error */
+	SONDE_TLS_GO_WRITE = 10,   /* the same */
+	SONDE_TLS_GO_RETURN = 11,  /* a return instruction of one of these two */
+	SONDE_TLS_GO_CLOSE = 12,   /* method of a connection */
+	SONDE_TLS_SHAPES = 13,
 };
 
 #endif

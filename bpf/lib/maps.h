@@ -109,6 +109,21 @@ struct {
 	__type(value, struct tls_stream);
 } tls_streams SEC(".maps");
 
+/* Connections that speak TLS, by the address of the struct sock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SONDE_TLS_STREAMS);
+	__type(key, __u64);
+	__type(value, struct tls_carrier);
+} tls_carriers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SONDE_TLS_STREAMS);
+	__type(key, struct go_key);
+	__type(value, struct tls_call);
+} go_calls SEC(".maps");
+
 /* Numbers of connections, one counter a processor: only where programs are not preempted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -209,11 +209,13 @@ struct tls_call {
 	__u64 ssl;     /* address of the library's own connection */
 	__u64 at;      /* the program's buffer */
 	__u64 count;   /* TLS_COUNT */
+	__u64 bytes;   /* that it is to move */
 	__u64 frame;   /* stack pointer at its first instruction, and again at its last one */
 	__u64 ns;      /* its entry */
 	__u64 carrier; /* id of the connection that carries it; 0: not known yet */
 	__u32 kind;    /* enum tls_kind */
-	__u16 tx;
+	__u8 tx;
+	__u8 told;   /* what it is to write was captured at its entry */
 	__u16 first; /* it is the first one that was seen on ssl */
 };
 
@@ -224,10 +226,31 @@ struct tls_key {
 	__u32 pad;
 };
 
+/* A call of a goroutine, which may go on in another thread than it began in. */
+struct go_key {
+	__u64 g; /* address of the runtime's own structure of it */
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* A socket's connection that speaks TLS, for where a program says by its descriptor which one it uses. */
+struct tls_carrier {
+	__u64 id;
+	__u64 pair;	/* to know the socket again */
+	__u64 hello_ns; /* when its first byte passed; 0: that was not seen */
+	__u32 tx_base, rx_base;
+	__u8 role;
+	__u8 tied;
+	__u8 pad[6];
+};
+
 /* Flags of struct tls_stream. */
 enum {
 	TLS_CROSSED = 1 << 0, /* met on two sockets: on which it is nobody knows */
 	TLS_AGAIN = 1 << 1,   /* the library's object is used for another connection */
+	TLS_REFUSED =
+		1 << 3, /* the last call took nothing of what it was to write: that comes again */
+	TLS_TOLD = 1 << 4,  /* the carrier was known when the connection was told */
 	TLS_HELLO = 1 << 2, /* tied at the first bytes of its handshake: no plaintext was before */
 };
 
@@ -242,6 +265,8 @@ struct tls_stream {
 	__u8 family, role;
 	__u8 pad[2];
 	__u8 local[16], remote[16];
+	__u64 object; /* address of what the library or runtime has of it */
+	__u64 asked;  /* bytes of the write that is in progress, or was refused */
 };
 
 /* Values of thread.kind. */

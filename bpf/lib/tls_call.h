@@ -88,9 +88,119 @@ tls_stream_get(struct sonde_kcounters *k, struct thread *thread, __u64 ssl, bool
 	return stream;
 }
 
+/* What a call that is over has moved. */
+static __always_inline __u32 tls_moved(struct pt_regs *ctx, const struct tls_call *call)
+{
+	int result = PT_REGS_RC(ctx);
+	__u64 n = 0;
+
+	if (call->kind == TLS_INT)
+		return result > 0 ? result : 0;
+	if (call->kind != TLS_COUNT || result != 1 ||
+	    bpf_probe_read_user(&n, sizeof(n), (const void *)call->count))
+		return 0;
+	return n > 0x7fffffff ? 0x7fffffff : n;
+}
+
+/* A socket decides who is in scope: then what no socket is known of is not. */
+static __always_inline bool tls_socket_decides(const struct tls_stream *stream, __u32 tgid)
+{
+	return (settings.scope & (SONDE_SCOPE_PORT | SONDE_SCOPE_NETNS)) && !stream->carrier &&
+	       scope_of(tgid) == SCOPE_ASK;
+}
+
+/* So many bytes from byte `skip` of the program's buffer on. */
+static __always_inline int tls_capture(struct sonde_kcounters *k, struct thread *thread,
+				       struct tls_stream *stream, const struct tls_call *call,
+				       __u32 skip, __u32 bytes)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct hit hit;
+
+	if (tls_socket_decides(stream, id >> 32))
+		return 0;
+	count(k, tls_calls, 1);
+	if (!stream->conn.turn) {
+		count(k, tls_streams, 1);
+		if (stream->flags & TLS_HELLO)
+			stream->conn.flags |= CONN_FROM_START;
+	}
+	/* told without its ends before: it is told once more */
+	if (stream->carrier && !(stream->flags & TLS_TOLD)) {
+		stream->flags |= TLS_TOLD;
+		stream->conn.generation = consumer_generation() + 1;
+	}
+	hit.k = k;
+	hit.conn = &stream->conn;
+	hit.thread = thread;
+	hit.w = &thread->work;
+	hit.sk = NULL;
+	hit.tx = call->tx;
+	hit.dir = hit.tx ? &hit.conn->tx : &hit.conn->rx;
+	hit.other = hit.tx ? &hit.conn->rx : &hit.conn->tx;
+	/* the other end may have read, and answered, before a sender is back */
+	hit.w->ns = hit.tx ? call->ns : bpf_ktime_get_boot_ns();
+	work_begin(hit.w);
+	hit.w->source.kind = SOURCE_USER;
+	hit.w->source.at = call->at;
+	hit.w->source.skip = skip;
+	hit.w->bytes = bytes;
+	hit.w->tgid = id >> 32;
+	hit.w->tid = id;
+	hit.w->flags = hit.w->unsure = hit.w->rx_end = hit.w->rx_seq = 0;
+	turn_advance(&hit);
+	capture(&hit);
+	return 0;
+}
+
+/*
+ * What is to be written is captured before it is: else another thread, or the other end, might be seen
+ * to answer it before. What was refused comes again, and is not told twice. Of a connection that is met
+ * with this call it is left to the call's end, when its socket is known.
+ */
+static __always_inline void tls_writes(struct sonde_kcounters *k, struct thread *thread,
+				       struct tls_stream *stream, struct tls_call *call)
+{
+	__u64 had = stream->flags & TLS_REFUSED ? stream->asked : 0, n = call->bytes;
+
+	if (!stream->carrier && !stream->conn.turn)
+		return;
+	call->told = 1;
+	stream->flags &= ~TLS_REFUSED;
+	if (n > 0x7fffffff)
+		n = 0x7fffffff;
+	/* a call without a buffer only goes on with what was refused */
+	if (!call->at || n <= had) {
+		stream->asked = had;
+		return;
+	}
+	stream->asked = n;
+	tls_capture(k, thread, stream, call, had, n - had);
+}
+
+/* The write is over and took so many bytes; 0: none yet. */
+static __always_inline void tls_written(struct tls_stream *stream, __u32 moved)
+{
+	struct direction *dir = &stream->conn.tx;
+	struct sonde_slot *slot;
+
+	if (!moved) {
+		stream->flags |= TLS_REFUSED;
+		return;
+	}
+	if (moved >= stream->asked)
+		return;
+	/* the rest comes again, where it was */
+	dir->offset -= stream->asked - moved;
+	dir->flags &= ~DIR_TOLD;
+	slot = slot_of(&stream->conn);
+	if (slot)
+		slot->tx_offset = dir->offset;
+}
+
 /* The thread enters a call that is to move bytes between `at` and the library's connection `ssl`. */
-static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, __u64 count_at,
-				     enum tls_kind kind, bool tx)
+static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, __u64 bytes,
+				     __u64 count_at, enum tls_kind kind, bool tx)
 {
 	struct sonde_kcounters *k;
 	struct tls_stream *stream;
@@ -113,72 +223,34 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 		return 0;
 	call->ssl = ssl;
 	call->at = at;
+	call->bytes = bytes;
 	call->count = count_at;
 	call->frame = PT_REGS_SP(ctx);
 	call->ns = bpf_ktime_get_boot_ns();
 	call->carrier = stream->carrier;
 	call->tx = tx;
+	call->told = 0;
 	call->first = is_new;
 	call->kind = kind;
+	if (tx)
+		tls_writes(k, thread, stream, call);
 	return 0;
 }
 
-/* What a call that is over has moved. */
-static __always_inline __u32 tls_moved(struct pt_regs *ctx, const struct tls_call *call)
+/* A call is over. */
+static __always_inline void tls_over(struct sonde_kcounters *k, struct thread *thread,
+				     struct tls_call *call, __u32 moved)
 {
-	int result = PT_REGS_RC(ctx);
-	__u64 n = 0;
-
-	if (call->kind == TLS_INT)
-		return result > 0 ? result : 0;
-	if (call->kind != TLS_COUNT || result != 1 ||
-	    bpf_probe_read_user(&n, sizeof(n), (const void *)call->count))
-		return 0;
-	return n > 0x7fffffff ? 0x7fffffff : n;
-}
-
-static __always_inline int tls_capture(struct thread *thread, __u32 bytes)
-{
-	const struct tls_call *call = &thread->tls;
-	__u64 id = bpf_get_current_pid_tgid();
 	struct tls_stream *stream;
 	bool is_new = false;
-	struct hit hit;
 
-	hit.k = counters();
-	if (!hit.k)
-		return 0;
-	stream = tls_stream_get(hit.k, thread, call->ssl, &is_new);
-	if (!stream)
-		return 0;
-	if ((settings.scope & (SONDE_SCOPE_PORT | SONDE_SCOPE_NETNS)) && !stream->carrier &&
-	    scope_of(id >> 32) == SCOPE_ASK)
-		return 0;
-	count(hit.k, tls_calls, 1);
-	if (!stream->conn.turn)
-		count(hit.k, tls_streams, 1);
-	if ((stream->flags & TLS_HELLO) && !stream->conn.turn)
-		stream->conn.flags |= CONN_FROM_START;
-	hit.conn = &stream->conn;
-	hit.thread = thread;
-	hit.w = &thread->work;
-	hit.sk = NULL;
-	hit.tx = call->tx;
-	hit.dir = hit.tx ? &hit.conn->tx : &hit.conn->rx;
-	hit.other = hit.tx ? &hit.conn->rx : &hit.conn->tx;
-	/* the other end may have read, and answered, before a sender is back */
-	hit.w->ns = hit.tx ? call->ns : bpf_ktime_get_boot_ns();
-	work_begin(hit.w);
-	hit.w->source.kind = SOURCE_USER;
-	hit.w->source.at = call->at;
-	hit.w->source.skip = 0;
-	hit.w->bytes = bytes;
-	hit.w->tgid = id >> 32;
-	hit.w->tid = id;
-	hit.w->flags = hit.w->unsure = hit.w->rx_end = hit.w->rx_seq = 0;
-	turn_advance(&hit);
-	capture(&hit);
-	return 0;
+	if (!moved && !call->told)
+		return;
+	stream = tls_stream_get(k, thread, call->ssl, &is_new);
+	if (stream && call->told)
+		tls_written(stream, moved);
+	else if (stream)
+		tls_capture(k, thread, stream, call, 0, moved);
 }
 
 /* A return instruction of a function that moves bytes. */
@@ -186,14 +258,11 @@ static __always_inline int tls_leave(struct pt_regs *ctx)
 {
 	struct sonde_kcounters *k = counters();
 	struct thread *thread = k ? thread_get(k, false) : NULL;
-	__u32 bytes;
 
 	if (!thread || thread->tls.kind == TLS_NONE || thread->tls.kind == TLS_HANDSHAKE ||
 	    thread->tls.frame != PT_REGS_SP(ctx))
 		return 0;
-	bytes = tls_moved(ctx, &thread->tls);
-	if (bytes)
-		tls_capture(thread, bytes);
+	tls_over(k, thread, &thread->tls, tls_moved(ctx, &thread->tls));
 	thread->tls.kind = TLS_NONE;
 	return 0;
 }
@@ -201,21 +270,20 @@ static __always_inline int tls_leave(struct pt_regs *ctx)
 /* The library gives its connection back. */
 static __always_inline int tls_free(__u64 ssl)
 {
-	struct sonde_kcounters *k = counters();
+	struct tls_key key = { .ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32 };
+	struct sonde_kcounters *k;
 	struct tls_stream *stream;
 	struct thread *thread;
-	struct tls_key key;
 
-	if (!k || !ssl)
+	if (!ssl || !tls_in_scope(key.tgid))
+		return 0;
+	key.process_start_ns = own_process_start_ns();
+	stream = bpf_map_lookup_elem(&tls_streams, &key);
+	k = counters();
+	if (!stream || !k)
 		return 0;
 	thread = thread_get(k, false);
-	if (!thread)
-		return 0;
-	tls_key_of(&key, thread, ssl);
-	stream = bpf_map_lookup_elem(&tls_streams, &key);
-	if (!stream)
-		return 0;
-	if (thread->tls.ssl == ssl) {
+	if (thread && thread->tls.ssl == ssl) {
 		thread->tls.kind = TLS_NONE;
 		thread->tls.ssl = 0;
 	}

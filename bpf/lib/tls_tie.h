@@ -19,6 +19,31 @@ static __always_inline void tls_key_of(struct tls_key *key, struct thread *threa
 }
 
 #ifndef SONDE_UPROBE
+static __always_inline void tls_carrier_put(const struct conn *conn, const struct sock *sk,
+					    __u64 hello_ns)
+{
+	volatile __u64 key = (__u64)sk;
+	struct tls_carrier carrier = {
+		.id = conn->id,
+		.pair = conn->pair,
+		.hello_ns = hello_ns,
+		.tx_base = conn->tx_base,
+		.rx_base = conn->rx_base,
+		.role = conn->role,
+	};
+
+	if (conn->family == SONDE_AF_UNIX)
+		return;
+	bpf_map_update_elem(&tls_carriers, (const void *)&key, &carrier, BPF_ANY);
+}
+
+static __always_inline void tls_carrier_gone(const struct sock *sk)
+{
+	volatile __u64 key = (__u64)sk;
+
+	bpf_map_delete_elem(&tls_carriers, (const void *)&key);
+}
+
 static __always_inline void tls_tie_fill(struct tls_stream *stream, const struct conn *conn,
 					 const struct sock *sk)
 {
@@ -58,6 +83,8 @@ static __always_inline void tls_tied_to(struct sonde_kcounters *k, struct thread
 	tls_tie_fill(stream, conn, sk);
 	stream->carrier = conn->id;
 	thread->tls.carrier = conn->id;
+	if (!(conn->flags & CONN_TIED))
+		count(k, conns_tls_tied, 1);
 	conn->flags |= CONN_TIED;
 	count(k, tls_tied, 1);
 }

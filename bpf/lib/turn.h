@@ -104,6 +104,9 @@ static __always_inline void verdict_tls(struct hit *hit)
 		count(hit->k, conns_tls, 1);
 		if (hello)
 			hello_begins(hit);
+#ifndef SONDE_UPROBE
+		tls_carrier_put(conn, hit->sk, hello ? hit->w->ns : 0);
+#endif
 	}
 #ifndef SONDE_UPROBE
 	if (!hello)

@@ -79,3 +79,10 @@ class PythonTls(Https, servers.PythonThreads):
 class NodeTls(Https, servers.Node):
     def cmd(self):
         return ["node", HERE / "tls_server.js", self.port, self.log, authority()]
+
+
+class GoTls(Https, servers.Go):
+    """net/http over crypto/tls."""
+
+    def cmd(self):
+        return [servers.go_program("tls_server.go"), self.port, self.log, authority()]

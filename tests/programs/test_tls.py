@@ -7,7 +7,7 @@ import pytest
 
 import tls
 from harness import PYTHON, trace_scene
-from servers import HERE
+from servers import HERE, go_program
 
 CLIENTS = HERE.parent / "clients"
 COUNT = 20
@@ -36,6 +36,10 @@ def python(server):
 
 def node(server):
     return [["node", CLIENTS / "tls_client.js", server.port, COUNT, ca()]], COUNT
+
+
+def go(server):
+    return [[go_program("tls_client.go"), server.port, COUNT, ca()]], COUNT
 
 
 def check_both_ends(run, server, sent):
@@ -113,3 +117,40 @@ def test_short_lived(tmp_path):
     clients = [["curl", "-sS", "--cacert", ca(), server.url(f"/short/{n}")] for n in range(COUNT)]
     run = trace_scene(tmp_path, [server], clients).check()
     check_both_ends(run, server, COUNT)
+
+
+def test_go(tmp_path):
+    """Protects: crypto/tls at both ends, its sockets found by their descriptors, on goroutines that change threads.
+
+    A program is hooked some milliseconds after it was mapped for the first time: a first client lasts longer
+    than that, the second one is counted.
+    """
+    server = tls.GoTls(tmp_path)
+    warm = [go_program("tls_client.go"), server.port, 3000, ca(), 2]
+    count = 400
+    client = [go_program("tls_client.go"), server.port, count, ca(), 16]
+    run = trace_scene(tmp_path, [server], [warm, client]).check()
+    assert server.logged() == 3000 + count
+    asked = run.kind("CLIENT", {run.results[1]["pid"]})
+    assert len(asked) == count and not [s for s in asked if s.cut]
+    by_id = {s.span_id: s for s in run.spans}
+    served = [s for s in run.kind("SERVER", server.pids) if s.parent_id in {a.span_id for a in asked}]
+    assert len(served) == count
+    for span in served:
+        assert by_id[span.parent_id].path == span.path
+        assert by_id[span.parent_id].trace_id == span.trace_id
+        assert span.attributes["tls.protocol.version"] == "1.3"
+    for span in asked:
+        assert span.attributes["network.peer.port"] == server.port
+
+
+def test_not_seen_into(tmp_path):
+    """Protects: TLS of a library that is not known (Java's own) is said, and its bytes are nobody's requests."""
+    server = tls.NginxTls(tmp_path)
+    client = ["java", "-Xshare:auto", "-Xmx128m", CLIENTS / "TlsClient.java", server.port, COUNT, ca()]
+    run = trace_scene(tmp_path, [server], [client]).check()
+    assert len(run.kind("SERVER", server.pids)) == COUNT
+    assert not run.kind("CLIENT")
+    connections = run.ledger["connections"]
+    assert connections["tls"] > connections["tls_seen_into"] > 0
+    assert "TLS connections were not seen into" in run.stderr

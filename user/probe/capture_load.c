@@ -243,7 +243,8 @@ static int maps_keep(struct bpf_object *object, const struct bpf_object *from)
 					    "slots",	   "switches",	    "scope_pids",
 					    "scope_cells", "scope_cgroups", "scope_netns",
 					    "scope_ports", "seen_procs",    "unix_births",
-					    "tls_streams", "thread_hash",   "thread_storage" };
+					    "tls_streams", "tls_carriers",  "go_calls",
+					    "thread_hash", "thread_storage" };
 	int err = 0;
 
 	for (size_t i = 0; from && i < sizeof(kept) / sizeof(kept[0]); i++) {

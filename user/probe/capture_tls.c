@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <linux/perf_event.h>
 
 #include "../../headers/tls.h"
+#include "base/clock.h"
 #include "probe/capture_internal.h"
 #include "tls.skel.h"
 
@@ -42,6 +44,10 @@ static const char *const program_of[SONDE_TLS_SHAPES] = {
 	[SONDE_TLS_HANDSHAKE] = "tls_handshake",
 	[SONDE_TLS_RETURN] = "tls_return",
 	[SONDE_TLS_END] = "tls_end",
+	[SONDE_TLS_GO_READ] = "tls_go_read",
+	[SONDE_TLS_GO_WRITE] = "tls_go_write",
+	[SONDE_TLS_GO_RETURN] = "tls_go_return",
+	[SONDE_TLS_GO_CLOSE] = "tls_go_close",
 };
 
 /* Where one program serves all places, it alone is loaded. */
@@ -231,6 +237,20 @@ static int attach_each(struct capture *c, const char *path, const struct tls_poi
 	return err;
 }
 
+/* Connections that shook hands before may have moved plaintext that nobody saw. */
+static int note_time(const struct capture *c)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct sonde_switches *switches =
+		mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, capture__switches_fd(c), 0);
+
+	if (switches == MAP_FAILED)
+		return -errno;
+	__atomic_store_n(&switches->tls_ns, clock__boot_ns(), __ATOMIC_RELEASE);
+	munmap(switches, page);
+	return 0;
+}
+
 int capture__tls_attach(struct capture *c, int fd, const struct tls_point *points, unsigned int n,
 			struct tls_hooks **ret)
 {
@@ -245,6 +265,7 @@ int capture__tls_attach(struct capture *c, int fd, const struct tls_point *point
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	err = c->features.uprobe_multi ? attach_multi(c, path, points, n, hooks) :
 					 attach_each(c, path, points, n, hooks);
+	err = err ?: note_time(c);
 	if (err)
 		tls_hooks__free(hooks);
 	else

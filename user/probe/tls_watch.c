@@ -96,6 +96,9 @@ static enum sonde_tls_shape shape_of(enum tls_function function)
 		[TLS_FN_GNUTLS_RECORD_RECV_SEQ] = SONDE_TLS_READ,
 		[TLS_FN_GNUTLS_HANDSHAKE] = SONDE_TLS_HANDSHAKE,
 		[TLS_FN_GNUTLS_DEINIT] = SONDE_TLS_END,
+		[TLS_FN_GO_CONN_READ] = SONDE_TLS_GO_READ,
+		[TLS_FN_GO_CONN_WRITE] = SONDE_TLS_GO_WRITE,
+		[TLS_FN_GO_CONN_CLOSE] = SONDE_TLS_GO_CLOSE,
 	};
 
 	return function < TLS_FN_COUNT ? shapes[function] : SONDE_TLS_NONE;
@@ -103,7 +106,13 @@ static enum sonde_tls_shape shape_of(enum tls_function function)
 
 static bool has_returns(enum sonde_tls_shape shape)
 {
-	return shape >= SONDE_TLS_READ && shape <= SONDE_TLS_WRITE_FLAGS;
+	return (shape >= SONDE_TLS_READ && shape <= SONDE_TLS_WRITE_FLAGS) ||
+	       shape == SONDE_TLS_GO_READ || shape == SONDE_TLS_GO_WRITE;
+}
+
+static enum sonde_tls_shape return_of(enum sonde_tls_shape shape)
+{
+	return shape < SONDE_TLS_GO_READ ? SONDE_TLS_RETURN : SONDE_TLS_GO_RETURN;
 }
 
 static bool is_there(const struct tls_point *points, unsigned int n, uint64_t offset)
@@ -125,7 +134,7 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 		const struct inspect_point *p = &answer->points[i];
 		enum sonde_tls_shape shape = shape_of(p->function);
 
-		if (shape == SONDE_TLS_NONE)
+		if (shape == SONDE_TLS_NONE || (shape >= SONDE_TLS_GO_READ && !answer->go.registers))
 			continue;
 		if (has_returns(shape) && (answer->functions[p->of].flags & endless)) {
 			watch->counts.unhooked += p->is_return == INSPECT_ENTRY;
@@ -136,7 +145,7 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 		if (is_there(ret, n, p->offset))
 			continue;
 		ret[n].offset = p->offset;
-		ret[n++].shape = p->is_return == INSPECT_ENTRY ? shape : SONDE_TLS_RETURN;
+		ret[n++].shape = p->is_return == INSPECT_ENTRY ? shape : return_of(shape);
 	}
 	return n;
 }
@@ -176,7 +185,7 @@ static void on_answer(void *arg, const struct inspect_tls *answer)
 		n = choose(watch, answer, points);
 	if (n && hook(watch, file, points, n))
 		watch->counts.refused++;
-	log_debug("file %llu of device %llx: %u places hooked%s", (unsigned long long)file->inode,
+	log_info("file %llu of device %llx: %u places hooked%s", (unsigned long long)file->inode,
 		  (unsigned long long)file->device, file->hooks ? n : 0,
 		  answer ? "" : ", could not be looked at");
 	file->state = file->hooks ? FILE_HOOKED : FILE_PLAIN;
@@ -301,11 +310,13 @@ void tls_watch__running(struct tls_watch *watch)
 
 void tls_watch__system(struct tls_watch *watch)
 {
+	/* where the two are one folder, they are the same files */
 	static const char *const patterns[] = {
-		"/usr/lib/*/libssl.so.[0-9]*",	       "/usr/lib64/libssl.so.[0-9]*",
-		"/usr/lib/libssl.so.[0-9]*",	       "/usr/local/lib*/libssl.so.[0-9]*",
-		"/usr/lib/*/libgnutls.so.[0-9]*[0-9]", "/usr/lib64/libgnutls.so.[0-9]*[0-9]",
-		"/usr/lib/libgnutls.so.[0-9]*[0-9]",
+		"/usr/lib/*/libssl.so.[0-9]*", "/usr/lib/*/libgnutls.so.[0-9]*",
+		"/lib/*/libssl.so.[0-9]*",     "/lib/*/libgnutls.so.[0-9]*",
+		"/usr/lib64/libssl.so.[0-9]*", "/usr/lib64/libgnutls.so.[0-9]*",
+		"/usr/lib/libssl.so.[0-9]*",   "/usr/lib/libgnutls.so.[0-9]*",
+		"/lib/libssl.so.[0-9]*",       "/usr/local/lib*/libssl.so.[0-9]*",
 	};
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {

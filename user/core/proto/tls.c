@@ -52,8 +52,11 @@ static bool read_hello(struct tls_info *info, struct view bytes)
 	int err = tls_hello__client(bytes.at, bytes.len, &client);
 
 	if (err != -EPROTO) {
-		info->name_len = client.name_len;
-		memcpy(info->name, client.name, client.name_len);
+		/* a few bytes may be either's: then there is none, which takes nothing away */
+		if (client.name_len) {
+			info->name_len = client.name_len;
+			memcpy(info->name, client.name, client.name_len);
+		}
 		return !err;
 	}
 	err = tls_hello__server(bytes.at, bytes.len, &server);
