@@ -198,6 +198,13 @@ static __always_inline void tls_written(struct tls_stream *stream, __u32 moved)
 		slot->tx_offset = dir->offset;
 }
 
+/* One function of a library that ends in another one, or calls it, to do the same: that is one call. */
+static __always_inline bool tls_is_same(const struct tls_call *call, __u64 ssl, __u64 at, bool tx)
+{
+	return (call->kind == TLS_INT || call->kind == TLS_COUNT) && call->ssl == ssl &&
+	       call->at == at && call->tx == tx;
+}
+
 /* The thread enters a call that is to move bytes between `at` and the library's connection `ssl`. */
 static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, __u64 bytes,
 				     __u64 count_at, enum tls_kind kind, bool tx)
@@ -217,6 +224,8 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 	if (!thread)
 		return 0;
 	call = &thread->tls;
+	if (kind != TLS_HANDSHAKE && tls_is_same(call, ssl, at, tx))
+		return 0;
 	call->kind = TLS_NONE;
 	stream = tls_stream_get(k, thread, ssl, &is_new);
 	if (!stream)
