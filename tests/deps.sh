@@ -24,7 +24,7 @@ declare -A SETS=(
 		openssl:openssl ca-certificates util-linux:unshare valgrind:valgrind
 		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz
 		zstd:zstd lz4:lz4 chromium:chromium groff-base:groff zsh:zsh fish:fish
-		cargo-web:cargo rustc-web:rustc"
+		binutils:objdump binutils-aarch64-linux-gnu:aarch64-linux-gnu-objdump cargo-web:cargo rustc-web:rustc"
 )
 # Of these, the services that Debian would start and enable.
 SERVICES="nginx apache2"

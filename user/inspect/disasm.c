@@ -2,21 +2,9 @@
 #include "inspect/disasm.h"
 
 #include <capstone/capstone.h>
-#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
-
-/* The one that the header belongs to. */
-#define LIBRARY "libcapstone.so.4"
-
-#define CALLS(call) call(cs_open) call(cs_option) call(cs_malloc) call(cs_disasm_iter)
-
-static struct {
-#define MEMBER(name) __typeof__(&name) name;
-	CALLS(MEMBER)
-#undef MEMBER
-} capstone;
 
 /* Of each machine: a handle, and the one instruction that all are read into. */
 static struct machine {
@@ -34,41 +22,21 @@ static bool loaded;
 
 static bool open_machine(struct machine *m)
 {
-	if (capstone.cs_open(m->arch, m->mode, &m->handle))
+	if (cs_open(m->arch, m->mode, &m->handle))
 		return false;
-	if (capstone.cs_option(m->handle, CS_OPT_DETAIL, CS_OPT_ON))
+	if (cs_option(m->handle, CS_OPT_DETAIL, CS_OPT_ON))
 		return false;
-	m->insn = capstone.cs_malloc(m->handle);
+	m->insn = cs_malloc(m->handle);
 	return m->insn != NULL;
 }
 
 int disasm__load(struct err *err)
 {
-	const char *missing = NULL;
-	void *library;
-
-	if (loaded)
-		return 0;
-	library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	if (!library)
-		return err__set(err, -ENOENT,
-				"the disassembler's library cannot be loaded: %s; install it: "
-				"apt-get install libcapstone4",
-				dlerror());
-#define LOAD(name)                                                                                 \
-	do {                                                                                       \
-		void *at = dlsym(library, #name);                                                  \
-                                                                                                   \
-		memcpy(&capstone.name, &at, sizeof(at));                                           \
-		missing = at ? missing : #name;                                                    \
-	} while (0);
-	CALLS(LOAD)
-#undef LOAD
-	if (missing)
-		return err__set(err, -ENOENT, LIBRARY " has no %s", missing);
-	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+	for (size_t i = 0; !loaded && i < sizeof(machines) / sizeof(machines[0]); i++)
 		if (!open_machine(&machines[i]))
-			return err__set(err, -ENOENT, LIBRARY " does not know every machine");
+			return err__set(err, -ENOTSUP,
+					"capstone cannot read the machine code of every machine: "
+					"where functions of TLS libraries return is not known");
 	loaded = true;
 	return 0;
 }
@@ -190,7 +158,7 @@ int disasm__sweep(uint16_t elf_machine, const uint8_t *code, size_t n, uint64_t 
 	while (n) {
 		struct disasm_step step = { .address = address };
 
-		if (!capstone.cs_disasm_iter(m->handle, &code, &n, &address, m->insn)) {
+		if (!cs_disasm_iter(m->handle, &code, &n, &address, m->insn)) {
 			if (m->arch != CS_ARCH_ARM64 || n < ARM64_BYTES)
 				return -EILSEQ;
 			/* All are of one size, and what capstone 4 does not know (CAS …) is no branch. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Machine code of x86-64 and arm64, an instruction at a time, by capstone. That library is loaded when
- * it is asked for: what its tables cost in relocated memory (1.7 MB) is paid by inspect alone.
- */
+/* Machine code of x86-64 and arm64, an instruction at a time, by capstone. */
 #ifndef SONDE_INSPECT_DISASM_H
 #define SONDE_INSPECT_DISASM_H
 
@@ -12,7 +9,7 @@
 
 #include "base/err.h"
 
-/* Before the sandbox. Once it is there, nothing. -ENOENT: no such library here. */
+/* Before the rest, once; allocates all that is needed. -ENOTSUP: a library that does not know these machines. */
 int disasm__load(struct err *err);
 
 enum disasm_kind {

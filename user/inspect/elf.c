@@ -247,10 +247,12 @@ bool elf__offset(const struct elf *elf, uint64_t address, uint64_t *ret_offset, 
 
 		if (s->type != PT_LOAD || address < s->address || in >= s->file_bytes)
 			continue;
-		if (s->offset > elf->file->size || in > elf->file->size - s->offset)
+		if (s->offset > elf->file->size || in >= elf->file->size - s->offset)
 			continue;
 		*ret_offset = s->offset + in;
 		*ret_bytes = s->file_bytes - in;
+		if (*ret_bytes > elf->file->size - *ret_offset)
+			*ret_bytes = elf->file->size - *ret_offset;
 		return true;
 	}
 	return false;

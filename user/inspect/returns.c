@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inspect/returns.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <string.h>
 
@@ -122,6 +123,26 @@ static bool on_stub_step(void *arg, const struct disasm_step *step)
 	return step->kind == DISASM_OTHER && ++slot->steps < 3;
 }
 
+/*
+ * arm64: perhaps bti c, then adrp x16, page; ldr x17, [x16, in page] (its ELF ABI supplement, "Procedure
+ * linkage table"). 0: no such stub.
+ */
+static uint64_t arm64_slot(const uint8_t *code, uint64_t address)
+{
+	uint32_t words[3];
+	int64_t page;
+	int i;
+
+	memcpy(words, code, sizeof(words));
+	i = words[0] == 0xd503245f;
+	if ((words[i] & 0x9f00001f) != 0x90000010 || (words[i + 1] & 0xffc003ff) != 0xf9400211)
+		return 0;
+	page = (int64_t)(words[i] >> 5 & 0x7ffff) << 2 | (int64_t)(words[i] >> 29 & 3);
+	page = (int64_t)((uint64_t)page << 43) >> 31; /* 21 bits, signed, of pages */
+	return ((address + (uint64_t)i * 4) & ~0xfffull) + (uint64_t)page +
+	       (words[i + 1] >> 10 & 0xfff) * 8;
+}
+
 /* Through an entry of the PLT (x86-64: perhaps endbr64, then jmp *slot) to the function behind it. */
 static uint64_t through_stub(const struct elf *elf, uint64_t target)
 {
@@ -132,7 +153,10 @@ static uint64_t through_stub(const struct elf *elf, uint64_t target)
 	if (!elf__offset(elf, target, &at, &bytes) || bytes < sizeof(code) ||
 	    file__read(elf->file, at, code, sizeof(code)))
 		return target;
-	disasm__sweep(elf->machine, code, sizeof(code), target, on_stub_step, &slot);
+	if (elf->machine == EM_AARCH64)
+		slot.at = arm64_slot(code, target);
+	else
+		disasm__sweep(elf->machine, code, sizeof(code), target, on_stub_step, &slot);
 	return slot.at && symbols__of_slot(elf, slot.at, &address) ? address : target;
 }
 
