@@ -186,8 +186,14 @@ static __always_inline bool conn_announce(struct hit *hit)
 		conn->tx.flags &= ~DIR_TOLD;
 	}
 	conn->generation = generation;
+#ifdef SONDE_UPROBE
+	/* one whose end nobody sees would keep its slot */
+	if (conn->slot == ~0u && ((const struct tls_stream *)conn)->carrier)
+		slot_claim(hit->k, conn);
+#else
 	if (conn->slot == ~0u)
 		slot_claim(hit->k, conn);
+#endif
 	proc_seen(hit->k, hit->w->tgid);
 	if (!conn_emit(hit))
 		return false;

@@ -164,7 +164,7 @@ static __always_inline void conn_ends(struct sonde_kcounters *k, const struct so
 			  (conn->flags & CONN_RESET ? SONDE_F_RESET : 0) |
 				  (conn->flags & CONN_UNSEEN ? SONDE_F_UNSEEN : 0));
 	if (conn->verdict == SONDE_VERDICT_TLS)
-		tls_carrier_gone(sk);
+		tls_carrier_gone(k, conn, sk);
 	slot_free(conn);
 }
 

@@ -4,6 +4,7 @@
 #define SONDE_BPF_STATE_H
 
 #include "../../headers/records.h"
+#include "../../headers/tls.h"
 #include "kernel.h"
 
 /* What one direction of a connection is in. */
@@ -219,13 +220,6 @@ struct tls_call {
 	__u16 first; /* it is the first one that was seen on ssl */
 };
 
-struct tls_key {
-	__u64 ssl;
-	__u64 process_start_ns;
-	__u32 tgid;
-	__u32 pad;
-};
-
 /* A call of a goroutine, which may go on in another thread than it began in. */
 struct go_key {
 	__u64 g; /* address of the runtime's own structure of it */
@@ -240,8 +234,9 @@ struct tls_carrier {
 	__u64 hello_ns; /* when its first byte passed; 0: that was not seen */
 	__u32 tx_base, rx_base;
 	__u8 role;
-	__u8 tied;
+	__u8 tied; /* to the library's connection `key` */
 	__u8 pad[6];
+	struct tls_key key;
 };
 
 /* Flags of struct tls_stream. */

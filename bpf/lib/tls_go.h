@@ -97,7 +97,7 @@ static __always_inline bool go_from_start(const struct tls_carrier *carrier)
 	return sw && carrier->hello_ns > *(volatile __u64 *)&sw->tls_ns;
 }
 
-static __noinline int go_tie(struct tls_stream *stream)
+static __noinline int go_tie(struct thread *thread, struct tls_stream *stream)
 {
 	int fd = go_descriptor(stream->object);
 	const struct sock *sk = fd < 0 ? NULL : go_socket(fd);
@@ -111,6 +111,7 @@ static __noinline int go_tie(struct tls_stream *stream)
 	if (!carrier || carrier->tied || carrier->pair != conn_pair(sk))
 		return 0;
 	carrier->tied = 1;
+	tls_key_of(&carrier->key, thread, stream->object);
 	if (go_from_start(carrier))
 		stream->flags |= TLS_HELLO;
 	go_addresses(stream, sk);
@@ -124,12 +125,12 @@ static __noinline int go_tie(struct tls_stream *stream)
 }
 
 /* A connection's socket, as soon as it can be known: when its hello has passed. */
-static __always_inline void go_meet(struct tls_stream *stream, __u64 conn)
+static __always_inline void go_meet(struct thread *thread, struct tls_stream *stream, __u64 conn)
 {
 	if (stream->carrier)
 		return;
 	stream->object = conn;
-	go_tie(stream);
+	go_tie(thread, stream);
 }
 
 /* The function that had its stack grown begins again. */
@@ -161,7 +162,7 @@ static __always_inline int go_enter(struct pt_regs *ctx, bool tx)
 	thread = tx ? thread_get(k, true) : NULL;
 	stream = thread ? tls_stream_get(k, thread, call.ssl, &is_new) : NULL;
 	if (stream) {
-		go_meet(stream, call.ssl);
+		go_meet(thread, stream, call.ssl);
 		tls_writes(k, thread, stream, &call);
 	}
 	if (bpf_map_update_elem(&go_calls, &key, &call, BPF_ANY))
@@ -190,7 +191,7 @@ static __always_inline int go_leave(struct pt_regs *ctx)
 	thread = bytes || call->told ? thread_get(k, true) : NULL;
 	stream = thread ? tls_stream_get(k, thread, call->ssl, &is_new) : NULL;
 	if (stream) {
-		go_meet(stream, call->ssl);
+		go_meet(thread, stream, call->ssl);
 		tls_over(k, thread, call, bytes);
 	}
 	bpf_map_delete_elem(&go_calls, &key);

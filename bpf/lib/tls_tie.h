@@ -37,10 +37,27 @@ static __always_inline void tls_carrier_put(const struct conn *conn, const struc
 	bpf_map_update_elem(&tls_carriers, (const void *)&key, &carrier, BPF_ANY);
 }
 
-static __always_inline void tls_carrier_gone(const struct sock *sk)
+/*
+ * The socket is gone, and what it carried with it, whatever the library still has of it: programs that end
+ * give nothing back.
+ */
+static __always_inline void tls_carrier_gone(struct sonde_kcounters *k, const struct conn *conn,
+					     const struct sock *sk)
 {
 	volatile __u64 key = (__u64)sk;
+	struct tls_carrier *carrier = bpf_map_lookup_elem(&tls_carriers, (const void *)&key);
+	struct tls_stream *stream;
 
+	if (!carrier || carrier->id != conn->id)
+		return;
+	stream = carrier->tied ? bpf_map_lookup_elem(&tls_streams, &carrier->key) : NULL;
+	if (stream && stream->carrier == conn->id) {
+		if (stream->conn.flags & (CONN_SENT | CONN_OTHER_SENT))
+			gone_emit(k, &stream->conn, SONDE_REC_GONE,
+				  conn->flags & CONN_RESET ? SONDE_F_RESET : 0);
+		slot_free(&stream->conn);
+		bpf_map_delete_elem(&tls_streams, &carrier->key);
+	}
 	bpf_map_delete_elem(&tls_carriers, (const void *)&key);
 }
 
@@ -76,6 +93,17 @@ static __always_inline struct tls_stream *tls_stream_of(struct thread *thread)
 	return bpf_map_lookup_elem(&tls_streams, &key);
 }
 
+static __always_inline void tls_carrier_tie(struct thread *thread, const struct sock *sk)
+{
+	volatile __u64 key = (__u64)sk;
+	struct tls_carrier *carrier = bpf_map_lookup_elem(&tls_carriers, (const void *)&key);
+
+	if (!carrier)
+		return;
+	carrier->tied = 1;
+	tls_key_of(&carrier->key, thread, thread->tls.ssl);
+}
+
 static __always_inline void tls_tied_to(struct sonde_kcounters *k, struct thread *thread,
 					struct tls_stream *stream, struct conn *conn,
 					const struct sock *sk)
@@ -86,6 +114,7 @@ static __always_inline void tls_tied_to(struct sonde_kcounters *k, struct thread
 	if (!(conn->flags & CONN_TIED))
 		count(k, conns_tls_tied, 1);
 	conn->flags |= CONN_TIED;
+	tls_carrier_tie(thread, sk);
 	count(k, tls_tied, 1);
 }
 

@@ -137,6 +137,13 @@ int capture__tls_attach(struct capture *capture, int fd, const struct tls_point 
 void tls_hooks__free(struct tls_hooks *hooks);
 
 /*
+ * Forgets connections of libraries in processes that have ended, of which no socket was known: with one,
+ * they go with it. Returns how many.
+ */
+unsigned int capture__tls_sweep(struct capture *capture,
+				bool (*lives)(pid_t pid, uint64_t start_ns));
+
+/*
  * How long the programs have run while the kernel's statistics were on, and how often; 0 where they
  * never were.
  */

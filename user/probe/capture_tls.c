@@ -283,3 +283,21 @@ void tls_hooks__free(struct tls_hooks *hooks)
 		bpf_link__destroy(hooks->links[--hooks->n]);
 	free(hooks);
 }
+
+unsigned int capture__tls_sweep(struct capture *c, bool (*lives)(pid_t pid, uint64_t start_ns))
+{
+	int fd = capture__map_fd(c, "tls_streams");
+	struct tls_key key, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; more && i < SONDE_TLS_STREAMS; i++) {
+		pid_t pid = capture__own_id(c, next.tgid);
+
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if ((!pid || !lives(pid, key.process_start_ns)) && !bpf_map_delete_elem(fd, &key))
+			n++;
+	}
+	return n;
+}

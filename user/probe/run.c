@@ -287,6 +287,8 @@ static void check_misses(struct run *run)
 	struct err err = { "" };
 
 	run->next_check_ns = 0;
+	if (run->tls)
+		tls_watch__tick(run->tls, clock__boot_ns());
 	if (!capture__check_misses(run->capture, &err))
 		return;
 	log_warn("%s", err.text);

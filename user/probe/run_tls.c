@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* TLS libraries of a run: looked for where its processes are. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,6 +33,30 @@ static void wait_for_system(struct run *run)
 	}
 }
 
+/* As execvp(3) will find it. */
+static void look_at_command(struct run *run)
+{
+	const char *name = run->options->command[0], *path = getenv("PATH");
+	char file[PATH_MAX];
+
+	if (strchr(name, '/')) {
+		tls_watch__file(run->tls, name);
+		return;
+	}
+	while (path && *path) {
+		size_t n = strcspn(path, ":");
+
+		if (n &&
+		    snprintf(file, sizeof(file), "%.*s/%s", (int)n, path, name) <
+			    (int)sizeof(file) &&
+		    !access(file, X_OK)) {
+			tls_watch__file(run->tls, file);
+			return;
+		}
+		path += n + (path[n] == ':');
+	}
+}
+
 void run__start_tls(struct run *run)
 {
 	struct err err = { "" };
@@ -46,6 +74,7 @@ void run__start_tls(struct run *run)
 	/* what it runs may be over before a library is looked at */
 	if (run->child.pid) {
 		tls_watch__system(run->tls);
+		look_at_command(run);
 		wait_for_system(run);
 	}
 	tls_watch__running(run->tls);

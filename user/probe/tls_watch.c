@@ -19,6 +19,9 @@
 #include "probe/procfs.h"
 #include "probe/tls_maps.h"
 
+/* Connections whose processes have ended are looked for so often, while there is traffic. */
+#define SWEEP_NS 10000000000ull
+
 enum file_state { FILE_ASKED = 1, FILE_PLAIN, FILE_HOOKED };
 
 struct tls_file {
@@ -35,6 +38,7 @@ struct tls_watch {
 	struct tls_maps *maps;
 	struct tls_file *files[TLS_FILES_MAX];
 	unsigned int n_files;
+	uint64_t swept_ns;
 	int refused; /* -errno: the kernel takes no programs for TLS libraries */
 	struct tls_watch_counts counts;
 };
@@ -134,7 +138,8 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 		const struct inspect_point *p = &answer->points[i];
 		enum sonde_tls_shape shape = shape_of(p->function);
 
-		if (shape == SONDE_TLS_NONE || (shape >= SONDE_TLS_GO_READ && !answer->go.registers))
+		if (shape == SONDE_TLS_NONE ||
+		    (shape >= SONDE_TLS_GO_READ && !answer->go.registers))
 			continue;
 		if (has_returns(shape) && (answer->functions[p->of].flags & endless)) {
 			watch->counts.unhooked += p->is_return == INSPECT_ENTRY;
@@ -186,8 +191,8 @@ static void on_answer(void *arg, const struct inspect_tls *answer)
 	if (n && hook(watch, file, points, n))
 		watch->counts.refused++;
 	log_info("file %llu of device %llx: %u places hooked%s", (unsigned long long)file->inode,
-		  (unsigned long long)file->device, file->hooks ? n : 0,
-		  answer ? "" : ", could not be looked at");
+		 (unsigned long long)file->device, file->hooks ? n : 0,
+		 answer ? "" : ", could not be looked at");
 	file->state = file->hooks ? FILE_HOOKED : FILE_PLAIN;
 	watch->counts.hooked += file->hooks != NULL;
 	close(file->fd);
@@ -338,4 +343,29 @@ void tls_watch__counts(const struct tls_watch *watch, struct tls_watch_counts *r
 {
 	*ret = watch->counts;
 	ret->lost = tls_maps__lost(watch->maps);
+}
+
+static bool lives(pid_t pid, uint64_t start_ns)
+{
+	int proc = procfs__open(pid, start_ns, NULL);
+
+	if (proc >= 0)
+		close(proc);
+	return proc >= 0;
+}
+
+void tls_watch__tick(struct tls_watch *watch, uint64_t now_ns)
+{
+	if (!watch->counts.hooked || now_ns < watch->swept_ns + SWEEP_NS)
+		return;
+	watch->swept_ns = now_ns;
+	capture__tls_sweep(watch->capture, lives);
+}
+
+void tls_watch__file(struct tls_watch *watch, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd >= 0)
+		look_at(watch, fd);
 }

@@ -52,6 +52,11 @@ void tls_watch__running(struct tls_watch *watch);
  */
 void tls_watch__system(struct tls_watch *watch);
 
+/* Looks at a program that is about to be run. */
+void tls_watch__file(struct tls_watch *watch, const char *path);
+/* To be called now and then while there is traffic: forgets what ended processes had open. */
+void tls_watch__tick(struct tls_watch *watch, uint64_t now_ns);
+
 void tls_watch__counts(const struct tls_watch *watch, struct tls_watch_counts *ret);
 
 #endif
