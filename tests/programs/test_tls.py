@@ -2,11 +2,18 @@
 """HTTP inside TLS: spans are counted against the servers' own logs, as those of HTTP in the clear."""
 
 import collections
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
 
 import pytest
 
 import tls
-from harness import PYTHON, trace_scene
+from harness import PYTHON, SONDE, listening, parse_spans, residuals, trace_scene, wait_for
 from servers import HERE, go_program
 
 CLIENTS = HERE.parent / "clients"
@@ -154,3 +161,132 @@ def test_not_seen_into(tmp_path):
     connections = run.ledger["connections"]
     assert connections["tls"] > connections["tls_seen_into"] > 0
     assert "TLS connections were not seen into" in run.stderr
+
+
+class Turns:
+    """tls_turns.py, which asks when it is told to."""
+
+    def __init__(self, server, env=None):
+        self.process = subprocess.Popen(
+            [PYTHON, CLIENTS / "tls_turns.py", str(server.port), ca()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env={**os.environ, **(env or {})},
+        )
+        self.pid = self.process.pid
+
+    def ask(self, path):
+        self.process.stdin.write(path + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "hello\n"
+
+    def end(self):
+        self.process.stdin.close()
+        assert self.process.wait(30) == 0
+
+
+@contextlib.contextmanager
+def serving(server):
+    """The server by itself, untraced; its pids."""
+    plan = server.plan()
+    with open(plan["log"], "w") as log:
+        process = subprocess.Popen(plan["cmd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=plan["cwd"],
+                                   env={**os.environ, **plan["env"]})
+    try:
+        wait_for(lambda: listening(server.port, process.pid), "the server listens")
+        children = wait_for(lambda: pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split(),
+                            "its workers are there")
+        yield [process.pid, *map(int, children)]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class Watching:
+    """`sonde trace -p`, which has hooked a library when hooked() returns."""
+
+    def __init__(self, folder, pids):
+        self.folder = folder
+        self.err = folder / "watching.err"
+        with open(self.err, "w") as err:
+            self.process = subprocess.Popen(
+                [SONDE, "trace", "-v", "-p", ",".join(map(str, pids)), "-o", folder / "watching.jsonl", "--ledger",
+                 folder / "watching.json"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err)
+
+    def hooked(self, count=1):
+        wait_for(lambda: self.err.read_text().count("TLS library") >= count or self.process.poll() is not None,
+                 "a TLS library is hooked")
+        assert self.process.poll() is None, self.err.read_text()
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(30) == 0, self.err.read_text()
+        ledger = json.loads((self.folder / "watching.json").read_text())
+        assert not {k: v for k, v in residuals(ledger).items() if v}, ledger
+        return parse_spans((self.folder / "watching.jsonl").read_text()), ledger
+
+
+def test_joined(tmp_path):
+    """Protects: a connection older than sonde: right peer, said to be joined, and no id that is a guess."""
+    server = tls.NginxTls(tmp_path)
+    with serving(server) as pids:
+        client = Turns(server)
+        client.ask("/before")
+        watching = Watching(tmp_path, [*pids, client.pid])
+        watching.hooked()
+        for n in range(COUNT):
+            client.ask(f"/joined/{n}")
+        client.end()
+        spans, _ = watching.end()
+    for kind in ("CLIENT", "SERVER"):
+        found = sorted((s for s in spans if s.kind == kind), key=lambda s: s.start_ns)
+        assert [s.path for s in found] == [f"/joined/{n}" for n in range(COUNT)]
+        for span in found:
+            assert span.status_code == 200
+            assert span.attributes["network.peer.address"] == "127.0.0.1"
+            assert span.attributes["sonde.joined"] is True
+            assert "sonde.edge.id" not in span.attributes
+
+
+def test_scope(tmp_path):
+    """Protects: of two programs with one library only the one in scope is seen."""
+    server = tls.NginxTls(tmp_path)
+    with serving(server):
+        inside, outside = Turns(server), Turns(server)
+        inside.ask("/before")
+        outside.ask("/before")
+        watching = Watching(tmp_path, [inside.pid])
+        watching.hooked()
+        for n in range(COUNT):
+            inside.ask(f"/inside/{n}")
+            outside.ask(f"/outside/{n}")
+        inside.end()
+        outside.end()
+        spans, _ = watching.end()
+    assert sorted(s.path for s in spans) == sorted(f"/inside/{n}" for n in range(COUNT))
+
+
+def test_library_replaced(tmp_path):
+    """Protects: a library that is deleted and replaced while programs run on the old one and the new one."""
+    server = tls.NginxTls(tmp_path)
+    real = subprocess.run(["bash", "-c", "ldconfig -p | sed -n 's/.*libssl.so.3 .*=> //p' | head -1"], check=True,
+                          capture_output=True, text=True).stdout.strip()
+    own = tmp_path / "lib" / "libssl.so.3"
+    own.parent.mkdir()
+    shutil.copy(real, own)
+    env = {"LD_LIBRARY_PATH": str(own.parent)}
+    with serving(server):
+        old = Turns(server, env)
+        old.ask("/before")
+        # as packages are upgraded: the name is another file's from one moment to the next
+        shutil.copy(real, f"{own}.new")
+        os.rename(f"{own}.new", own)
+        new = Turns(server, env)
+        new.ask("/before")
+        watching = Watching(tmp_path, [old.pid, new.pid])
+        watching.hooked(2)
+        for n in range(COUNT):
+            old.ask(f"/old/{n}")
+            new.ask(f"/new/{n}")
+        old.end()
+        new.end()
+        spans, _ = watching.end()
+    assert sorted(s.path for s in spans) == sorted(f"/{who}/{n}" for who in ("old", "new") for n in range(COUNT))

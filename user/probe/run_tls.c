@@ -60,7 +60,8 @@ static void look_at_command(struct run *run)
 void run__start_tls(struct run *run)
 {
 	struct err err = { "" };
-	int ret = tls_watch__new(run->capture, &run->identify, &run->tls, &err);
+	int ret = tls_watch__new(run->capture, &run->identify, run->options->verbose, &run->tls,
+				 &err);
 
 	if (ret) {
 		log_warn("%s: nothing inside TLS is seen", err.text);

@@ -28,7 +28,8 @@ struct tls_file {
 	struct tls_watch *watch;
 	uint64_t device, inode;
 	enum file_state state;
-	int fd; /* -1: not needed any more */
+	int fd;	       /* -1: not needed any more */
+	char name[64]; /* the end of its path, for messages */
 	struct tls_hooks *hooks;
 };
 
@@ -36,6 +37,7 @@ struct tls_watch {
 	struct capture *capture;
 	struct identify *identify;
 	struct tls_maps *maps;
+	bool verbose;
 	struct tls_file *files[TLS_FILES_MAX];
 	unsigned int n_files;
 	uint64_t swept_ns;
@@ -43,8 +45,8 @@ struct tls_watch {
 	struct tls_watch_counts counts;
 };
 
-int tls_watch__new(struct capture *capture, struct identify *identify, struct tls_watch **ret,
-		   struct err *err)
+int tls_watch__new(struct capture *capture, struct identify *identify, bool verbose,
+		   struct tls_watch **ret, struct err *err)
 {
 	struct tls_watch *watch = calloc(1, sizeof(*watch));
 	int code;
@@ -53,6 +55,7 @@ int tls_watch__new(struct capture *capture, struct identify *identify, struct tl
 		return err__set(err, -ENOMEM, "out of memory");
 	watch->capture = capture;
 	watch->identify = identify;
+	watch->verbose = verbose;
 	code = tls_maps__new(&watch->maps);
 	if (code) {
 		free(watch);
@@ -190,9 +193,8 @@ static void on_answer(void *arg, const struct inspect_tls *answer)
 		n = choose(watch, answer, points);
 	if (n && hook(watch, file, points, n))
 		watch->counts.refused++;
-	log_info("file %llu of device %llx: %u places hooked%s", (unsigned long long)file->inode,
-		 (unsigned long long)file->device, file->hooks ? n : 0,
-		 answer ? "" : ", could not be looked at");
+	if (file->hooks && watch->verbose)
+		log_info("TLS library %s is hooked, at %u places", file->name, n);
 	file->state = file->hooks ? FILE_HOOKED : FILE_PLAIN;
 	watch->counts.hooked += file->hooks != NULL;
 	close(file->fd);
@@ -207,8 +209,19 @@ static struct tls_file *find(struct tls_watch *watch, uint64_t device, uint64_t 
 	return NULL;
 }
 
+/* What programs call their files is theirs to choose: only what a terminal takes is told of it. */
+static void name_of(char to[64], const char *path)
+{
+	const char *name = strrchr(path, '/');
+	size_t n = 0;
+
+	for (name = name ? name + 1 : path; *name && n < 63; name++)
+		to[n++] = *name > ' ' && *name <= '~' ? *name : '?';
+	to[n] = 0;
+}
+
 /* fd is ours from here on. */
-static void look_at(struct tls_watch *watch, int fd)
+static void look_at(struct tls_watch *watch, int fd, const char *path)
 {
 	struct tls_file *file = NULL;
 	struct stat st;
@@ -226,6 +239,7 @@ static void look_at(struct tls_watch *watch, int fd)
 				   .inode = st.st_ino,
 				   .state = FILE_ASKED,
 				   .fd = copy };
+	name_of(file->name, path);
 	watch->files[watch->n_files++] = file;
 	if (identify__tls(watch->identify, fd, on_answer, file))
 		on_answer(file, NULL);
@@ -280,7 +294,7 @@ static void on_mapped(void *arg, const struct tls_mapping *m)
 		return;
 	fd = open_mapped(m->pid, m->start, m->end, m->path);
 	if (fd >= 0)
-		look_at(watch, fd);
+		look_at(watch, fd, m->path);
 }
 
 int tls_watch__follow(struct tls_watch *watch, pid_t pid)
@@ -333,7 +347,7 @@ void tls_watch__system(struct tls_watch *watch)
 					open(found.gl_pathv[at], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 				if (fd >= 0)
-					look_at(watch, fd);
+					look_at(watch, fd, found.gl_pathv[at]);
 			}
 		globfree(&found);
 	}
@@ -367,5 +381,5 @@ void tls_watch__file(struct tls_watch *watch, const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd >= 0)
-		look_at(watch, fd);
+		look_at(watch, fd, path);
 }

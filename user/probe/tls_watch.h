@@ -29,9 +29,9 @@ struct tls_watch_counts {
 	uint64_t lost;	   /* mappings that were not told: the kernel's ring was full */
 };
 
-/* Nothing is hooked yet, or loaded. capture and identify are borrowed. */
-int tls_watch__new(struct capture *capture, struct identify *identify, struct tls_watch **ret,
-		   struct err *err);
+/* Nothing is hooked yet, or loaded. capture and identify are borrowed. verbose: says what is hooked. */
+int tls_watch__new(struct capture *capture, struct identify *identify, bool verbose,
+		   struct tls_watch **ret, struct err *err);
 /* Takes off all breakpoints. NULL is fine. */
 void tls_watch__free(struct tls_watch *watch);
 
