@@ -52,6 +52,14 @@
 	X(state_proc_full,       "no room for a process") \
 	X(state_no_slot,         "a connection without a slot") \
 	X(state_proc_ring_full,  "no room in the process ring") \
+	X(state_tls_full,        "no room for a TLS connection") \
+	/* TLS libraries */ \
+	X(tls_calls,             "calls that moved plaintext") \
+	X(tls_streams,           "connections of a TLS library that moved plaintext") \
+	X(tls_tied,              "of these, those whose socket is known") \
+	X(tls_crossed,           "of these, those that were met on two sockets: then on none") \
+	X(conns_tls,             "connections in scope that speak TLS") \
+	X(conns_tls_tied,        "of these, those that are known to carry a library's connection") \
 	/* for doctor and bench */ \
 	X(hits_quiet,            "hook ran on a connection none of whose bytes is looked at; not exact") \
 	X(conns_seen,            "connections in scope") \

@@ -25,6 +25,11 @@
 
 /* Connections whose state the kernel keeps at once (the hash tiers preallocate it). */
 #define SONDE_CONNS_DEFAULT 32768
+/* Of a TLS connection's first record in each direction so much is captured: the client's is a name's. */
+#define SONDE_TLS_HELLO_BYTES 4096
+#define SONDE_TLS_HELLO_SERVER_BYTES 256
+/* Connections of TLS libraries whose state the kernel keeps at once. */
+#define SONDE_TLS_STREAMS 8192
 /* Processes that a scope by processes holds at once (preallocated in that case). */
 #define SONDE_SCOPE_PROCESSES 16384
 /* Slots in shared memory; a power of two. */

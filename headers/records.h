@@ -93,6 +93,7 @@ enum sonde_verdict {
 	SONDE_VERDICT_HTTP1 = 1,  /* first bytes are HTTP/1 */
 	SONDE_VERDICT_OTHER = 2,  /* none of ours; first[] says what it began with */
 	SONDE_VERDICT_UNSEEN = 3, /* bytes pass where this tier cannot look (counters say why) */
+	SONDE_VERDICT_TLS = 5,	  /* first bytes are TLS: what it carries is another connection */
 };
 
 struct sonde_rec_conn {
@@ -107,13 +108,17 @@ struct sonde_rec_conn {
 	__u16 local_port, remote_port; /* host byte order */
 	__u8 from_start;	       /* 1: seen from its first byte; 0: older than the agent */
 	__u8 first_bytes;	       /* bytes in first[] */
-	__u8 pad[2];
+	__u8 carried; /* 1: what a TLS library gave to, or took from, its program */
+	__u8 pad;
 	__u8 local[16], remote[16]; /* network byte order; IPv4 in the first 4; Unix: all 0 */
 	/*
 	 * TCP: sequence number of the first payload byte (ISN + 1) in each direction. The tx one is
 	 * one too high for an active opener that was met in mid-life (snd_una - bytes_acked counts
 	 * its SYN); then role is UNKNOWN and tx offsets are one too low, which user space mends once
 	 * it knows who opened. Unix: an id of the socket pair, equal on both ends, in pair[].
+	 * Carried: addresses, role and bases are those of the socket's connection, whose id is pair[0];
+	 * 0: it is not known, and family is 0. Offsets are of the plaintext, and mean the same on both
+	 * ends where from_start says that its first byte was seen.
 	 */
 	__u32 tx_base, rx_base;
 	__u64 pair[2];
@@ -212,7 +217,9 @@ struct sonde_switches {
 	__u32 generation; /* user: another number: a new consumer, that knows no connection yet */
 	__u32 shed_heads; /* user: 1: of a call in which a head begins, copy the first KiB at most */
 	__u32 begun; /* user: 1: where no filter is set, the whole machine is in scope; 0: not yet */
-	__u8 pad[44];
+	__u32 pad0;
+	__u64 tls_ns; /* user: when a TLS library was hooked last */
+	__u8 pad[32];
 };
 
 #endif

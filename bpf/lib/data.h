@@ -249,7 +249,7 @@ static __always_inline bool piece_locate(struct hit *hit, struct piece *piece)
 {
 	piece->copied = piece->end = 0;
 	piece->lost = 0;
-	if (hit->w->source.kind == SOURCE_USER) {
+	if (in_one_area(hit->w)) {
 		piece->area.base = hit->w->source.at + hit->w->source.skip + piece->at;
 		piece->area.len = piece->want;
 		return true;
@@ -311,7 +311,8 @@ static __always_inline void data_head(struct hit *hit, bool first)
 	if (!piece_locate(hit, piece))
 		return;
 	piece->closes = 0;
-	if (piece->area.len < piece->want && piece->area.len < SONDE_CLASS_3_BYTES) {
+	if (!in_one_area(hit->w) && piece->area.len < piece->want &&
+	    piece->area.len < SONDE_CLASS_3_BYTES) {
 		piece->closes = first && area_closes(hit);
 		if (!piece->closes) {
 			/* what was looked at meanwhile may have been further on */

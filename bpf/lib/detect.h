@@ -99,6 +99,25 @@ WALKED_ONCE int kind_of(__u64 low, __u64 high, __u32 n)
 	return target & space << 1 ? KIND_REQUEST : KIND_NO;
 }
 
+/*
+ * A TLS record (RFC 8446 section 5.1, and 1.2 and before it): its type, legacy version and length. In
+ * mid-life a library reads these five bytes by themselves, or with what follows.
+ */
+static __always_inline bool tls_begins(__u64 low, __u32 n)
+{
+	__u32 length = (low >> 24 & 0xff) << 8 | (low >> 32 & 0xff);
+	__u8 type = low;
+
+	return n >= 5 && type >= 20 && type <= 23 && (low >> 8 & 0xff) == 3 &&
+	       (low >> 16 & 0xff) <= 4 && length && length <= 16384 + 2048;
+}
+
+/* The first record of a connection: one of a handshake. */
+static __always_inline bool tls_is_hello(__u64 low)
+{
+	return (low & 0xff) == 22;
+}
+
 /* Whether a message may begin with this byte at all. */
 static __always_inline bool may_begin(__u8 byte, bool response)
 {

@@ -89,6 +89,40 @@ static __always_inline void unix_pair(struct sonde_rec_conn *rec, const struct s
 	rec->pair[1] = mix(high, settings.seed[1] ^ conn->pair);
 }
 
+/* Where the connection leads. */
+static __always_inline void conn_ends_fill(struct sonde_rec_conn *rec, const struct hit *hit)
+{
+#ifdef SONDE_UPROBE
+	const struct tls_stream *stream = (const struct tls_stream *)hit->conn;
+
+	rec->carried = 1;
+	rec->netns = stream->netns;
+	rec->family = stream->family;
+	rec->role = stream->role;
+	rec->local_port = stream->local_port;
+	rec->remote_port = stream->remote_port;
+	__builtin_memcpy(rec->local, stream->local, sizeof(rec->local));
+	__builtin_memcpy(rec->remote, stream->remote, sizeof(rec->remote));
+	rec->tx_base = stream->tx_base;
+	rec->rx_base = stream->rx_base;
+	rec->pair[0] = stream->carrier;
+	rec->pair[1] = 0;
+#else
+	const struct conn *conn = hit->conn;
+
+	rec->carried = 0;
+	rec->netns = sock_netns(hit->sk);
+	rec->family = conn->family;
+	rec->role = conn->role;
+	conn_addresses(rec, hit->sk, conn->family);
+	rec->tx_base = conn->tx_base;
+	rec->rx_base = conn->rx_base;
+	rec->pair[0] = rec->pair[1] = 0;
+	if (conn->family == SONDE_AF_UNIX)
+		unix_pair(rec, hit->sk, conn);
+#endif
+}
+
 /* Says that this connection exists and what it is. False: there was no room, tried again later. */
 static __noinline bool conn_emit(struct hit *hit)
 {
@@ -111,19 +145,11 @@ static __noinline bool conn_emit(struct hit *hit)
 	rec->tgid = hit->w->tgid;
 	rec->slot = conn->slot;
 	rec->tgid_start_ns = thread_process_start_ns(hit->thread);
-	rec->netns = sock_netns(hit->sk);
-	rec->family = conn->family;
-	rec->role = conn->role;
 	rec->verdict = conn->verdict;
 	rec->from_start = !!(conn->flags & CONN_FROM_START);
 	rec->first_bytes = hit->dir->first_bytes;
-	rec->pad[0] = rec->pad[1] = 0;
-	conn_addresses(rec, hit->sk, conn->family);
-	rec->tx_base = conn->tx_base;
-	rec->rx_base = conn->rx_base;
-	rec->pair[0] = rec->pair[1] = 0;
-	if (conn->family == SONDE_AF_UNIX)
-		unix_pair(rec, hit->sk, conn);
+	rec->pad = 0;
+	conn_ends_fill(rec, hit);
 	rec->tx_offset = conn->tx_start;
 	rec->rx_offset = conn->rx_start;
 	((__u64 *)rec->first)[0] = hit->dir->first[0];
@@ -160,9 +186,32 @@ static __always_inline bool conn_announce(struct hit *hit)
 		conn->tx.flags &= ~DIR_TOLD;
 	}
 	conn->generation = generation;
+#ifdef SONDE_UPROBE
+	/* one whose end nobody sees would keep its slot */
+	if (conn->slot == ~0u && ((const struct tls_stream *)conn)->carrier)
+		slot_claim(hit->k, conn);
+#else
 	if (conn->slot == ~0u)
 		slot_claim(hit->k, conn);
+#endif
 	proc_seen(hit->k, hit->w->tgid);
+	if (!conn_emit(hit))
+		return false;
+	conn->flags |= CONN_SENT;
+	return true;
+}
+
+/*
+ * The same of a connection of which nothing but its hello is decoded: it needs no slot, as nobody follows
+ * its bytes.
+ */
+static __always_inline bool hello_announce(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	if (conn->flags & CONN_SENT)
+		return true;
+	conn->generation = consumer_generation();
 	if (!conn_emit(hit))
 		return false;
 	conn->flags |= CONN_SENT;

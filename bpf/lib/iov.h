@@ -5,6 +5,16 @@
 
 #include "hit.h"
 
+/* Whether the call's bytes lie in one area of memory. Where they always do, what gathers them is not built. */
+static __always_inline bool in_one_area(const struct work *w)
+{
+#ifdef SONDE_UPROBE
+	return true;
+#else
+	return w->source.kind == SOURCE_USER;
+#endif
+}
+
 /* A piece ends where its window ends, at the most: the next one is in that window or the one behind it. */
 #define SLIDES_MAX 2
 
@@ -224,7 +234,7 @@ static __noinline int peek(struct hit *hit, __u32 at)
 	barrier_var(left);
 	if (left > 16)
 		return 0;
-	if (w->source.kind == SOURCE_USER) {
+	if (in_one_area(w)) {
 		if (!bpf_probe_read_user(w->first, left,
 					 (const void *)(w->source.at + w->source.skip + at)))
 			w->n_first = left;

@@ -191,7 +191,7 @@ struct task_struct {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long r9, r8, r10, ax, cx, dx, si, di, orig_ax;
+	unsigned long r14, bx, r9, r8, r10, ax, cx, dx, si, di, orig_ax, sp;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs {
@@ -199,6 +199,7 @@ struct user_pt_regs {
 };
 struct pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 	__u64 orig_x0;
 	__s32 syscallno;
 };

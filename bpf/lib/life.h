@@ -163,6 +163,8 @@ static __always_inline void conn_ends(struct sonde_kcounters *k, const struct so
 		gone_emit(k, conn, SONDE_REC_GONE,
 			  (conn->flags & CONN_RESET ? SONDE_F_RESET : 0) |
 				  (conn->flags & CONN_UNSEEN ? SONDE_F_UNSEEN : 0));
+	if (conn->verdict == SONDE_VERDICT_TLS)
+		tls_carrier_gone(k, conn, sk);
 	slot_free(conn);
 }
 

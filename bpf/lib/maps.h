@@ -101,6 +101,29 @@ struct {
 	__type(value, struct thread);
 } thread_hash SEC(".maps");
 
+/* What TLS libraries have open. Entries go when the library frees its object; those of ended processes, by probe. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SONDE_TLS_STREAMS);
+	__type(key, struct tls_key);
+	__type(value, struct tls_stream);
+} tls_streams SEC(".maps");
+
+/* Connections that speak TLS, by the address of the struct sock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SONDE_TLS_STREAMS);
+	__type(key, __u64);
+	__type(value, struct tls_carrier);
+} tls_carriers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SONDE_TLS_STREAMS);
+	__type(key, struct go_key);
+	__type(value, struct tls_call);
+} go_calls SEC(".maps");
+
 /* Numbers of connections, one counter a processor: only where programs are not preempted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

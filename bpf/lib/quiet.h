@@ -48,6 +48,8 @@ static __always_inline bool quiet_call(struct conn *conn, const struct sock *sk,
 	if (!k)
 		return false;
 	k->hits_quiet++;
+	if (bytes && conn->verdict == SONDE_VERDICT_TLS)
+		tls_tie_here(k, conn, sk);
 	return !bytes || !(conn->flags & CONN_SHED) || quiet_shed(k, conn, tx);
 }
 

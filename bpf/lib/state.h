@@ -4,6 +4,7 @@
 #define SONDE_BPF_STATE_H
 
 #include "../../headers/records.h"
+#include "../../headers/tls.h"
 #include "kernel.h"
 
 /* What one direction of a connection is in. */
@@ -11,6 +12,7 @@ enum dir_state {
 	DIR_BODY = 0, /* bytes are counted */
 	DIR_HEAD,     /* a head is being captured, its end has not been seen */
 	DIR_EXPORT,   /* the body of a telemetry export is being captured */
+	DIR_HELLO,    /* the first record of TLS is being captured */
 };
 
 /* Flags of struct direction. */
@@ -26,7 +28,8 @@ enum {
 	DIR_GAP = 1 << 7,     /* bytes passed unseen, and no record has told it yet */
 	DIR_CLOSER = 1 << 9,  /* the last head was not a usual one: see usual() */
 	DIR_UNSEEN = 1 << 8,  /* the same since the last call that was seen, in any direction */
-	DIR_TOLD = 1 << 10,   /* the last byte is one of the call that the last record is about */
+	DIR_HELLO_NEXT = 1 << 11, /* the next bytes are the first ones of a TLS handshake */
+	DIR_TOLD = 1 << 10, /* the last byte is one of the call that the last record is about */
 };
 
 struct direction {
@@ -38,7 +41,7 @@ struct direction {
 			   a hook sees a send's entry, has only offered it */
 	__u32 copied;	/* and how much of that was captured */
 	__u16 head;	/* bytes of the open head that were captured */
-	__u16 body_kib; /* KiB of the open export's body that were captured */
+	__u16 body_kib; /* KiB of the open export's body that were captured; of a hello, bytes still to be */
 	__u8 first_bytes;
 	__u8 state;  /* enum dir_state */
 	__u16 flags; /* DIR_* */
@@ -65,6 +68,7 @@ enum {
 	CONN_EARLY = 1 << 10, /* the turn before this one belongs to a call that may still fire */
 	CONN_UNIX_KNOWN = 1 << 9, /* Unix: who opened it was looked up */
 	CONN_SHED = 1 << 11,	  /* the governor sheds it: its requests are only counted */
+	CONN_TIED = 1 << 13,	  /* speaks TLS, and is known to carry a library's connection */
 	CONN_QUIET = 1 << 12,	  /* TCP: none of its bytes is looked at: see quiet.h */
 };
 
@@ -193,6 +197,73 @@ struct work {
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 };
 
+/* Values of tls_call.kind: where a call tells how many bytes it moved. */
+enum tls_kind {
+	TLS_NONE = 0,  /* the thread is in none; the last one was about `ssl` */
+	TLS_INT,       /* in its result */
+	TLS_COUNT,     /* where `count` points, if its result is 1 */
+	TLS_HANDSHAKE, /* it moves none; its return is not seen */
+};
+
+/* A call of a TLS library that a thread is in. */
+struct tls_call {
+	__u64 ssl;     /* address of the library's own connection */
+	__u64 at;      /* the program's buffer */
+	__u64 count;   /* TLS_COUNT */
+	__u64 bytes;   /* that it is to move */
+	__u64 frame;   /* stack pointer at its first instruction, and again at its last one */
+	__u64 ns;      /* its entry */
+	__u64 carrier; /* id of the connection that carries it; 0: not known yet */
+	__u32 kind;    /* enum tls_kind */
+	__u8 tx;
+	__u8 told;   /* what it is to write was captured at its entry */
+	__u16 first; /* it is the first one that was seen on ssl */
+};
+
+/* A call of a goroutine, which may go on in another thread than it began in. */
+struct go_key {
+	__u64 g; /* address of the runtime's own structure of it */
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* A socket's connection that speaks TLS, for where a program says by its descriptor which one it uses. */
+struct tls_carrier {
+	__u64 id;
+	__u64 pair;	/* to know the socket again */
+	__u64 hello_ns; /* when its first byte passed; 0: that was not seen */
+	__u32 tx_base, rx_base;
+	__u8 role;
+	__u8 tied; /* to the library's connection `key` */
+	__u8 pad[6];
+	struct tls_key key;
+};
+
+/* Flags of struct tls_stream. */
+enum {
+	TLS_CROSSED = 1 << 0, /* met on two sockets: on which it is nobody knows */
+	TLS_AGAIN = 1 << 1,   /* the library's object is used for another connection */
+	TLS_REFUSED =
+		1 << 3, /* the last call took nothing of what it was to write: that comes again */
+	TLS_TOLD = 1 << 4,  /* the carrier was known when the connection was told */
+	TLS_HELLO = 1 << 2, /* tied at the first bytes of its handshake: no plaintext was before */
+};
+
+/* What goes through one of a TLS library's connections, and what carries it. */
+struct tls_stream {
+	struct conn conn; /* the plaintext's own */
+	__u64 carrier;	  /* id; 0: not known */
+	__u32 tx_base, rx_base;
+	__u32 netns;
+	__u32 flags; /* TLS_* */
+	__u16 local_port, remote_port;
+	__u8 family, role;
+	__u8 pad[2];
+	__u8 local[16], remote[16];
+	__u64 object; /* address of what the library or runtime has of it */
+	__u64 asked;  /* bytes of the write that is in progress, or was refused */
+};
+
 /* Values of thread.kind. */
 enum { THREAD_UNKNOWN = 0, THREAD_OF_PROGRAM, THREAD_OF_KERNEL };
 
@@ -207,6 +278,7 @@ struct thread {
 	__u32 call_number, index;
 	__u32 kind; /* THREAD_* */
 	__u32 pad;
+	struct tls_call tls;
 };
 
 /* Who opened a Unix connection, and when. */

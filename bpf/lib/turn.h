@@ -10,6 +10,7 @@
 #define SONDE_BPF_TURN_H
 
 #include "data.h"
+#include "tls_tie.h"
 
 /* How many calls of a connection that is none of ours are looked at again. */
 #define CHECKS_EACH_CALL 8
@@ -17,6 +18,16 @@
 /* Records of one call: with gathered segments, five times SONDE_SEGMENTS_MAX of them. */
 #define PIECES_MAX 5
 #define EXPORT_PIECES_MAX 16
+
+/*
+ * From the next call on none of its bytes is looked at, and what passes is counted some time later: see
+ * quiet.h. A Unix connection has no sequence numbers to count it by.
+ */
+static __always_inline void quiet_begins(struct conn *conn)
+{
+	if (conn->family != SONDE_AF_UNIX)
+		conn->flags |= CONN_QUIET;
+}
 
 /* A request's head was read: it is what this thread has in hand from now on. */
 static __always_inline void thread_take(struct hit *hit)
@@ -58,6 +69,49 @@ static __always_inline void conn_unseen(struct hit *hit)
 	conn->verdict = SONDE_VERDICT_UNSEEN;
 	if (conn_emit(hit))
 		conn->flags |= CONN_OTHER_SENT;
+}
+
+/*
+ * Both ends say first what they can do and what they choose: the client in one record, however long (it
+ * has the server's name), the server in the first bytes of what it sends.
+ */
+static __always_inline void hello_begins(struct hit *hit)
+{
+	__u64 low = hit->w->first[0];
+	__u32 bytes = 5 + ((low >> 24 & 0xff) << 8 | (low >> 32 & 0xff));
+
+	if (!hello_announce(hit))
+		return;
+	hit->dir->body_kib = bytes < SONDE_TLS_HELLO_BYTES ? bytes : SONDE_TLS_HELLO_BYTES;
+	hit->other->body_kib = SONDE_TLS_HELLO_SERVER_BYTES;
+	hit->dir->state = hit->other->state = DIR_HELLO;
+	hit->dir->flags |= DIR_HELLO_NEXT;
+	hit->other->flags |= DIR_HELLO_NEXT;
+}
+
+/*
+ * It carries TLS: what is in it passes through a TLS library, where it is a connection of its own. Its
+ * bytes are looked at no more.
+ */
+static __always_inline void verdict_tls(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	bool hello = tls_is_hello(hit->w->first[0]);
+
+	if (conn->verdict != SONDE_VERDICT_TLS) {
+		conn->verdict = SONDE_VERDICT_TLS;
+		count(hit->k, conns_tls, 1);
+		if (hello)
+			hello_begins(hit);
+#ifndef SONDE_UPROBE
+		tls_carrier_put(conn, hit->sk, hello ? hit->w->ns : 0);
+#endif
+	}
+#ifndef SONDE_UPROBE
+	if (!hello)
+		tls_tie(hit->k, hit->thread, conn, hit->sk);
+#endif
 }
 
 static __always_inline void verdict_http1(struct hit *hit)
@@ -272,6 +326,33 @@ static __noinline int export_capture(struct hit *hit)
 	return 0;
 }
 
+/* Captures what this call has of a hello; behind it nothing of this direction is looked at. */
+static __noinline int hello_capture(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+	struct piece *p = &w->p;
+
+#ifndef SONDE_UPROBE
+	if (dir->flags & DIR_HELLO_NEXT)
+		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx);
+	else
+		tls_tie(hit->k, hit->thread, hit->conn, hit->sk);
+#endif
+	dir->flags &= ~DIR_HELLO_NEXT;
+	p->at = 0;
+	p->want = smaller(w->bytes, dir->body_kib);
+	data_body(hit);
+	if (p->lost)
+		w->lost = w->bytes;
+	else
+		w->captured += p->copied;
+	dir->body_kib -= p->copied;
+	if (p->lost || !dir->body_kib)
+		dir->state = DIR_BODY;
+	return 0;
+}
+
 /* The first bytes of a turn that do not look like a message: one small record that says so. */
 static __always_inline void turn_note(struct hit *hit)
 {
@@ -316,7 +397,9 @@ static __noinline int head_starts(struct hit *hit)
 		w->flags |= SONDE_F_TURN_START;
 	if (kind == KIND_NO) {
 		dir->state = DIR_BODY;
-		if (conn->verdict != SONDE_VERDICT_HTTP1)
+		if (conn->verdict != SONDE_VERDICT_HTTP1 && tls_begins(w->first[0], w->n_first))
+			verdict_tls(hit);
+		else if (conn->verdict != SONDE_VERDICT_HTTP1)
 			verdict_other(hit);
 		else if (w->begins && conn_announce(hit))
 			turn_note(hit);
@@ -407,16 +490,6 @@ static __always_inline __u64 wish_of(const struct conn *conn)
 }
 
 /*
- * From the next call on none of its bytes is looked at, and what passes is counted some time later: see
- * quiet.h. A Unix connection has no sequence numbers to count it by.
- */
-static __always_inline void quiet_begins(struct conn *conn)
-{
-	if (conn->family != SONDE_AF_UNIX)
-		conn->flags |= CONN_QUIET;
-}
-
-/*
  * What the governor sheds of a connection begins and ends where a request does, so that no exchange
  * is seen by half. Once a turn.
  */
@@ -446,6 +519,11 @@ static __always_inline bool worth_looking(struct hit *hit)
 		    (conn->flags & (CONN_OTHER_SENT | CONN_SENT)))
 			quiet_begins(conn);
 		return conn->checks < (hit->w->begins ? CHECKS_EACH_TURN : CHECKS_EACH_CALL);
+	}
+	if (conn->verdict == SONDE_VERDICT_TLS) {
+		if (conn->rx.state != DIR_HELLO && conn->tx.state != DIR_HELLO)
+			quiet_begins(conn);
+		return hit->dir->state == DIR_HELLO;
 	}
 	if (wish_of(conn) & SONDE_WISH_IGNORE) {
 		quiet_begins(conn); /* which is for good */
@@ -519,7 +597,7 @@ static __always_inline bool usual_area(struct hit *hit, struct area *area)
 	__u8 begins, ends;
 	__u64 rest;
 
-	if (w->source.kind == SOURCE_USER) {
+	if (in_one_area(w)) {
 		area->base = w->source.at + w->source.skip;
 		area->len = w->bytes;
 		return true;
@@ -657,7 +735,7 @@ static __noinline int capture(struct hit *hit)
 	if (!worth_looking(hit) || w->source.kind == SOURCE_NONE) {
 		dir->state = DIR_BODY;
 		conn_unseen(hit);
-	} else if (usual(hit)) {
+	} else if (dir->state == DIR_HELLO || usual(hit)) {
 		;
 	} else if (w->begins || dir->state == DIR_BODY)
 		w->head = head_starts(hit);
@@ -667,6 +745,8 @@ static __noinline int capture(struct hit *hit)
 		head_capture(hit);
 	if (dir->state == DIR_EXPORT)
 		export_capture(hit);
+	else if (dir->state == DIR_HELLO)
+		hello_capture(hit);
 	dir->offset += w->bytes;
 	dir->ns = w->ns;
 	if (hit->conn->flags & CONN_SENT)

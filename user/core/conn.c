@@ -119,6 +119,8 @@ void conn__remove(struct conn *conn)
 	core->conns.used--;
 	core->account->conns_open = core->conns.used;
 	free(conn->early);
+	tls__free(conn);
+	free(conn->said);
 	free(conn);
 }
 

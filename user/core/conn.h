@@ -11,6 +11,7 @@
 #include "core/exchange_pool.h"
 #include "core/proto/http1.h"
 #include "core/proto/proto.h"
+#include "core/proto/tls.h"
 #include "core/tracer.h"
 
 enum direction { DIR_RX = 0, DIR_TX = 1 };
@@ -57,6 +58,7 @@ struct conn {
 	uint32_t slot;		    /* ~0: none */
 	bool known;		    /* its CONN was seen: endpoints, bases and role are true */
 	bool from_start;
+	bool carried; /* inside TLS: offsets count plaintext, and pair[0] is what carries it, 0: not known */
 	bool adrift;  /* Unix: bytes passed unseen, so its offsets are not the peer's any more */
 	uint8_t role; /* enum sonde_role */
 	struct endpoints endpoints;
@@ -71,6 +73,8 @@ struct conn {
 	uint16_t shed_ended;	       /* exchanges */
 	bool shed, shed_sends; /* the kernel counts its requests and shows none; of a client */
 	struct early *early;   /* a record kept back; NULL: none, see conn_record.c */
+	struct tls *tls;       /* of one that speaks TLS; else NULL */
+	struct tls_info *said; /* inside TLS: what its carrier's hellos said; NULL: nothing yet */
 	struct http1 http1;
 };
 
@@ -106,6 +110,7 @@ struct core {
 	struct conn_exchange *open; /* all open exchanges */
 	uint64_t now_ns;	    /* as of the last MSG_CLOCK */
 	uint64_t last_ns;	    /* of the latest record */
+	uint32_t hello_bytes;	    /* of TLS hellos that are not whole yet */
 	uint32_t shed_share;	    /* of busy connections, in 1/256: see conn_shed.c */
 	struct ended_process ended[CORE_ENDED_MAX]; /* the one that is due first first */
 	unsigned int n_ended;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/conn.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -23,14 +24,19 @@ static void set_edge(const struct conn *conn, const struct piece *piece, uint64_
 		memcpy(edge->pair, conn->pair, sizeof(edge->pair));
 		return;
 	}
-	if (conn->role == SONDE_ROLE_UNKNOWN) {
+	if (conn->carried) {
+		/* Nothing but the bytes seen says where a stream of plaintext is. */
+		edge->known = conn->from_start && conn->pair[0] && conn->role != SONDE_ROLE_UNKNOWN;
+		edge->stream = EDGE_CARRIED;
+	}
+	if (conn->role == SONDE_ROLE_UNKNOWN && !conn->carried) {
 		active = piece->dir == DIR_TX;
 		if (active) {
 			base[DIR_TX]--;
 			edge->offset++;
 		}
 	}
-	edge->known = true;
+	edge->known |= !conn->carried;
 	edge->client_base = base[active ? DIR_TX : DIR_RX];
 	edge->server_base = base[active ? DIR_RX : DIR_TX];
 }
@@ -99,6 +105,24 @@ void conn__claim(struct exchange *ex, struct piece *piece)
 	x->conn->core->account->ex_inside--;
 }
 
+/* The hellos were told before what is inside. */
+static const struct tls_info *tls_of(struct conn *conn)
+{
+	const struct tls_info *info;
+	const struct conn *carrier;
+
+	if (conn->said || !conn->carried || !conn->pair[0])
+		return conn->said;
+	carrier = conn__find(conn->core, conn->pair[0]);
+	info = carrier ? tls__info(carrier) : NULL;
+	if (!info)
+		return NULL;
+	conn->said = malloc(sizeof(*conn->said));
+	if (conn->said)
+		*conn->said = *info;
+	return conn->said;
+}
+
 struct exchange *conn__open(struct conn *conn, struct piece *piece, uint64_t offset,
 			    const struct proto *proto)
 {
@@ -119,7 +143,8 @@ struct exchange *conn__open(struct conn *conn, struct piece *piece, uint64_t off
 	account->ex_open++;
 	ex->proto = proto;
 	ex->side = piece->dir == DIR_RX ? SIDE_SERVER : SIDE_CLIENT;
-	ex->flags = conn->from_start ? 0 : EX_MID;
+	ex->flags = (conn->from_start ? 0 : EX_MID) | (conn->carried ? EX_CARRIED : 0);
+	ex->tls = conn->carried ? tls_of(conn) : NULL;
 	ex->process = piece->process;
 	ex->tid = piece->tid;
 	ex->turn = (struct sonde_turn_ref){ conn->id, piece->turn, piece->tid };

@@ -22,6 +22,20 @@ static void set_known(struct conn *conn, const struct sonde_rec_conn *rec)
 	conn->base[DIR_TX] = rec->tx_base;
 	conn->base[DIR_RX] = rec->rx_base;
 	memcpy(conn->pair, rec->pair, sizeof(conn->pair));
+	conn->carried = rec->carried;
+}
+
+/*
+ * Inside TLS: the socket was found out after the first bytes. Who has told of his request already has told
+ * of no ends; what is open learns of them.
+ */
+static void learn_ends(struct conn *conn, const struct sonde_rec_conn *rec)
+{
+	if (!conn->carried || conn->pair[0] || !rec->carried || !rec->pair[0])
+		return;
+	set_known(conn, rec);
+	for (struct exchange *ex = conn->first; ex; ex = ex->next)
+		ex->endpoints = conn->endpoints;
 }
 
 void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec)
@@ -34,8 +48,10 @@ void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec)
 			core->account->conns_other++;
 		return;
 	}
-	if (conn && conn->known)
+	if (conn && conn->known) {
+		learn_ends(conn, rec);
 		return;
+	}
 	if (!conn) {
 		conn = conn__add(core, rec->h.conn);
 		if (!conn)

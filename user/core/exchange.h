@@ -17,6 +17,7 @@
 
 struct exchange_pool;
 struct proto;
+struct tls_info;
 
 /* pids are never keys by themselves. */
 struct process_key {
@@ -37,6 +38,7 @@ enum {
 	EX_EXPORT = 1 << 6,	  /* a telemetry export: filtered{telemetry} */
 	EX_MID = 1 << 7,	  /* on a connection older than the agent */
 	EX_HEAD_PARTIAL = 1 << 8, /* the head was longer than is captured, or partly unreadable */
+	EX_CARRIED = 1 << 10,	  /* inside TLS */
 	EX_BODY_PARTIAL =
 		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
 };
@@ -74,6 +76,8 @@ struct endpoints {
  * The edge key, the same on both ends. TCP: {ISN + 1 of the opener, ISN + 1 of the acceptor},
  * offset in the direction of the request. Unix: pair. `known` false: no key.
  */
+/* Of edge.stream: inside TLS, so that it is not what passed on the same connection before. */
+#define EDGE_CARRIED 0x80000000u
 struct edge {
 	bool known, unix_pair;
 	uint32_t client_base, server_base;
@@ -95,6 +99,8 @@ struct exchange {
 	struct sonde_turn_ref turn; /* the request's turn */
 	struct endpoints endpoints;
 	struct edge edge;
+	const struct tls_info
+		*tls; /* inside TLS: what was agreed on; NULL: not known. The connection's */
 	struct sonde_evidence evidence; /* client side: what was in hand; else not set */
 
 	/* From here to `fields` it is all 0 in a new one. */

@@ -92,10 +92,13 @@ void said__keep(struct span *span, const struct exchange *ex, enum said_what wha
 	span__set_encoded(span, (struct view){ (const char *)part->bytes, part->len });
 }
 
-/* Nothing is told of it but what stands in its request's head, its ends, its status and its flags. */
+/*
+ * Nothing is told of it but what stands in its request's head, its ends, its status and its flags: what TLS
+ * agreed on is another connection's.
+ */
 static bool is_plain(const struct exchange *ex)
 {
-	return ex->head_again && !ex->error_type;
+	return ex->head_again && !ex->error_type && !(ex->flags & EX_CARRIED);
 }
 
 static struct said_whole *whole_of(struct said_table *table, const struct exchange *ex)

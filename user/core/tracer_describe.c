@@ -8,6 +8,7 @@
 #include "core/endpoints.h"
 #include "core/otlp.h"
 #include "core/proto/proto.h"
+#include "core/proto/tls.h"
 #include "core/said.h"
 #include "core/tracer_impl.h"
 
@@ -101,6 +102,8 @@ static int describe_anew(struct tracer *tracer, struct node *node, const struct 
 	/* What was said before holds more than is required. */
 	span->said = required_only ? NULL : &tracer->said;
 	ex->proto->describe(ex, &options, span);
+	if (ex->tls)
+		tls__describe(ex->tls, span);
 	describe_flags(ex, span);
 	if (required_only) {
 		span__keep_required(span);

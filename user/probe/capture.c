@@ -382,6 +382,7 @@ void capture__free(struct capture *c)
 {
 	if (!c)
 		return;
+	capture__tls_close(c);
 	capture__drop(c);
 	processes__free(c->processes);
 	free(c);
@@ -451,6 +452,12 @@ int capture__add_tree(struct capture *c, pid_t pid)
 	int err = capture__add_pid(c, pid, SONDE_PID_IN);
 
 	return err ?: scope__seed_trees(&c->pids, c->processes);
+}
+
+bool capture__has_pid(const struct capture *c, pid_t pid)
+{
+	return c->scope != SONDE_SCOPE_PIDS ||
+	       scope__has_pid(&c->pids, processes__kernel_id(c->processes, pid));
 }
 
 pid_t capture__own_id(const struct capture *c, uint32_t tgid)

@@ -87,6 +87,8 @@ int capture__poll_procs(struct capture *capture, capture_proc_fn fn, void *arg);
 int capture__add_pid(struct capture *capture, pid_t pid, uint32_t how);
 /* Add what exists already below pid, too. */
 int capture__add_tree(struct capture *capture, pid_t pid);
+/* Whether this process is among those that scope by processes; true where there is no such scope. */
+bool capture__has_pid(const struct capture *capture, pid_t pid);
 /* Our number of the process that is tgid in records; 0: it is outside of our pid namespace. */
 pid_t capture__own_id(const struct capture *capture, uint32_t tgid);
 
@@ -109,6 +111,37 @@ unsigned int capture__misses(const struct capture *capture, struct capture_miss 
  * (then the old tier stays).
  */
 int capture__check_misses(struct capture *capture, struct err *err);
+
+/* A place for a breakpoint in a file: offset of an instruction, and enum sonde_tls_shape. */
+struct tls_point {
+	uint64_t offset;
+	uint32_t shape;
+};
+
+struct tls_hooks;
+
+/* Begins to load the programs for TLS libraries, beside whatever else is done meanwhile. */
+void capture__tls_prepare(struct capture *capture);
+/*
+ * Loads the programs for TLS libraries, once, or waits until they are. -ENOTSUP, -EPERM: this kernel, or these permissions, have
+ * none; err says why.
+ */
+int capture__tls_open(struct capture *capture, struct err *err);
+/*
+ * Puts breakpoints at these places of a file, in whichever process maps it, now or later. fd stays the
+ * caller's. 0, or -errno: then none is there.
+ */
+int capture__tls_attach(struct capture *capture, int fd, const struct tls_point *points,
+			unsigned int n, struct tls_hooks **ret);
+/* Takes them off, which waits for the kernel: some 80 ms, before 6.6 for each of them. NULL is fine. */
+void tls_hooks__free(struct tls_hooks *hooks);
+
+/*
+ * Forgets connections of libraries in processes that have ended, of which no socket was known: with one,
+ * they go with it. Returns how many.
+ */
+unsigned int capture__tls_sweep(struct capture *capture,
+				bool (*lives)(pid_t pid, uint64_t start_ns));
 
 /*
  * How long the programs have run while the kernel's statistics were on, and how often; 0 where they

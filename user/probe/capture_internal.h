@@ -45,6 +45,8 @@ struct capture {
 	struct bpf_link *sweep;		 /* NULL: this tier needs none */
 	uint64_t slots_given;		 /* to Unix connections, when last looked at */
 	uint32_t sweep_wait, sweep_left; /* ticks between sweeps, and to the next one */
+	struct tls_loading *tls_loading; /* while they are loaded; NULL: they are not */
+	struct bpf_object *tls;		 /* programs for TLS libraries; NULL: not loaded */
 };
 
 /* With options checked; no tier yet. NULL: no memory. */
@@ -52,6 +54,12 @@ struct capture *capture__new(const struct capture_options *options);
 /* Loads a tier; maps that outlive a change of tier are taken from `from`. ret is untouched on failure. */
 int capture__load(const struct capture *capture, enum tier_id tier, const struct bpf_object *from,
 		  struct loaded *ret);
+/* An object of this tier's settings and maps, with its programs still to be chosen and loaded. */
+int capture__prepare(const struct capture *capture, const void *elf, size_t size,
+		     struct bpf_object **ret);
+/* Shares the tier's maps with it, all but its constants. */
+int capture__share_maps(const struct capture *capture, struct bpf_object *object);
+void capture__tls_close(struct capture *capture);
 void loaded__close(struct loaded *loaded);
 void capture__drop(struct capture *capture);
 int capture__map_fd(const struct capture *capture, const char *name);

@@ -187,15 +187,13 @@ static int settings_set(struct bpf_object *object, const struct sonde_settings *
 	return err;
 }
 
-/* One of a tier's objects, ready to be loaded. */
-static int object_open(const struct capture *c, enum tier_id tier, bool typed,
-		       struct bpf_object **ret)
+/* An object with settings and sizes of maps. */
+static int object_prepare(const struct capture *c, enum tier_id tier, const void *elf, size_t size,
+			  struct bpf_object **ret)
 {
 	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "sonde");
 	struct bpf_object *object;
 	struct sonde_settings settings;
-	size_t size;
-	const void *elf = tier__object(tier, typed, &size);
 	int err;
 
 	object = bpf_object__open_mem(elf, size, &opts);
@@ -205,8 +203,6 @@ static int object_open(const struct capture *c, enum tier_id tier, bool typed,
 	err = settings_set(object, &settings);
 	err = err ?: maps_prepare(c, object, &settings);
 	err = err ?: programs_choose(c, object, &settings);
-	if (c->features.lockdown)
-		err = err ?: lockdown__set_targets(object);
 	if (err) {
 		bpf_object__close(object);
 		return err;
@@ -215,19 +211,52 @@ static int object_open(const struct capture *c, enum tier_id tier, bool typed,
 	return 0;
 }
 
+/* One of a tier's objects, ready to be loaded. */
+static int object_open(const struct capture *c, enum tier_id tier, bool typed,
+		       struct bpf_object **ret)
+{
+	struct bpf_object *object;
+	size_t size;
+	const void *elf = tier__object(tier, typed, &size);
+	int err = object_prepare(c, tier, elf, size, &object);
+
+	if (err)
+		return err;
+	if (c->features.lockdown)
+		err = lockdown__set_targets(object);
+	if (err)
+		bpf_object__close(object);
+	else
+		*ret = object;
+	return err;
+}
+
+int capture__prepare(const struct capture *c, const void *elf, size_t size, struct bpf_object **ret)
+{
+	return object_prepare(c, c->tier, elf, size, ret);
+}
+
 /* The maps that outlive a change of tier. */
 static int maps_keep(struct bpf_object *object, const struct bpf_object *from)
 {
 	static const char *const kept[] = { "ring",	   "proc_ring",	    "kcounters",
 					    "slots",	   "switches",	    "scope_pids",
 					    "scope_cells", "scope_cgroups", "scope_netns",
-					    "scope_ports", "seen_procs",    "unix_births" };
+					    "scope_ports", "seen_procs",    "unix_births",
+					    "tls_streams", "tls_carriers",  "go_calls",
+					    "thread_hash", "thread_storage" };
 	int err = 0;
 
-	for (size_t i = 0; from && i < sizeof(kept) / sizeof(kept[0]); i++)
-		err = err   ?:
-			      bpf_map__reuse_fd(bpf_object__find_map_by_name(object, kept[i]),
-						bpf_object__find_map_fd_by_name(from, kept[i]));
+	for (size_t i = 0; from && i < sizeof(kept) / sizeof(kept[0]); i++) {
+		int fd = bpf_object__find_map_fd_by_name(from, kept[i]);
+
+		/* of thread's two kinds there is one, the same in every tier */
+		if (fd >= 0)
+			err = err   ?:
+				      bpf_map__reuse_fd(bpf_object__find_map_by_name(object,
+										     kept[i]),
+							fd);
+	}
 	return err;
 }
 
@@ -244,6 +273,20 @@ static int maps_share(struct bpf_object *object, const struct bpf_object *maps)
 										     bpf_map__name(
 											     map)),
 							bpf_map__fd(map));
+	return err;
+}
+
+int capture__share_maps(const struct capture *c, struct bpf_object *object)
+{
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map (map, object) {
+		int fd = bpf_map__is_internal(map) ? -1 : capture__map_fd(c, bpf_map__name(map));
+
+		if (fd >= 0)
+			err = err ?: bpf_map__reuse_fd(map, fd);
+	}
 	return err;
 }
 

@@ -78,7 +78,7 @@ static void answer_waiting(struct identify *identify, const struct binary_key *k
 		struct identify_waiting *w = &identify->waiting[i];
 		struct identity_hints hints;
 
-		if (!w->request || memcmp(&w->key, key, sizeof(*key)))
+		if (!w->request || w->tls || memcmp(&w->key, key, sizeof(*key)))
 			continue;
 		w->query.comm = w->comm;
 		if (!read_and_answer(identify, &w->query, &hints) && hints.exe_fd >= 0)
@@ -107,6 +107,29 @@ int identify__start(struct identify *identify, const uid_t *taken, unsigned int 
 	return 0;
 }
 
+static void answer_tls(struct identify_waiting *w, const struct inspect_tls *answer)
+{
+	identify_tls_fn fn = w->tls;
+	void *arg = w->tls_arg;
+
+	free_waiting(w);
+	fn(arg, answer);
+}
+
+/* Plaintext goes by while a library is looked at; who a process is can be said later. */
+static bool comes_before(const struct identify_waiting *w, const struct identify_waiting *other)
+{
+	if (!other || !w->tls != !other->tls)
+		return !other || w->tls;
+	return w->request < other->request;
+}
+
+static int ask(struct identify *identify, const struct identify_waiting *w)
+{
+	return w->tls ? inspect__ask_tls(identify->inspect.control, w->request, w->exe_fd) :
+			inspect__ask(identify->inspect.control, w->request, w->exe_fd);
+}
+
 /* One at a time, so that a deadline and a death have one file to blame. */
 static void ask_next(struct identify *identify)
 {
@@ -114,13 +137,11 @@ static void ask_next(struct identify *identify)
 		struct identify_waiting *w = NULL;
 
 		for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
-			if (identify->waiting[i].request &&
-			    (!w || identify->waiting[i].request < w->request))
+			if (identify->waiting[i].request && comes_before(&identify->waiting[i], w))
 				w = &identify->waiting[i];
 		if (!w)
 			return;
-		if (!start_inspect(identify) &&
-		    !inspect__ask(identify->inspect.control, w->request, w->exe_fd)) {
+		if (!start_inspect(identify) && !ask(identify, w)) {
 			identify->asked = w->request;
 			identify->deadline_ns = clock__boot_ns() + DEADLINE_NS;
 			return;
@@ -133,6 +154,10 @@ static void ask_next(struct identify *identify)
 		}
 		struct binary_key key = w->key;
 
+		if (w->tls) {
+			answer_tls(w, NULL);
+			continue;
+		}
 		give_up(identify, w, -EIO);
 		answer_waiting(identify, &key);
 	}
@@ -146,16 +171,24 @@ static struct identify_waiting *find_asked(struct identify *identify)
 	return NULL;
 }
 
-static void finish_asked(struct identify *identify, const struct inspect_answer *answer)
+static void finish_asked(struct identify *identify, const struct inspect_answer *answer,
+			 const struct inspect_tls *tls)
 {
 	struct identify_waiting *w = find_asked(identify);
 
 	identify->deadline_ns = 0;
+	identify->asked = 0;
 	/* A machine that stood still ends it, too: the second time it was this file. */
-	if (w && !answer && !w->refused) {
-		log_warn("inspect ended over the executable of process %d: it is asked once more",
-			 (int)w->query.pid);
+	if (w && !answer && !tls && !w->refused) {
+		if (w->tls)
+			log_warn("inspect ended over a library: it is asked once more");
+		else
+			log_warn("inspect ended over the executable of process %d: it is asked "
+				 "once more",
+				 (int)w->query.pid);
 		w->refused = true;
+	} else if (w && w->tls) {
+		answer_tls(w, tls);
 	} else if (w) {
 		struct binary_key key = w->key;
 
@@ -165,8 +198,41 @@ static void finish_asked(struct identify *identify, const struct inspect_answer 
 			give_up(identify, w, -EPROTO);
 		answer_waiting(identify, &key);
 	}
-	identify->asked = 0;
 	ask_next(identify);
+}
+
+/* 0 is none. */
+static uint32_t next_request(struct identify *identify)
+{
+	if (!++identify->next_request)
+		identify->next_request = 1;
+	return identify->next_request;
+}
+
+int identify__tls(struct identify *identify, int fd, identify_tls_fn fn, void *arg)
+{
+	struct identify_waiting *w = NULL;
+
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX && !w; i++)
+		if (!identify->waiting[i].request)
+			w = &identify->waiting[i];
+	if (!w) {
+		close(fd);
+		return -EAGAIN;
+	}
+	*w = (struct identify_waiting){
+		.request = next_request(identify), .tls = fn, .tls_arg = arg, .exe_fd = fd
+	};
+	ask_next(identify);
+	return 0;
+}
+
+bool identify__tls_busy(const struct identify *identify)
+{
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
+		if (identify->waiting[i].request && identify->waiting[i].tls)
+			return true;
+	return false;
 }
 
 void identify__process(struct identify *identify, const struct identity_query *query)
@@ -187,7 +253,7 @@ void identify__process(struct identify *identify, const struct identity_query *q
 		read_and_answer(identify, query, &hints);
 		return;
 	}
-	*w = (struct identify_waiting){ .request = ++identify->next_request,
+	*w = (struct identify_waiting){ .request = next_request(identify),
 					.query = *query,
 					.key = hints.key,
 					.exe_fd = hints.exe_fd };
@@ -211,7 +277,7 @@ bool identify__busy(const struct identify *identify)
 {
 	/* also one that met a dead inspect, and is asked again once that is reaped */
 	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
-		if (identify->waiting[i].request)
+		if (identify->waiting[i].request && !identify->waiting[i].tls)
 			return true;
 	return false;
 }
@@ -223,13 +289,17 @@ int identify__fd(const struct identify *identify)
 
 void identify__on_readable(struct identify *identify)
 {
+	const struct identify_waiting *w = find_asked(identify);
 	struct inspect_answer answer;
-	int ret = inspect__answer(identify->inspect.control, &answer);
+	struct inspect_tls tls;
+	bool of_tls = w && w->tls;
+	int ret = of_tls ? inspect__answer_tls(identify->inspect.control, &tls) :
+			   inspect__answer(identify->inspect.control, &answer);
 
 	if (ret == -EAGAIN)
 		return;
-	if (!ret && answer.request == identify->asked) {
-		finish_asked(identify, &answer);
+	if (!ret && (of_tls ? tls.request : answer.request) == identify->asked) {
+		finish_asked(identify, of_tls ? NULL : &answer, of_tls ? &tls : NULL);
 		return;
 	}
 	if (ret ==
@@ -256,6 +326,6 @@ bool identify__reap(struct identify *identify, pid_t pid)
 	if (!pid || identify->inspect.pid != pid)
 		return false;
 	spawn__forget(&identify->inspect);
-	finish_asked(identify, NULL);
+	finish_asked(identify, NULL, NULL);
 	return true;
 }

@@ -18,8 +18,13 @@
 /* Executables that wait for inspect at once; beyond it a process is described without. */
 #define IDENTIFY_WAITING_MAX 64
 
+/* What inspect has found; NULL: it could not look. Valid during the call only. */
+typedef void (*identify_tls_fn)(void *arg, const struct inspect_tls *answer);
+
 struct identify_waiting {
-	uint32_t request; /* 0: free */
+	uint32_t request;    /* 0: free */
+	identify_tls_fn tls; /* NULL: a process is to be described */
+	void *tls_arg;
 	struct identity_query query;
 	struct binary_key key;
 	char comm[17];
@@ -54,6 +59,14 @@ void identify__process(struct identify *identify, const struct identity_query *q
 
 /* Reads what /proc shows and keeps it for later, in case the process is gone when it is asked for. */
 void identify__remember(struct identify *identify, const struct identity_query *query);
+
+/*
+ * Has a file looked through for functions of TLS libraries, before the executables that wait; fd is
+ * identify's from here on. -EAGAIN: too many wait, and fd is closed.
+ */
+int identify__tls(struct identify *identify, int fd, identify_tls_fn fn, void *arg);
+/* True while a file of identify__tls() waits. */
+bool identify__tls_busy(const struct identify *identify);
 
 /* True while an executable is being looked at, and somebody waits for what comes of it. */
 bool identify__busy(const struct identify *identify);

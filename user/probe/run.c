@@ -251,6 +251,8 @@ static void dispatch(struct run *run, int fd)
 		identify__on_readable(&run->identify);
 	else if (run->drain && fd == capture__ring_fd(run->capture))
 		drain__run(run->drain);
+	else if (run->tls && fd == tls_watch__fd(run->tls))
+		tls_watch__read(run->tls);
 	else if (run->capture && fd == capture__proc_fd(run->capture))
 		capture__poll_procs(run->capture, on_proc_record, run);
 	run__watch_inspect(run);
@@ -285,6 +287,8 @@ static void check_misses(struct run *run)
 	struct err err = { "" };
 
 	run->next_check_ns = 0;
+	if (run->tls)
+		tls_watch__tick(run->tls, clock__boot_ns());
 	if (!capture__check_misses(run->capture, &err))
 		return;
 	log_warn("%s", err.text);
@@ -356,6 +360,7 @@ int run__plan(struct run_plan *plan)
 	supervisor__free(&run.supervisor);
 	if (plan->own_store)
 		store_folder__remove(plan->own_store, run.supervisor.roles[AT_SHIP].uid);
+	tls_watch__free(run.tls);
 	identify__free(&run.identify);
 	child__free(&run.child);
 	drain__free(run.drain);

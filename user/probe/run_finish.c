@@ -2,6 +2,7 @@
 /* The end of a run: what is in flight drained and flushed, and the account of it all. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -98,6 +99,26 @@ static void keep_serving(struct run *run)
 	supervisor__end_serve(s);
 }
 
+static void *detach_tls(void *arg)
+{
+	tls_watch__free(arg);
+	return NULL;
+}
+
+/* The kernel takes its time for each, and most of it is waiting. */
+static void detach(struct run *run)
+{
+	pthread_t thread;
+	bool alone = run->tls && !pthread_create(&thread, NULL, detach_tls, run->tls);
+
+	capture__detach(run->capture);
+	if (alone)
+		pthread_join(thread, NULL);
+	else
+		tls_watch__free(run->tls);
+	run->tls = NULL;
+}
+
 int run__finish(struct run *run)
 {
 	int status = EXIT_DONE;
@@ -106,7 +127,7 @@ int run__finish(struct run *run)
 	if (run->capture) {
 		run->n_misses = capture__misses(run->capture, run->misses, LEDGER_BLIND_MAX);
 		run->detached = true;
-		capture__detach(run->capture);
+		detach(run);
 	}
 	finish_identities(run);
 	if (run->drain)

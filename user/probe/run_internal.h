@@ -10,6 +10,7 @@
 #include "probe/identify.h"
 #include "probe/run.h"
 #include "probe/signals.h"
+#include "probe/tls_watch.h"
 #include "supervise/ledger.h"
 #include "supervise/supervisor.h"
 
@@ -24,7 +25,8 @@ struct run {
 	struct identify identify;
 	struct govern govern;
 	struct child child;
-	struct drain *drain; /* NULL: trace has the kernel's ring itself */
+	struct tls_watch *tls; /* NULL: TLS libraries are not looked for */
+	struct drain *drain;   /* NULL: trace has the kernel's ring itself */
 	struct signals_before before;
 	int epoll, signals;
 	pid_t watched_inspect;	/* whose socket was added */
@@ -55,6 +57,8 @@ void run__publish(struct run *run);
 void run__on_serve(struct run *run);
 /* Waits for events, at most ms (-1: for ever), and sees to them. */
 void run__wait(struct run *run, int ms);
+/* run_tls.c: TLS libraries are looked for from here on. What is not to be had is said, never fatal. */
+void run__start_tls(struct run *run);
 /* Sees to what processes and trace have asked so far. */
 void run__take_processes(struct run *run);
 

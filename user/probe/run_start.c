@@ -32,9 +32,15 @@ static int open_capture(struct run *run, struct err *err)
 {
 	struct capture_options options = capture_options(run);
 
+	int ret;
+
 	if (run->plan->replay || run->plan->untraced)
 		return 0;
-	return capture__open(&options, &run->capture, err);
+	ret = capture__open(&options, &run->capture, err);
+	/* a command is not let go before they are there, and the roles take their time, too */
+	if (!ret && run->options->command)
+		capture__tls_prepare(run->capture);
+	return ret;
 }
 
 /* Once everything that a request passes through is there. */
@@ -267,6 +273,8 @@ static int start_all(struct run *run, struct err *err)
 	ret = start_inspect(run, err);
 	if (!ret)
 		ret = begin_capture(run, err);
+	if (!ret && run->options->command)
+		run__start_tls(run);
 	if (!ret && run->plan->agent)
 		govern__begin(&run->govern, run->capture, &run->supervisor, &run->identify,
 			      run->options->cpu_budget_percent, run->options->memory_budget_bytes);
@@ -314,5 +322,7 @@ int run__start(struct run *run)
 	if (run->capture && !run->options->quiet &&
 	    (!run->options->command || run->options->verbose))
 		log_info("hooks are attached, by tier %s", capture__tier(run->capture));
+	if (run->capture && !run->options->command)
+		run__start_tls(run);
 	return 0;
 }

@@ -78,7 +78,7 @@ int scope__add_pid(const struct scope_pids *pids, uint32_t tgid, uint32_t how)
 	return 0;
 }
 
-static bool is_in(const struct scope_pids *pids, uint32_t tgid)
+bool scope__has_pid(const struct scope_pids *pids, uint32_t tgid)
 {
 	uint32_t value;
 
@@ -104,7 +104,8 @@ static int add_children(const struct scope_pids *pids, const struct process_list
 		uint32_t value;
 		int err;
 
-		if (!bpf_map_lookup_elem(pids->fd, &p->tgid, &value) || !is_in(pids, p->parent))
+		if (!bpf_map_lookup_elem(pids->fd, &p->tgid, &value) ||
+		    !scope__has_pid(pids, p->parent))
 			continue;
 		more = reallocarray(added->at, added->n + 1, sizeof(*more));
 		if (!more)

@@ -3,6 +3,7 @@
 #ifndef SONDE_PROBE_SCOPE_H
 #define SONDE_PROBE_SCOPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,8 @@ int scope__map_cells(struct scope_pids *pids, int fd);
 void scope__unmap_cells(struct scope_pids *pids);
 /* tgid: the kernel's own number. */
 int scope__add_pid(const struct scope_pids *pids, uint32_t tgid, uint32_t how);
+/* Whether it is in. */
+bool scope__has_pid(const struct scope_pids *pids, uint32_t tgid);
 /*
  * Every process that exists below those of the map. The fork hook must be attached: listings are
  * repeated until one has nothing new, so that no child slips through between.

@@ -166,6 +166,7 @@ enum {
 	MPTCP,
 	REDIRECT,
 	RECVMSG,
+	UPROBES,
 	QUEUE,
 	LIFE = QUEUE + 3,
 	ASKED = LIFE + 5
@@ -188,6 +189,7 @@ static void read_btf(struct kernel_features *f)
 		[MPTCP] = { "mptcp_sendmsg", BTF_KIND_FUNC },
 		[REDIRECT] = { "tcp_bpf_sendmsg_redir", BTF_KIND_FUNC },
 		[RECVMSG] = { "tcp_recvmsg", BTF_KIND_FUNC },
+		[UPROBES] = { "bpf_uprobe_multi_link", BTF_KIND_STRUCT },
 		/* each newer one is called by the one after it */
 		[QUEUE] = { "__sk_msg_recvmsg", BTF_KIND_FUNC },
 		{ "sk_msg_recvmsg", BTF_KIND_FUNC },
@@ -215,6 +217,7 @@ static void read_btf(struct kernel_features *f)
 	f->unix_copy = asked[UNIX_COPY].type;
 	f->mptcp = asked[MPTCP].type;
 	f->redirect = asked[REDIRECT].type;
+	f->uprobe_multi = asked[UPROBES].type;
 	for (int i = QUEUE; !f->queue_read && i < LIFE; i++)
 		if (asked[i].type)
 			f->queue_read = asked[i].name;

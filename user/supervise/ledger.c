@@ -285,7 +285,10 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	set(connections, "seen", ledger->kernel.conns_seen);
 	set(connections, "joined", ledger->kernel.conns_joined);
 	set(connections, "http1", ledger->kernel.conns_http1);
+	set(connections, "tls", ledger->kernel.conns_tls);
+	set(connections, "tls_seen_into", ledger->kernel.conns_tls_tied);
 	set(connections, "not_decoded", ledger->kernel.conns_other);
+	reasons(add_object(root, "tls"), kernel, n_kernel, "tls_", true);
 	add_cost(root, ledger);
 	text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	if (text)
@@ -404,6 +407,13 @@ static void traced_lines(const struct ledger *ledger, struct buf *out)
 			"sonde: %" PRIu64 " of %" PRIu64
 			" connections were not decoded: none of the protocols that sonde knows\n",
 			(uint64_t)ledger->kernel.conns_other, (uint64_t)ledger->kernel.conns_seen);
+	if (ledger->kernel.conns_tls > ledger->kernel.conns_tls_tied)
+		buf__printf(out,
+			    "sonde: %" PRIu64 " of %" PRIu64
+			    " TLS connections were not seen into: by a library that sonde does not "
+			    "know, or met too late\n",
+			    (uint64_t)(ledger->kernel.conns_tls - ledger->kernel.conns_tls_tied),
+			    (uint64_t)ledger->kernel.conns_tls);
 	if (!ledger->account.trace.links_unproven)
 		return;
 	buf__printf(out, "sonde: %" PRIu64 " spans may be told twice: ",

@@ -187,16 +187,23 @@ static void describe_request(const struct exchange *ex, const struct http1_url *
 		span__set_string(span, ATTR_USER_AGENT_ORIGINAL, agent);
 }
 
+/* What the connection is, where nobody says otherwise. */
+static struct view scheme_of(const struct exchange *ex)
+{
+	return ex->flags & EX_CARRIED ? VIEW("https") : VIEW("http");
+}
+
 static void describe_server(const struct exchange *ex, const struct describe_options *options,
 			    const struct http1_url *url, struct span *span)
 {
 	struct view scheme = proxy_says(ex, VIEW("proto"), VIEW("x-forwarded-proto"));
-	bool usual = no_proxy(ex) && !url->scheme.len && !url->host.len;
+	bool usual =
+		no_proxy(ex) && !url->scheme.len && !url->host.len && !(ex->flags & EX_CARRIED);
 	struct view from[2];
 	struct span_mark before;
 
 	if (!scheme.len)
-		scheme = url->scheme.len ? url->scheme : VIEW("http");
+		scheme = url->scheme.len ? url->scheme : scheme_of(ex);
 	span__set_string(span, ATTR_URL_SCHEME, scheme);
 	if (url->path.len)
 		span__set_string(span, ATTR_URL_PATH, url->path);
@@ -231,7 +238,7 @@ static bool put(char *text, size_t size, size_t *n, struct view v)
 static void describe_client(const struct exchange *ex, const struct describe_options *options,
 			    const struct http1_url *url, struct span *span)
 {
-	struct view scheme = url->scheme.len ? url->scheme : VIEW("http");
+	struct view scheme = url->scheme.len ? url->scheme : scheme_of(ex);
 	struct view authority = http1__header(ex, VIEW("host"), 0), query;
 	struct view host = url->host, port = url->port;
 	size_t n = 0, size;

@@ -69,6 +69,7 @@ struct proto {
 };
 
 extern const struct proto proto_http1;
+extern const struct proto proto_tls;
 
 /* The protocol that the kernel took a connection for; NULL: none of ours. */
 const struct proto *proto__by_verdict(uint8_t verdict);

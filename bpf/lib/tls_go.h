@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * crypto/tls of Go, from 1.17 on (arm64: 1.18): arguments, results and the running goroutine are in registers
+ * (src/cmd/compile/abi-internal.md). A goroutine may go on in another thread, and its stack may move, so
+ * that it is the goroutine a call is known by; a function that has its stack grown begins again, which
+ * says the same twice. The socket is found by its descriptor, in the structures of package net.
+ */
+#ifndef SONDE_BPF_TLS_GO_H
+#define SONDE_BPF_TLS_GO_H
+
+#include "tls_call.h"
+
+#if defined(__TARGET_ARCH_x86)
+#define GO_ARGUMENT_1(ctx) ((ctx)->ax)
+#define GO_ARGUMENT_2(ctx) ((ctx)->bx)
+#define GO_ARGUMENT_3(ctx) ((ctx)->cx)
+#define GO_ROUTINE(ctx) ((ctx)->r14)
+#elif defined(__TARGET_ARCH_arm64)
+#define GO_ARGUMENT_1(ctx) ((ctx)->regs[0])
+#define GO_ARGUMENT_2(ctx) ((ctx)->regs[1])
+#define GO_ARGUMENT_3(ctx) ((ctx)->regs[2])
+#define GO_ROUTINE(ctx) ((ctx)->regs[28])
+#endif
+
+/* The descriptor in net.netFD: behind poll.FD's lock, of 16 bytes (since 1.9). */
+#define GO_NETFD_DESCRIPTOR 16
+
+static __always_inline void go_key_of(struct go_key *key, struct pt_regs *ctx)
+{
+	key->g = GO_ROUTINE(ctx);
+	key->tgid = bpf_get_current_pid_tgid() >> 32;
+	key->pad = 0;
+}
+
+static __always_inline __u64 user_word(__u64 at)
+{
+	__u64 word = 0;
+
+	return at && !bpf_probe_read_user(&word, sizeof(word), (const void *)at) ? word : 0;
+}
+
+/*
+ * The descriptor of a crypto/tls.Conn, which begins with a net.Conn {table, data}; where that is a
+ * *net.TCPConn, data begins with the address of its netFD. Where it is another type it is any number,
+ * which says nothing where it is no connection that speaks TLS. -1: none.
+ */
+static __always_inline int go_descriptor(__u64 conn)
+{
+	__u64 net = user_word(conn + 8), netfd = user_word(net);
+	int fd = -1;
+
+	if (!netfd ||
+	    bpf_probe_read_user(&fd, sizeof(fd), (const void *)(netfd + GO_NETFD_DESCRIPTOR)))
+		return -1;
+	return fd;
+}
+
+/* The socket at this descriptor of the current process; NULL: there is none. */
+static __always_inline const struct sock *go_socket(int fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file = NULL;
+	struct socket *socket;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	/* what is no socket has something else there: it leads to none that is known */
+	return socket ? BPF_CORE_READ(socket, sk) : NULL;
+}
+
+static __always_inline void go_addresses(struct tls_stream *stream, const struct sock *sk)
+{
+	__builtin_memset(stream->local, 0, sizeof(stream->local));
+	__builtin_memset(stream->remote, 0, sizeof(stream->remote));
+	stream->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	stream->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	stream->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	stream->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (stream->family == SONDE_AF_INET6 &&
+	    bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
+		address_read(stream->local, sk, false);
+		address_read(stream->remote, sk, true);
+	} else {
+		*(__u32 *)stream->local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		*(__u32 *)stream->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	}
+}
+
+/* Whether this connection's hello came after the library was hooked: then no plaintext was before. */
+static __always_inline bool go_from_start(const struct tls_carrier *carrier)
+{
+	struct sonde_switches *sw = ring_switches();
+
+	return sw && carrier->hello_ns > *(volatile __u64 *)&sw->tls_ns;
+}
+
+static __noinline int go_tie(struct thread *thread, struct tls_stream *stream)
+{
+	int fd = go_descriptor(stream->object);
+	const struct sock *sk = fd < 0 ? NULL : go_socket(fd);
+	struct sonde_kcounters *k = counters();
+	struct tls_carrier *carrier;
+	__u64 key = (__u64)sk;
+
+	if (!k || !sk)
+		return 0;
+	carrier = bpf_map_lookup_elem(&tls_carriers, &key);
+	if (!carrier || carrier->tied || carrier->pair != conn_pair(sk))
+		return 0;
+	carrier->tied = 1;
+	tls_key_of(&carrier->key, thread, stream->object);
+	if (go_from_start(carrier))
+		stream->flags |= TLS_HELLO;
+	go_addresses(stream, sk);
+	stream->role = carrier->role;
+	stream->tx_base = carrier->tx_base;
+	stream->rx_base = carrier->rx_base;
+	stream->carrier = carrier->id;
+	count(k, tls_tied, 1);
+	count(k, conns_tls_tied, 1);
+	return 0;
+}
+
+/* A connection's socket, as soon as it can be known: when its hello has passed. */
+static __always_inline void go_meet(struct thread *thread, struct tls_stream *stream, __u64 conn)
+{
+	if (stream->carrier)
+		return;
+	stream->object = conn;
+	go_tie(thread, stream);
+}
+
+/* The function that had its stack grown begins again. */
+static __always_inline bool go_again(const struct tls_call *before, const struct tls_call *call)
+{
+	return before && before->ssl == call->ssl && before->at == call->at &&
+	       before->bytes == call->bytes && before->tx == call->tx;
+}
+
+static __always_inline int go_enter(struct pt_regs *ctx, bool tx)
+{
+	struct tls_call call = { .kind = TLS_INT, .tx = tx };
+	struct sonde_kcounters *k;
+	struct tls_stream *stream;
+	struct thread *thread;
+	bool is_new = false;
+	struct go_key key;
+
+	if (!tls_in_scope(bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	k = counters();
+	go_key_of(&key, ctx);
+	call.ssl = GO_ARGUMENT_1(ctx);
+	call.at = GO_ARGUMENT_2(ctx);
+	call.bytes = GO_ARGUMENT_3(ctx);
+	call.ns = bpf_ktime_get_boot_ns();
+	if (!k || go_again(bpf_map_lookup_elem(&go_calls, &key), &call))
+		return 0;
+	thread = tx ? thread_get(k, true) : NULL;
+	stream = thread ? tls_stream_get(k, thread, call.ssl, &is_new) : NULL;
+	if (stream) {
+		go_meet(thread, stream, call.ssl);
+		tls_writes(k, thread, stream, &call);
+	}
+	if (bpf_map_update_elem(&go_calls, &key, &call, BPF_ANY))
+		count(k, state_tls_full, 1);
+	return 0;
+}
+
+static __always_inline int go_leave(struct pt_regs *ctx)
+{
+	struct sonde_kcounters *k = counters();
+	__s64 bytes = GO_ARGUMENT_1(ctx);
+	struct tls_stream *stream;
+	struct thread *thread;
+	struct tls_call *call;
+	bool is_new = false;
+	struct go_key key;
+
+	go_key_of(&key, ctx);
+	call = bpf_map_lookup_elem(&go_calls, &key);
+	if (!k || !call)
+		return 0;
+	if (bytes < 0)
+		bytes = 0;
+	if (bytes > 0x7fffffff)
+		bytes = 0x7fffffff;
+	thread = bytes || call->told ? thread_get(k, true) : NULL;
+	stream = thread ? tls_stream_get(k, thread, call->ssl, &is_new) : NULL;
+	if (stream) {
+		go_meet(thread, stream, call->ssl);
+		tls_over(k, thread, call, bytes);
+	}
+	bpf_map_delete_elem(&go_calls, &key);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What a breakpoint in a TLS library is: which program of bpf/tls.bpf.c belongs there. */
+#ifndef SONDE_TLS_H
+#define SONDE_TLS_H
+
+#include <linux/types.h>
+
+/* By arguments and result; also the cookie where one program serves all. */
+enum sonde_tls_shape {
+	SONDE_TLS_NONE = 0,
+	SONDE_TLS_READ = 1,	   /* (connection, buffer, n): n, or no more than 0 */
+	SONDE_TLS_WRITE = 2,	   /* the same */
+	SONDE_TLS_READ_COUNT = 3,  /* (connection, buffer, n, size_t *moved): 1, or 0 */
+	SONDE_TLS_WRITE_COUNT = 4, /* the same */
+	SONDE_TLS_WRITE_FLAGS = 5, /* (connection, buffer, n, flags, size_t *moved): 1, or 0 */
+	SONDE_TLS_HANDSHAKE = 6,   /* (connection); returns are not hooked */
+	SONDE_TLS_RETURN = 7,	   /* a return instruction of any of those that move bytes */
+	SONDE_TLS_END = 8,	   /* (connection), which is given back */
+	SONDE_TLS_GO_READ = 9,	  /* method of a connection, (buffer, length, capacity): n, error */
+	SONDE_TLS_GO_WRITE = 10,  /* the same */
+	SONDE_TLS_GO_RETURN = 11, /* a return instruction of one of these two */
+	SONDE_TLS_GO_CLOSE = 12,  /* method of a connection */
+	SONDE_TLS_SHAPES = 13,
+};
+
+/* Key of map tls_streams: a connection of a library, in one process. */
+struct tls_key {
+	__u64 ssl; /* address of the library's own structure */
+	__u64 process_start_ns;
+	__u32 tgid; /* initial pid namespace */
+	__u32 pad;
+};
+
+#endif

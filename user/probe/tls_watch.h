@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which files with functions of TLS libraries the processes in scope have mapped, and the breakpoints
+ * in them. A file is known by device and inode, looked at once, and hooked as a whole: whoever maps it
+ * meets the breakpoints, and the programs behind them ask at once whether he is in scope.
+ */
+#ifndef SONDE_PROBE_TLS_WATCH_H
+#define SONDE_PROBE_TLS_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "probe/capture.h"
+#include "probe/identify.h"
+
+/* Files that are known at once: with functions of TLS libraries, or without. */
+#define TLS_FILES_MAX 1024
+
+struct tls_watch;
+
+/* What became of files. */
+struct tls_watch_counts {
+	uint64_t files;	   /* looked at */
+	uint64_t hooked;   /* with breakpoints now */
+	uint64_t refused;  /* inspect or the kernel could not */
+	uint64_t unhooked; /* functions whose ends are not known */
+	uint64_t lost;	   /* mappings that were not told: the kernel's ring was full */
+};
+
+/* Nothing is hooked yet, or loaded. capture and identify are borrowed. verbose: says what is hooked. */
+int tls_watch__new(struct capture *capture, struct identify *identify, bool verbose,
+		   struct tls_watch **ret, struct err *err);
+/* Takes off all breakpoints. NULL is fine. */
+void tls_watch__free(struct tls_watch *watch);
+
+/*
+ * Tells of every file that is mapped to be executed: by this process and whatever it forks from now on,
+ * or (pid 0) by all. -errno.
+ */
+int tls_watch__follow(struct tls_watch *watch, pid_t pid);
+/* Polls readable when there is something for tls_watch__read(). */
+int tls_watch__fd(const struct tls_watch *watch);
+void tls_watch__read(struct tls_watch *watch);
+
+/* Looks at what the processes in scope have mapped already. */
+void tls_watch__running(struct tls_watch *watch);
+/*
+ * Looks at the libraries that lie where the system has its own: a command that is about to be run
+ * would otherwise be over before they are hooked.
+ */
+void tls_watch__system(struct tls_watch *watch);
+
+/* Looks at a program that is about to be run. */
+void tls_watch__file(struct tls_watch *watch, const char *path);
+/* To be called now and then while there is traffic: forgets what ended processes had open. */
+void tls_watch__tick(struct tls_watch *watch, uint64_t now_ns);
+
+void tls_watch__counts(const struct tls_watch *watch, struct tls_watch_counts *ret);
+
+#endif
