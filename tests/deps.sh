@@ -23,8 +23,8 @@ declare -A SETS=(
 		golang-go:go default-jdk-headless:javac maven:mvn npm:npm strace:strace iproute2:ip procps:ps
 		openssl:openssl ca-certificates util-linux:unshare valgrind:valgrind
 		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz
-		zstd:zstd lz4:lz4 chromium:chromium groff-base:groff zsh:zsh fish:fish
-		cargo-web:cargo rustc-web:rustc"
+		zstd:zstd lz4:lz4 binutils:objdump binutils-aarch64-linux-gnu:aarch64-linux-gnu-objdump chromium:chromium
+		groff-base:groff zsh:zsh fish:fish cargo-web:cargo rustc-web:rustc"
 )
 # Of these, the services that Debian would start and enable.
 SERVICES="nginx apache2"

@@ -38,9 +38,15 @@ static void print(const char *path, const struct inspect_tls *a, uint64_t us)
 		       "\"points\": [",
 		       i ? ", " : "", functions__name(f->function), f->offset, f->bytes, f->flags);
 		for (uint32_t k = 0, n = 0; k < a->n_points; k++)
-			if (a->points[k].of == i)
+			if (a->points[k].of == i && a->points[k].sets & INSPECT_PLAIN)
 				printf("%s[%" PRIu64 ", %u]", n++ ? ", " : "", a->points[k].offset,
 				       a->points[k].is_return);
+		printf("], \"cheap\": [");
+		for (uint32_t k = 0, n = 0; k < a->n_points; k++)
+			if (a->points[k].of == i && a->points[k].sets & INSPECT_CHEAP)
+				printf("%s[%" PRIu64 ", %u, %u]", n++ ? ", " : "",
+				       a->points[k].offset, a->points[k].is_return,
+				       a->points[k].below);
 		printf("]}");
 	}
 	printf("]}\n");

@@ -10,7 +10,8 @@
 /* The one that the header belongs to. */
 #define LIBRARY "libcapstone.so.4"
 
-#define CALLS(call) call(cs_open) call(cs_option) call(cs_malloc) call(cs_disasm_iter)
+#define CALLS(call)                                                                                \
+	call(cs_open) call(cs_option) call(cs_malloc) call(cs_disasm_iter) call(cs_regs_access)
 
 static struct {
 #define MEMBER(name) __typeof__(&name) name;
@@ -136,6 +137,148 @@ static enum disasm_kind x86_kind(const cs_insn *insn, struct written *written, u
 	return DISASM_OTHER;
 }
 
+/* Which of the registers that matter a name is, or is a part of. */
+static uint8_t x86_register(uint16_t reg)
+{
+	switch (reg) {
+	case X86_REG_RDI:
+	case X86_REG_EDI:
+	case X86_REG_DI:
+	case X86_REG_DIL:
+		return DISASM_RDI;
+	case X86_REG_RSI:
+	case X86_REG_ESI:
+	case X86_REG_SI:
+	case X86_REG_SIL:
+		return DISASM_RSI;
+	case X86_REG_RDX:
+	case X86_REG_EDX:
+	case X86_REG_DX:
+	case X86_REG_DL:
+	case X86_REG_DH:
+		return DISASM_RDX;
+	case X86_REG_RCX:
+	case X86_REG_ECX:
+	case X86_REG_CX:
+	case X86_REG_CL:
+	case X86_REG_CH:
+		return DISASM_RCX;
+	case X86_REG_R8:
+	case X86_REG_R8D:
+	case X86_REG_R8W:
+	case X86_REG_R8B:
+		return DISASM_R8;
+	case X86_REG_R9:
+	case X86_REG_R9D:
+	case X86_REG_R9W:
+	case X86_REG_R9B:
+		return DISASM_R9;
+	case X86_REG_RAX:
+	case X86_REG_EAX:
+	case X86_REG_AX:
+	case X86_REG_AL:
+	case X86_REG_AH:
+		return DISASM_RAX;
+	case X86_REG_RBX:
+	case X86_REG_EBX:
+	case X86_REG_BX:
+	case X86_REG_BL:
+	case X86_REG_BH:
+		return DISASM_RBX;
+	default:
+		return 0;
+	}
+}
+
+/* As branch_setup_insn() and push_setup_insn() of the kernel decide. */
+static bool x86_emulated(const cs_insn *insn)
+{
+	const uint8_t *b = insn->bytes;
+
+	if (b[0] == 0x41)
+		return insn->size == 2 && (b[1] & 0xf8) == 0x50; /* push of r8 to r15 */
+	if (b[0] == 0x0f)
+		return (b[1] & 0xf0) == 0x80; /* jcc, far */
+	return (b[0] & 0xf8) == 0x50 || (b[0] & 0xf0) == 0x70 || b[0] == 0x90 || b[0] == 0xe8 ||
+	       b[0] == 0xe9 || b[0] == 0xeb;
+}
+
+/* What it does to the stack pointer. */
+static void x86_sp(const cs_insn *insn, bool writes_sp, struct disasm_step *step)
+{
+	const cs_x86 *x86 = &insn->detail->x86;
+	bool by_number = x86->op_count == 2 && x86->operands[0].type == X86_OP_REG &&
+			 x86->operands[0].reg == X86_REG_RSP && x86->operands[1].type == X86_OP_IMM;
+
+	switch (insn->id) {
+	case X86_INS_CALL:
+		return;
+	case X86_INS_PUSH:
+	case X86_INS_POP:
+		if (x86->operands[0].size != 8 ||
+		    (x86->operands[0].type == X86_OP_REG && x86->operands[0].reg == X86_REG_RSP))
+			break;
+		step->sp = insn->id == X86_INS_PUSH ? -8 : 8;
+		return;
+	case X86_INS_ADD:
+	case X86_INS_SUB:
+		if (!by_number || x86->operands[1].imm > 1 << 20 ||
+		    x86->operands[1].imm < -(1 << 20))
+			break;
+		step->sp = (int32_t)(insn->id == X86_INS_ADD ? x86->operands[1].imm :
+							       -x86->operands[1].imm);
+		return;
+	default:
+		break;
+	}
+	if (writes_sp)
+		step->flags |= DISASM_SP_LOST;
+}
+
+static bool x86_stores(const cs_x86 *x86)
+{
+	for (uint8_t i = 0; i < x86->op_count; i++)
+		if (x86->operands[i].type == X86_OP_MEM && x86->operands[i].access & CS_AC_WRITE)
+			return true;
+	return false;
+}
+
+static void x86_describe(csh handle, const cs_insn *insn, struct disasm_step *step)
+{
+	const cs_x86 *x86 = &insn->detail->x86;
+	cs_regs read, written;
+	uint8_t n_read, n_written;
+	bool writes_sp = false;
+
+	/* nothing is known of it: then it is taken to do everything */
+	if (capstone.cs_regs_access(handle, insn, read, &n_read, written, &n_written)) {
+		step->writes = 0xff;
+		step->flags = DISASM_SP_LOST | DISASM_STORES;
+		return;
+	}
+	for (uint8_t i = 0; i < n_written; i++) {
+		step->writes |= x86_register(written[i]);
+		writes_sp |= written[i] == X86_REG_RSP || written[i] == X86_REG_ESP;
+	}
+	for (uint8_t i = 0; i < x86->op_count; i++)
+		if (x86->operands[i].type == X86_OP_MEM &&
+		    x86->operands[i].mem.segment == X86_REG_FS && x86->operands[i].mem.disp == 0x28)
+			step->flags |= DISASM_CANARY;
+	if (x86_emulated(insn))
+		step->flags |= DISASM_EMULATED;
+	if (x86_stores(x86))
+		step->flags |= DISASM_STORES;
+	if (insn->id == X86_INS_JMP)
+		step->flags |= DISASM_ALWAYS;
+	if (insn->id == X86_INS_CALL) {
+		step->writes = (uint8_t)~DISASM_RBX;
+		step->kind = DISASM_CALL;
+		step->target =
+			x86->operands[0].type == X86_OP_IMM ? (uint64_t)x86->operands[0].imm : 0;
+	}
+	x86_sp(insn, writes_sp, step);
+}
+
 static enum disasm_kind arm64_kind(const cs_insn *insn, struct written *written,
 				   uint64_t *ret_target)
 {
@@ -203,8 +346,12 @@ int disasm__sweep(uint16_t elf_machine, const uint8_t *code, size_t n, uint64_t 
 			continue;
 		}
 		step.bytes = m->insn->size;
-		step.kind = m->arch == CS_ARCH_X86 ? x86_kind(m->insn, &written, &step.target) :
-						     arm64_kind(m->insn, &written, &step.target);
+		if (m->arch == CS_ARCH_X86) {
+			step.kind = x86_kind(m->insn, &written, &step.target);
+			x86_describe(m->handle, m->insn, &step);
+		} else {
+			step.kind = arm64_kind(m->insn, &written, &step.target);
+		}
 		if (!each(arg, &step))
 			return 0;
 	}

@@ -22,13 +22,40 @@ enum disasm_kind {
 	DISASM_JUMP_SLOT,    /* to the address that is in memory at target */
 	DISASM_JUMP_TABLE,   /* to one of several places in the same function */
 	DISASM_JUMP_POINTER, /* to an address that was loaded: another function */
+	DISASM_CALL,	     /* of target */
+};
+
+/* x86-64 only. */
+enum {
+	DISASM_ALWAYS = 1 << 0, /* a jump without a condition */
+	/* The kernel executes it by itself where a breakpoint is on it: see cheap.h. */
+	DISASM_EMULATED = 1 << 1,
+	DISASM_CANARY = 1 << 2,	 /* looks at the thread's stack protector (%fs:0x28) */
+	DISASM_SP_LOST = 1 << 3, /* the stack pointer may be anywhere afterwards */
+	DISASM_STORES = 1 << 4,	 /* writes memory, other than by a push or a call */
+};
+
+/* Registers that carry arguments or results, as bits. */
+enum {
+	DISASM_RDI = 1 << 0,
+	DISASM_RSI = 1 << 1,
+	DISASM_RDX = 1 << 2,
+	DISASM_RCX = 1 << 3,
+	DISASM_R8 = 1 << 4,
+	DISASM_R9 = 1 << 5,
+	DISASM_RAX = 1 << 6,
+	DISASM_RBX = 1 << 7,
 };
 
 struct disasm_step {
 	uint64_t address;
-	uint64_t target; /* DISASM_JUMP, DISASM_JUMP_SLOT */
+	uint64_t target; /* DISASM_JUMP, DISASM_JUMP_SLOT, DISASM_CALL */
 	uint16_t bytes;
-	uint16_t kind; /* enum disasm_kind */
+	uint8_t kind; /* enum disasm_kind */
+	/* x86-64 only */
+	uint8_t flags;	/* DISASM_ALWAYS … */
+	uint8_t writes; /* DISASM_RDI … */
+	int32_t sp;	/* by how much it moves the stack pointer; a call that has returned: 0 */
 };
 
 /*

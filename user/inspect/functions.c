@@ -110,6 +110,32 @@ const char *functions__name(enum tls_function function)
 	return function < TLS_FN_COUNT ? functions[function].name : "none";
 }
 
+unsigned int functions__arguments(enum tls_function function)
+{
+	switch (function) {
+	case TLS_FN_SSL_DO_HANDSHAKE:
+	case TLS_FN_SSL_SHUTDOWN:
+	case TLS_FN_SSL_FREE:
+	case TLS_FN_GNUTLS_HANDSHAKE:
+	case TLS_FN_GNUTLS_BYE:
+	case TLS_FN_GNUTLS_DEINIT:
+	case TLS_FN_RUSTLS_CLOSE_NOTIFY:
+		return 1;
+	case TLS_FN_SSL_READ_EX:
+	case TLS_FN_SSL_WRITE_EX:
+	case TLS_FN_SSL_PEEK_EX:
+	case TLS_FN_SSL_READ_EARLY_DATA:
+	case TLS_FN_SSL_WRITE_EARLY_DATA:
+	case TLS_FN_SSL_SENDFILE:
+	case TLS_FN_GNUTLS_RECORD_SEND_FILE:
+		return 4;
+	case TLS_FN_SSL_WRITE_EX2:
+		return 5;
+	default:
+		return 3;
+	}
+}
+
 #define LEGACY_HASH_BYTES 20 /* "17h", 16 digits, "E" */
 
 static bool is_rust_name(const char *at, size_t len, const struct rust_name *name)

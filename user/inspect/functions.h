@@ -91,6 +91,9 @@ enum tls_function functions__of_c_symbol(const char *name, size_t len, size_t *r
 /* By a mangled name (legacy "_ZN…", v0 "_R…"), whatever its hash and its types. TLS_FN_NONE: none. */
 enum tls_function functions__of_rust_symbol(const char *name, size_t len);
 
+/* How many of its arguments, from the first one on, are of use (C and Rust). */
+unsigned int functions__arguments(enum tls_function function);
+
 /* false: nothing is to be learned from its end, and its returns are not looked for. */
 bool functions__has_returns(enum tls_function function);
 

@@ -55,7 +55,7 @@ struct inspect_request {
 	uint32_t want;	  /* enum inspect_want */
 };
 
-#define INSPECT_POINTS_MAX 256
+#define INSPECT_POINTS_MAX 512
 #define INSPECT_FUNCTIONS_MAX 48
 
 /* Flags of struct inspect_function. */
@@ -91,15 +91,28 @@ enum {
 };
 
 /*
+ * Points come in two sets, of which one is to be used, as a whole for each function: the plain one of first
+ * instructions and returns, and one of instructions near these that the kernel executes by itself, so that
+ * a hit is one trap instead of two (cheap.h). Where there is no such instruction, a point is in both.
+ */
+enum { INSPECT_PLAIN = 1, INSPECT_CHEAP = 2 };
+
+/*
  * A place for a uprobe. At a return instruction of machine code of C and Rust the stack pointer is
  * what it was at the entry (the psABIs of x86-64 and arm64: it has been restored, the return address
  * is on top or in x30). Not in Go, whose stacks move: there it is the goroutine that stays the same.
  */
 struct inspect_point {
-	uint64_t offset;    /* in the file, of an instruction */
-	uint16_t function;  /* enum tls_function */
-	uint16_t is_return; /* INSPECT_ENTRY, INSPECT_RETURN, INSPECT_RETURN_SHARED */
-	uint32_t of;	    /* which of functions[] */
+	uint64_t offset;   /* in the file, of an instruction */
+	uint16_t function; /* enum tls_function */
+	uint8_t is_return; /* INSPECT_ENTRY, INSPECT_RETURN, INSPECT_RETURN_SHARED */
+	uint8_t sets;	   /* INSPECT_PLAIN, INSPECT_CHEAP */
+	uint16_t of;	   /* which of functions[] */
+	/*
+	 * In the cheap set: how many bytes the stack pointer is below what it was at the function's entry
+	 * (C and Rust on x86-64). A hit where it is not is of another call, and means nothing.
+	 */
+	uint16_t below;
 };
 
 /*

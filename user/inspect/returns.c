@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inspect/returns.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <string.h>
 
+#include "inspect/cheap.h"
 #include "inspect/disasm.h"
 #include "inspect/symbols.h"
 #include "inspect/unwind.h"
@@ -17,12 +19,19 @@ struct part {
 	unsigned int first_return, n_returns;
 };
 
+struct exit {
+	uint64_t address;
+	struct cheap_point cheap; /* address 0: there is none */
+};
+
 struct walk {
 	const struct elf *elf;
+	enum tls_function function;
 	unsigned int n_parts, n_returns;
-	uint16_t flags; /* INSPECT_FN_* */
+	uint16_t flags;		  /* INSPECT_FN_* */
+	struct cheap_point entry; /* address 0: there is none */
 	struct part parts[RETURNS_PARTS_MAX];
-	uint64_t returns[RETURNS_MAX]; /* addresses, those of a part together */
+	struct exit returns[RETURNS_MAX]; /* those of a part together */
 };
 
 /* The part that is being looked at. */
@@ -34,6 +43,7 @@ struct sweep {
 	unsigned int n_inside, n_outside;
 	uint64_t inside[TARGETS_MAX], outside[RETURNS_PARTS_MAX * 2];
 	uint8_t starts[RETURNS_CODE_MAX_BYTES / 8]; /* bits: where instructions begin */
+	struct cheap_code code;
 };
 
 static bool is_inside(const struct part *part, uint64_t address)
@@ -68,12 +78,16 @@ static bool on_step(void *arg, const struct disasm_step *step)
 	uint64_t in = step->address - sweep->part->start, address;
 
 	sweep->starts[in / 8] |= (uint8_t)(1u << in % 8);
+	if (sweep->code.n_steps < CHEAP_STEPS_MAX)
+		sweep->code.steps[sweep->code.n_steps] = *step;
+	sweep->code.n_steps++;
 	switch (step->kind) {
 	case DISASM_RETURN:
 		if (walk->n_returns == RETURNS_MAX)
 			sweep->lost = true;
 		else
-			walk->returns[walk->n_returns++] = step->address;
+			walk->returns[walk->n_returns++] =
+				(struct exit){ .address = step->address };
 		break;
 	case DISASM_JUMP:
 		note_target(sweep, step->target);
@@ -157,6 +171,29 @@ static void add_part(struct walk *walk, uint64_t target)
 	walk->parts[walk->n_parts++] = part;
 }
 
+/* The registers that hold what is to be read at a function's entry. */
+static uint8_t arguments_of(enum tls_function function)
+{
+	if (functions__library(function) == TLS_GO)
+		return DISASM_RAX | DISASM_RBX | DISASM_RCX;
+	return cheap__arguments(functions__arguments(function));
+}
+
+static void find_cheap(struct sweep *sweep)
+{
+	struct cheap_code *code = &sweep->code;
+	struct walk *walk = sweep->walk;
+
+	if (code->n_steps > CHEAP_STEPS_MAX || walk->elf->machine != EM_X86_64)
+		return;
+	code->targets = sweep->inside;
+	code->n_targets = sweep->n_inside;
+	for (unsigned int i = sweep->part->first_return; i < walk->n_returns; i++)
+		cheap__return(code, walk->returns[i].address, &walk->returns[i].cheap);
+	if (sweep->part == &walk->parts[0])
+		cheap__entry(code, arguments_of(walk->function), &walk->entry);
+}
+
 static bool sweep_part(struct walk *walk, struct part *part)
 {
 	static uint8_t code[RETURNS_CODE_MAX_BYTES];
@@ -174,9 +211,10 @@ static bool sweep_part(struct walk *walk, struct part *part)
 			  &sweep) ||
 	    sweep.lost || !is_consistent(&sweep))
 		return false;
+	find_cheap(&sweep);
 	part->n_returns = walk->n_returns - part->first_return;
 	part->own = part == &walk->parts[0] || sweep.returns_home;
-	for (unsigned int i = 0; i < sweep.n_outside; i++)
+	for (unsigned int i = 0; i < sweep.n_outside && functions__has_returns(walk->function); i++)
 		add_part(walk, sweep.outside[i]);
 	return true;
 }
@@ -196,23 +234,32 @@ static void find_returns(struct walk *walk)
 	}
 }
 
+static struct inspect_point *find_point(struct inspect_tls *ret, uint64_t offset)
+{
+	for (uint32_t i = 0; i < ret->n_points; i++)
+		if (ret->points[i].offset == offset)
+			return &ret->points[i];
+	return NULL;
+}
+
 /*
  * false: there is no room. A return that others jump to is the function's whose own it is; an entry
  * stays what it is.
  */
-static bool add_point(struct inspect_tls *ret, uint64_t offset, uint16_t is_return)
+static bool add_point(struct inspect_tls *ret, uint64_t offset, uint8_t is_return, uint8_t sets,
+		      int32_t below)
 {
 	struct inspect_point point = { .offset = offset,
 				       .function = ret->functions[ret->n_functions].function,
 				       .is_return = is_return,
-				       .of = ret->n_functions };
+				       .sets = sets,
+				       .of = (uint16_t)ret->n_functions,
+				       .below = (uint16_t)below };
+	struct inspect_point *there = find_point(ret, offset);
 
-	for (uint32_t i = 0; i < ret->n_points; i++) {
-		if (ret->points[i].offset != offset)
-			continue;
-		if (ret->points[i].is_return == INSPECT_RETURN_SHARED &&
-		    is_return == INSPECT_RETURN)
-			ret->points[i] = point;
+	if (there) {
+		if (there->is_return == INSPECT_RETURN_SHARED && is_return == INSPECT_RETURN)
+			*there = point;
 		return true;
 	}
 	if (ret->n_points == INSPECT_POINTS_MAX)
@@ -221,22 +268,57 @@ static bool add_point(struct inspect_tls *ret, uint64_t offset, uint16_t is_retu
 	return true;
 }
 
+/* Where in the file a cheap point is, unless another function has a point there. */
+static bool cheap_offset(const struct walk *walk, struct inspect_tls *ret,
+			 const struct cheap_point *cheap, uint64_t *ret_offset)
+{
+	uint64_t bytes;
+
+	return cheap->address && cheap->below >= 0 && cheap->below <= UINT16_MAX &&
+	       elf__offset(walk->elf, cheap->address, ret_offset, &bytes) &&
+	       !find_point(ret, *ret_offset);
+}
+
+static void add_entry(const struct walk *walk, uint64_t offset, struct inspect_tls *ret)
+{
+	uint64_t cheap;
+
+	if (walk->entry.address == walk->parts[0].start ||
+	    !cheap_offset(walk, ret, &walk->entry, &cheap)) {
+		add_point(ret, offset, INSPECT_ENTRY, INSPECT_PLAIN | INSPECT_CHEAP, 0);
+		return;
+	}
+	add_point(ret, offset, INSPECT_ENTRY, INSPECT_PLAIN, 0);
+	add_point(ret, cheap, INSPECT_ENTRY, INSPECT_CHEAP, walk->entry.below);
+}
+
+/* The same return twice, or once for both sets. */
+static bool add_return(const struct walk *walk, const struct exit *at, uint8_t is_return,
+		       struct inspect_tls *ret)
+{
+	uint64_t offset, bytes, cheap;
+	bool is_cheap = cheap_offset(walk, ret, &at->cheap, &cheap);
+
+	if (!elf__offset(walk->elf, at->address, &offset, &bytes))
+		return true;
+	if (!is_cheap)
+		return add_point(ret, offset, is_return, INSPECT_PLAIN | INSPECT_CHEAP, 0);
+	return add_point(ret, offset, is_return, INSPECT_PLAIN, 0) &&
+	       add_point(ret, cheap, is_return, INSPECT_CHEAP, at->cheap.below);
+}
+
 static void add_returns(const struct walk *walk, struct inspect_tls *ret)
 {
 	struct inspect_function *f = &ret->functions[ret->n_functions];
-	uint64_t at, bytes;
 
 	f->flags = walk->flags;
 	for (unsigned int i = 0; i < walk->n_parts; i++) {
 		const struct part *part = &walk->parts[i];
 
-		for (unsigned int k = 0; k < part->n_returns; k++) {
-			if (!elf__offset(walk->elf, walk->returns[part->first_return + k], &at,
-					 &bytes))
-				continue;
-			if (!add_point(ret, at, part->own ? INSPECT_RETURN : INSPECT_RETURN_SHARED))
+		for (unsigned int k = 0; k < part->n_returns; k++)
+			if (!add_return(walk, &walk->returns[part->first_return + k],
+					part->own ? INSPECT_RETURN : INSPECT_RETURN_SHARED, ret))
 				f->flags |= INSPECT_FN_CUT;
-		}
 	}
 }
 
@@ -256,18 +338,18 @@ int returns__add(const struct elf *elf, enum tls_function function, uint64_t add
 		(struct inspect_function){ .offset = offset,
 					   .bytes = bytes < UINT32_MAX ? (uint32_t)bytes : 0,
 					   .function = (uint16_t)function };
-	add_point(ret, offset, INSPECT_ENTRY);
-	if (functions__has_returns(function)) {
-		memset(&walk, 0, sizeof(walk));
-		walk.elf = elf;
-		walk.n_parts = 1;
-		walk.parts[0] = (struct part){ .start = address, .bytes = bytes };
-		if (bytes)
-			find_returns(&walk);
-		else
-			walk.flags = INSPECT_FN_RETURNS_UNKNOWN;
+	memset(&walk, 0, sizeof(walk));
+	walk.elf = elf;
+	walk.function = function;
+	walk.n_parts = 1;
+	walk.parts[0] = (struct part){ .start = address, .bytes = bytes };
+	if (bytes)
+		find_returns(&walk);
+	else
+		walk.flags = INSPECT_FN_RETURNS_UNKNOWN;
+	add_entry(&walk, offset, ret);
+	if (functions__has_returns(function))
 		add_returns(&walk, ret);
-	}
 	ret->n_functions++;
 	return 0;
 }
