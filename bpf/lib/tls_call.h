@@ -88,6 +88,16 @@ tls_stream_get(struct sonde_kcounters *k, struct thread *thread, __u64 ssl, bool
 	return stream;
 }
 
+/* The stack pointer as it was at the function's entry. */
+static __always_inline __u64 tls_frame(struct pt_regs *ctx)
+{
+	__u64 below = 0;
+
+	if (HELPER_EXISTS(get_attach_cookie))
+		below = bpf_get_attach_cookie(ctx) >> SONDE_TLS_BELOW_SHIFT;
+	return PT_REGS_SP(ctx) + below;
+}
+
 /* The thread enters a call that is to move bytes between `at` and the library's connection `ssl`. */
 static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, __u64 count_at,
 				     enum tls_kind kind, bool tx)
@@ -114,7 +124,7 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 	call->ssl = ssl;
 	call->at = at;
 	call->count = count_at;
-	call->frame = PT_REGS_SP(ctx);
+	call->frame = tls_frame(ctx);
 	call->ns = bpf_ktime_get_boot_ns();
 	call->carrier = stream->carrier;
 	call->tx = tx;
@@ -189,7 +199,7 @@ static __always_inline int tls_leave(struct pt_regs *ctx)
 	__u32 bytes;
 
 	if (!thread || thread->tls.kind == TLS_NONE || thread->tls.kind == TLS_HANDSHAKE ||
-	    thread->tls.frame != PT_REGS_SP(ctx))
+	    thread->tls.frame != tls_frame(ctx))
 		return 0;
 	bytes = tls_moved(ctx, &thread->tls);
 	if (bytes)
