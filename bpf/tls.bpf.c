@@ -97,7 +97,8 @@ int tls_go_close(struct pt_regs *ctx)
 SEC("uprobe")
 int tls_multi(struct pt_regs *ctx)
 {
-	__u64 shape = bpf_get_attach_cookie(ctx), ssl = PT_REGS_PARM1(ctx), count_at = 0;
+	__u64 shape = bpf_get_attach_cookie(ctx) & SONDE_TLS_SHAPE_MASK, ssl = PT_REGS_PARM1(ctx),
+	      count_at = 0;
 	enum tls_kind kind = TLS_INT;
 
 	switch (shape) {

@@ -5,7 +5,14 @@
 
 #include <linux/types.h>
 
-/* By arguments and result; also the cookie where one program serves all. */
+/*
+ * A breakpoint's cookie (5.15): its shape where one program serves all (6.6), and above it by how many bytes
+ * the stack pointer is below what it was at the function's entry. Without cookies that is 0.
+ */
+#define SONDE_TLS_SHAPE_MASK 0xff
+#define SONDE_TLS_BELOW_SHIFT 8
+
+/* By arguments and result. */
 enum sonde_tls_shape {
 	SONDE_TLS_NONE = 0,
 	SONDE_TLS_READ = 1,	   /* (connection, buffer, n): n, or no more than 0 */

@@ -205,6 +205,16 @@ static __always_inline bool tls_is_same(const struct tls_call *call, __u64 ssl, 
 	       call->at == at && call->tx == tx;
 }
 
+/* The stack pointer as it was at the function's entry. */
+static __always_inline __u64 tls_frame(struct pt_regs *ctx)
+{
+	__u64 below = 0;
+
+	if (HELPER_EXISTS(get_attach_cookie))
+		below = bpf_get_attach_cookie(ctx) >> SONDE_TLS_BELOW_SHIFT;
+	return PT_REGS_SP(ctx) + below;
+}
+
 /* The thread enters a call that is to move bytes between `at` and the library's connection `ssl`. */
 static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, __u64 bytes,
 				     __u64 count_at, enum tls_kind kind, bool tx)
@@ -234,7 +244,7 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 	call->at = at;
 	call->bytes = bytes;
 	call->count = count_at;
-	call->frame = PT_REGS_SP(ctx);
+	call->frame = tls_frame(ctx);
 	call->ns = bpf_ktime_get_boot_ns();
 	call->carrier = stream->carrier;
 	call->tx = tx;
@@ -269,7 +279,7 @@ static __always_inline int tls_leave(struct pt_regs *ctx)
 	struct thread *thread = k ? thread_get(k, false) : NULL;
 
 	if (!thread || thread->tls.kind == TLS_NONE || thread->tls.kind == TLS_HANDSHAKE ||
-	    thread->tls.frame != PT_REGS_SP(ctx))
+	    thread->tls.frame != tls_frame(ctx))
 		return 0;
 	tls_over(k, thread, &thread->tls, tls_moved(ctx, &thread->tls));
 	thread->tls.kind = TLS_NONE;

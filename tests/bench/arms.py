@@ -29,7 +29,7 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_header_timeout 600s; sendfile on;
   client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-  server {{ listen 127.0.0.1:{port} backlog=4096 reuseport; root {dir}/www;
+  server {{ listen 127.0.0.1:{port} backlog=4096 reuseport{tls}; root {dir}/www;
             location = /index.html {{ sendfile off; }} }}
 }}
 """
@@ -62,14 +62,17 @@ class Running:
 
 
 class Nginx(Running):
-    def __init__(self, workers=2):
+    """tls: its certificate and its key; None: in the clear."""
+
+    def __init__(self, workers=2, tls=None):
         self.dir = tempfile.mkdtemp(prefix="sonde-bench-")
         os.chmod(self.dir, 0o755)
         os.mkdir(f"{self.dir}/www", 0o755)
         self.port = free_port()
         conf = f"{self.dir}/nginx.conf"
         with open(conf, "w") as f:
-            f.write(NGINX.format(dir=self.dir, port=self.port, workers=workers))
+            secure = " ssl; ssl_certificate {}; ssl_certificate_key {}".format(*tls) if tls else ""
+            f.write(NGINX.format(dir=self.dir, port=self.port, workers=workers, tls=secure))
         self.file("index.html", BODY_BYTES)
         self.process = subprocess.Popen(["nginx", "-c", conf, "-e", f"{self.dir}/error.log"])
         wait_for(lambda: answers(self.port), "nginx")
@@ -101,9 +104,9 @@ class Nginx(Running):
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def wrk(port, seconds, connections=32):
+def wrk(port, seconds, connections=32, scheme="http"):
     """(requests, requests a second) of as many as can be."""
-    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"http://127.0.0.1:{port}/"],
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"{scheme}://127.0.0.1:{port}/"],
                          text=True, capture_output=True, check=True).stdout
     return int(re.search(r"(\d+) requests in", out)[1]), float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 

@@ -20,7 +20,12 @@ $(OUTPUT)/bench/load: tests/bench/load.c $(OUTPUT)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
 
-BENCH_TOOLS := $(OUTPUT)/bench/empty $(OUTPUT)/bench/load $(patsubst %,$(OUTPUT)/tools/%,otlp_sink bpf_info nginx_record replay_cost)
+$(OUTPUT)/bench/tls_calls: tests/bench/tls_calls.c $(OUTPUT)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lssl -lcrypto -lgnutls
+
+BENCH_TOOLS := $(OUTPUT)/bench/empty $(OUTPUT)/bench/load $(OUTPUT)/bench/tls_calls $(patsubst %,$(OUTPUT)/tools/%,otlp_sink bpf_info nginx_record replay_cost)
 bench-build: all $(BENCH_TOOLS) $(OUTPUT)/bench/store
 
 LINES ?=

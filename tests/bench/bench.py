@@ -21,6 +21,7 @@ import lines_overload
 import lines_page
 import lines_quiet
 import lines_store
+import lines_tls
 from arms import SONDE
 from rows import markdown, print_row
 
@@ -41,6 +42,7 @@ LINES = {
     "bodies": (lines_growth.bodies, 40),
     "page": (lines_page.page, 45),
     "store": (lines_store.store, 65),
+    "tls": (lines_tls.tls, 120),
     "guest": (lines_guest.guest_lines, 270),
 }
 LONG = {"tiny": (lines_long.tiny, 60), "busy": (lines_long.busy, 180)}

@@ -72,8 +72,11 @@ class Programs:
         base = f"/proc/{pid}/fdinfo"
         seen = set()
         for fd in os.listdir(base):
-            with open(f"{base}/{fd}") as f:
-                text = f.read()
+            try:
+                with open(f"{base}/{fd}") as f:
+                    text = f.read()
+            except OSError:  # it was for loading
+                continue
             said = re.search(r"^prog_id:\s*(\d+)", text, re.M)
             if said and "run_cnt" in text and said[1] not in seen:
                 seen.add(said[1])

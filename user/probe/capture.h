@@ -114,8 +114,9 @@ int capture__check_misses(struct capture *capture, struct err *err);
 
 /* A place for a breakpoint in a file: offset of an instruction, and enum sonde_tls_shape. */
 struct tls_point {
-	uint64_t offset;
+	uint64_t offset; /* in the file */
 	uint32_t shape;
+	uint32_t below; /* inspect_point.below; 0 where features.cookies is not */
 };
 
 struct tls_hooks;

@@ -178,7 +178,7 @@ static int attach_multi(struct capture *c, const char *path, const struct tls_po
 
 	for (unsigned int i = 0; offsets && cookies && i < n; i++) {
 		offsets[i] = points[i].offset;
-		cookies[i] = points[i].shape;
+		cookies[i] = points[i].shape | (uint64_t)points[i].below << SONDE_TLS_BELOW_SHIFT;
 	}
 	if (!offsets || !cookies)
 		err = -ENOMEM;
@@ -213,11 +213,13 @@ static int attach_one(struct capture *c, int type, const char *path, const struc
 					.config2 = point->offset };
 	struct bpf_program *program =
 		bpf_object__find_program_by_name(c->tls, program_of[point->shape]);
+	LIBBPF_OPTS(bpf_perf_event_opts, opts,
+		    .bpf_cookie = (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT);
 	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	*ret = bpf_program__attach_perf_event(program, fd);
+	*ret = bpf_program__attach_perf_event_opts(program, fd, point->below ? &opts : NULL);
 	if (*ret)
 		return 0;
 	close(fd);

@@ -35,6 +35,7 @@ struct kernel_features {
 	bool mptcp;	   /* mptcp_sendmsg */
 	bool redirect;	   /* tcp_bpf_sendmsg_redir */
 	bool uprobe_multi; /* many uprobes as one link: 6.6 */
+	bool cookies;	   /* programs are told which of their breakpoints was hit: 5.15 */
 	/* The function that reads what a sockmap has queued for a socket; NULL: there is none. */
 	const char *queue_read;
 	bool ring_page_safe;	/* fix of CVE-2024-41009: the consumer's page may be handed out */

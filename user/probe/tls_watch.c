@@ -135,13 +135,16 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 			   struct tls_point *ret)
 {
 	const uint16_t endless = INSPECT_FN_RETURNS_UNKNOWN | INSPECT_FN_CUT;
+	/* without a cookie a breakpoint could not tell how far below the frame it is */
+	const uint8_t set =
+		capture__features(watch->capture)->cookies ? INSPECT_CHEAP : INSPECT_PLAIN;
 	unsigned int n = 0;
 
 	for (uint32_t i = 0; i < answer->n_points; i++) {
 		const struct inspect_point *p = &answer->points[i];
 		enum sonde_tls_shape shape = shape_of(p->function);
 
-		if (shape == SONDE_TLS_NONE ||
+		if (shape == SONDE_TLS_NONE || !(p->sets & set) ||
 		    (shape >= SONDE_TLS_GO_READ && !answer->go.registers))
 			continue;
 		if (has_returns(shape) && (answer->functions[p->of].flags & endless)) {
@@ -153,6 +156,7 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 		if (is_there(ret, n, p->offset))
 			continue;
 		ret[n].offset = p->offset;
+		ret[n].below = p->below;
 		ret[n++].shape = p->is_return == INSPECT_ENTRY ? shape : return_of(shape);
 	}
 	return n;
