@@ -196,6 +196,16 @@ struct sonde_rec_frames {
 	__u8 payload[];
 };
 
+/* For how many exchanges that the kernel has counted as begun this record of len bytes stands. */
+static inline __u32 record__begun(const struct sonde_rec *record, __u64 len)
+{
+	if (len < sizeof(*record))
+		return 0;
+	if (record->type == SONDE_REC_FRAMES && len >= sizeof(struct sonde_rec_frames))
+		return ((const struct sonde_rec_frames *)record)->begun;
+	return record->type == SONDE_REC_DATA && (record->flags & SONDE_F_BEGUN);
+}
+
 /* SHUT and GONE. */
 struct sonde_rec_gone {
 	struct sonde_rec h;

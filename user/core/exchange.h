@@ -39,6 +39,10 @@ enum {
 	EX_HEAD_PARTIAL = 1 << 8, /* the head was longer than is captured, or partly unreadable */
 	EX_BODY_PARTIAL =
 		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
+	EX_FIELDS_PARTIAL = 1 << 10, /* HTTP/2: header fields refer to others that were not seen */
+	EX_UNSURE = 1 << 11, /* HTTP/2: its end may have been among what was lost */
+	EX_RPC = 1 << 12,    /* a call of gRPC */
+	EX_STATUS = 1 << 13, /* and its status was seen */
 };
 
 struct header_field {
@@ -107,6 +111,8 @@ struct exchange {
 	/* The request; views into text. */
 	struct view method, target, version; /* version: "1.1" */
 	uint16_t status;		     /* of the response */
+	uint16_t rpc_status;		     /* of a gRPC call: EX_STATUS */
+	uint32_t request_messages, response_messages; /* of a gRPC call, as far as they were told */
 	/* A registry error.type when it is none of the status: static string, or NULL. */
 	const char *error_type;
 	/* The request's head has the bytes of one that was read before, and its text is these bytes. */

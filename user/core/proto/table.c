@@ -4,6 +4,7 @@
 /* Every protocol that sonde decodes. */
 static const struct proto *const protocols[] = {
 	&proto_http1,
+	&proto_http2,
 };
 
 const struct proto *proto__by_verdict(uint8_t verdict)
