@@ -200,18 +200,20 @@ static __always_inline void run_lose(struct sonde_kcounters *k, struct work *w)
 	run_advance(f, f->run_end - f->run);
 }
 
-static __always_inline struct sonde_rec_frames *run_reserve(struct sonde_kcounters *k,
-							    __u64 bytes)
+static __always_inline bool run_has_room(struct sonde_kcounters *k, struct work *w, __u64 bytes)
 {
-	struct sonde_rec_frames *rec;
-
 	count(k, records_attempted, 1);
-	if (!ring_has_room(k, bytes))
-		return NULL;
-	rec = bpf_ringbuf_reserve(&ring, bytes, 0);
-	if (!rec)
-		ring_refused(k, bytes);
-	return rec;
+	if (ring_has_room(k, bytes))
+		return true;
+	run_lose(k, w);
+	return false;
+}
+
+/* The ring refused what it had room for. */
+static __always_inline void run_refused(struct sonde_kcounters *k, struct work *w, __u64 bytes)
+{
+	ring_refused(k, bytes);
+	run_lose(k, w);
 }
 
 /* What was read makes a record; n 0 though there was something to be read: it could not be. */
@@ -258,9 +260,11 @@ static __always_inline void run_write(struct sonde_kcounters *k, struct thread *
 	if (n > SONDE_CLASS_4_BYTES)
 		n = SONDE_CLASS_4_BYTES;
 	room = run_room(n);
-	rec = run_reserve(k, sizeof(*rec) + room);
+	if (!run_has_room(k, &thread->work, sizeof(*rec) + room))
+		return;
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec) + room, 0);
 	if (!rec) {
-		run_lose(k, &thread->work);
+		run_refused(k, &thread->work, sizeof(*rec) + room);
 		return;
 	}
 	if (n && user_read(rec->payload, n, base, room))
@@ -273,15 +277,19 @@ static __always_inline void run_gather(struct sonde_kcounters *k, struct thread 
 				       __u64 want, __u32 room)
 {
 	struct work *w = &thread->work;
-	struct sonde_rec_frames *rec = run_reserve(k, sizeof(*rec) + 2 * room);
+	const __u64 bytes = sizeof(struct sonde_rec_frames) + 2 * room;
+	struct sonde_rec_frames *rec;
 	__u64 n;
 
+	if (!run_has_room(k, w, bytes))
+		return;
+	rec = bpf_ringbuf_reserve(&ring, bytes, 0);
 	if (!rec) {
-		run_lose(k, w);
+		run_refused(k, w, bytes);
 		return;
 	}
 	n = smaller(gather(w->segments, w->n_segments, rec->payload, room), want);
-	run_submit(k, thread, rec, want, n, sizeof(*rec) + 2 * room);
+	run_submit(k, thread, rec, want, n, bytes);
 }
 
 /* Writes one record of the run that is open. */
