@@ -24,6 +24,7 @@ enum sonde_record_type {
 	SONDE_REC_EXIT = 6, /* a process that was seen has ended (last thread) */
 	SONDE_REC_EXEC = 7, /* a process that was seen replaced its program */
 	SONDE_REC_FRAMES = 10, /* bytes of frames of an HTTP/2 connection */
+	SONDE_REC_STREAM = 11, /* what was counted of one stream of HTTP/2 */
 	/* on the process ring, for probe: */
 	SONDE_REC_PROC = 8,  /* a process did its first decoded input or output */
 	SONDE_REC_SWEEP = 9, /* many slots were given away: time to look for dead ones */
@@ -194,6 +195,18 @@ struct sonde_rec_frames {
 	__u32 left; /* SONDE_FRAMES_INSIDE: bytes of that frame from payload[0] on */
 	struct sonde_evidence evidence; /* on records with SONDE_F_START and SONDE_F_TX; else 0 */
 	__u8 payload[];
+};
+
+/*
+ * What has passed so far, of a stream of which not all DATA was told; before the record of a frame that ends a
+ * direction of it. [0]: rx, [1]: tx.
+ */
+struct sonde_rec_stream {
+	struct sonde_rec h;
+	__u32 stream;
+	__u32 unknown;	   /* bit 0: messages[0] say nothing, bit 1: messages[1] */
+	__u32 messages[2]; /* of gRPC, but for those that are a DATA frame that is told, each by itself */
+	__u64 bytes[2];	   /* of DATA frames that are not told */
 };
 
 /* For how many exchanges that the kernel has counted as begun this record of len bytes stands. */

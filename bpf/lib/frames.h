@@ -11,6 +11,7 @@
  *   tail        bytes of the open frame that are still to come
  *   head        frames with header blocks so far, mod 65536
  *   body_kib    bytes that were told of the open header block
+ *   flags       DIR_MAYBE: follow.short_data, DIR_CLOSER: follow.counts
  *
  * A call is followed in steps, one a frame. A step is a function that a verifier walks by itself, once: it takes
  * nothing, finds its work by its thread, and so the loop around it costs as little for a thousand
@@ -148,6 +149,156 @@ static __always_inline bool frame_plausible(const __u64 *head)
 		return stream && length;
 	}
 }
+
+/* ---- DATA ---- */
+
+/* Messages of one call that are counted; no bytes are messages for ever. */
+#define MESSAGES_MAX 2048
+#define MESSAGES_EMPTY_MAX 64
+/* A message's prefix: a byte that says whether it is compressed, and its length (gRPC over HTTP/2). */
+#define MESSAGE_PREFIX_BYTES 5
+
+static __always_inline __u32 message_length(__u64 prefix)
+{
+	return (prefix >> 8 & 0xff) << 24 | (prefix >> 16 & 0xff) << 16 | (prefix >> 24 & 0xff) << 8 |
+	       (prefix >> 32 & 0xff);
+}
+
+/* What a new entry begins as: too large for the stack. */
+const volatile __u64 stream_none[sizeof(struct stream) / sizeof(__u64)] SEC(".rodata.none") = {};
+
+static __always_inline struct stream *stream_of(const struct follow *f, bool create)
+{
+	struct stream_key key = { .conn = f->conn, .stream = frame_stream(f->head) };
+	struct stream *stream = bpf_map_lookup_elem(&streams, &key);
+
+	if (stream || !create)
+		return stream;
+	bpf_map_update_elem(&streams, &key, (const void *)stream_none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&streams, &key);
+}
+
+/* Whether the open DATA frame, of which the first bytes are at hand, is one message and nothing else. */
+static __always_inline bool is_one_message(struct work *w)
+{
+	struct hit hit = { .w = w };
+	__u32 length = frame_length(w->follow.head);
+
+	return length >= MESSAGE_PREFIX_BYTES && peek(&hit, w->follow.at) >= MESSAGE_PREFIX_BYTES &&
+	       (w->first[0] & 0xff) <= 1 &&
+	       message_length(w->first[0]) == length - MESSAGE_PREFIX_BYTES;
+}
+
+/* The prefix of a message goes on, or begins, with up to n bytes. How many it takes; 0: unreadable. */
+static __always_inline __u32 message_prefix(struct work *w, struct stream_side *side, __u32 n)
+{
+	struct hit hit = { .w = w };
+	__u32 have = side->n_prefix, take = MESSAGE_PREFIX_BYTES - have;
+	__u32 got = peek(&hit, w->follow.at);
+	__u64 bytes;
+
+	take = smaller(take, smaller(n, got));
+	bytes = w->first[0] & ((1ull << (take * 8 & 63)) - 1);
+	side->prefix = (have ? side->prefix : 0) | bytes << (have * 8 & 63);
+	side->n_prefix = have + take;
+	if (side->n_prefix < MESSAGE_PREFIX_BYTES)
+		return take;
+	side->n_prefix = 0;
+	side->left = message_length(side->prefix);
+	side->empty = side->left ? 0 : side->empty + 1;
+	side->messages++;
+	w->follow.messages++;
+	if ((side->prefix & 0xff) > 1 || side->empty > MESSAGES_EMPTY_MAX ||
+	    w->follow.messages > MESSAGES_MAX)
+		side->unknown = 1;
+	return take;
+}
+
+/* Of the open DATA frame n bytes are in this call: up to where they are counted in one step. */
+static __always_inline __u32 data_count(struct work *w, __u32 n)
+{
+	struct follow *f = &w->follow;
+	struct stream *stream = stream_of(f, true);
+	struct stream_side *side;
+	__u32 took = 0;
+
+	if (!stream)
+		return n;
+	side = &stream->sides[f->tx & 1];
+	if (f->counts && !side->unknown) {
+		if (!side->left)
+			took = message_prefix(w, side, n);
+		if (!took && !side->left)
+			side->unknown = 1;
+		if (!side->unknown) {
+			__u32 more = smaller(side->left, n - took);
+
+			side->left -= more;
+			n = took + more;
+		}
+	}
+	if (!f->short_data)
+		side->bytes += n;
+	return n;
+}
+
+static __always_inline bool ends_stream(const __u64 *head)
+{
+	__u8 type = frame_type(head);
+
+	return type == FRAME_RST_STREAM || ((type == FRAME_DATA || type == FRAME_HEADERS) &&
+					     (frame_flags(head) & FRAME_END_STREAM));
+}
+
+/* A direction of the open frame's stream ends: what was counted is told before that is. */
+WALKED_ONCE int stream_ends(void)
+{
+	struct thread *thread = thread_here(false);
+	struct sonde_kcounters *k = counters();
+	struct sonde_rec_stream *rec;
+	struct stream *stream;
+	struct follow *f;
+
+	if (!thread || !k)
+		return 0;
+	f = &thread->work.follow;
+	stream = stream_of(f, false);
+	if (!stream)
+		return 0;
+	count(k, records_attempted, 1);
+	if (!ring_has_room(k, sizeof(*rec))) {
+		f->lost = 1;
+		return 0;
+	}
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		ring_refused(k, sizeof(*rec));
+		f->lost = 1;
+		return 0;
+	}
+	rec->h.type = SONDE_REC_STREAM;
+	rec->h.flags = f->tx ? SONDE_F_TX : 0;
+	rec->h.bytes = sizeof(*rec);
+	rec->h.ns = thread->work.ns;
+	rec->h.conn = f->conn;
+	rec->stream = frame_stream(f->head);
+	rec->unknown = stream->sides[0].unknown | stream->sides[1].unknown << 1;
+	rec->messages[0] = stream->sides[0].messages;
+	rec->messages[1] = stream->sides[1].messages;
+	rec->bytes[0] = stream->sides[0].bytes;
+	rec->bytes[1] = stream->sides[1].bytes;
+	ring_submit(k, rec);
+	if (stream->ended || frame_type(f->head) == FRAME_RST_STREAM) {
+		struct stream_key key = { .conn = f->conn, .stream = frame_stream(f->head) };
+
+		bpf_map_delete_elem(&streams, &key);
+	} else {
+		stream->ended = 1;
+	}
+	return 0;
+}
+
+/* ---- runs ---- */
 
 static __always_inline void follow_record(struct sonde_rec_frames *rec, struct thread *thread,
 					  __u32 n, __u32 bytes)
@@ -357,11 +508,17 @@ static __always_inline void frame_begins(struct thread *thread)
 		return;
 	}
 	f->have = FRAME_BEGUN;
-	if (told == ~0u)
+	f->counts = 0;
+	if (type == FRAME_DATA && f->left)
+		f->counts = told == ~0u || !is_one_message(w);
+	if (told == ~0u) {
+		f->short_data = 0;
 		return;
+	}
 	/* short DATA that ends nothing is told only where that saves a record */
 	if (type == FRAME_DATA && !(frame_flags(f->head) & FRAME_END_STREAM) && !joins) {
 		f->short_data = 0;
+		f->counts = f->left > 0;
 		return;
 	}
 	f->short_data = 1;
@@ -394,14 +551,16 @@ static __always_inline void frame_goes_on(struct work *w)
 
 	if (told == ~0u || (frame_type(f->head) == FRAME_DATA && !f->short_data))
 		told = 0;
+	if (told > passed && f->open && f->run_end != f->at) {
+		f->flush = 1;
+		return;
+	}
+	if (frame_type(f->head) == FRAME_DATA && (f->counts || !f->short_data))
+		n = data_count(w, n);
 	tell = told > passed ? smaller(n, told - passed) : 0;
 	if (frame_has_block(frame_type(f->head)))
 		tell = smaller(tell, SONDE_HEAD_MAX_BYTES - smaller(f->block, SONDE_HEAD_MAX_BYTES));
 	if (tell) {
-		if (f->open && f->run_end != f->at) {
-			f->flush = 1;
-			return;
-		}
 		if (!f->open)
 			run_open(f, f->at, SONDE_FRAMES_INSIDE,
 				 f->blocks - frame_has_block(frame_type(f->head)));
@@ -462,8 +621,11 @@ WALKED_ONCE int frames_step(void)
 		frame_begins(thread);
 	if (f->have == FRAME_BEGUN && f->left)
 		frame_goes_on(&thread->work);
-	if (f->have == FRAME_BEGUN && !f->left)
+	if (f->have == FRAME_BEGUN && !f->left) {
+		if (ends_stream(f->head))
+			stream_ends();
 		f->have = 0;
+	}
 	return STEP_ON;
 }
 
@@ -622,7 +784,9 @@ static __always_inline void follow_load(struct hit *hit, __u32 at)
 	f->high = conn->behind;
 	f->lost = !!(conn->flags & CONN_LOST);
 	f->at = at;
+	f->counts = !!(dir->flags & DIR_CLOSER);
 	f->run = f->run_end = f->open = f->begun = f->all_begun = f->stuck = 0;
+	f->flush = f->bare = f->messages = 0;
 	f->head_at = ~0u;
 	f->tx = hit->tx;
 }
@@ -639,9 +803,11 @@ static __always_inline void follow_save(struct hit *hit)
 	dir->tail = f->left;
 	dir->head = f->blocks;
 	dir->body_kib = f->block;
-	dir->flags &= ~DIR_MAYBE;
+	dir->flags &= ~(DIR_MAYBE | DIR_CLOSER);
 	if (f->short_data)
 		dir->flags |= DIR_MAYBE;
+	if (f->counts)
+		dir->flags |= DIR_CLOSER;
 	conn->behind = f->high;
 	conn->flags &= ~CONN_LOST;
 	if (f->lost)

@@ -193,6 +193,8 @@ struct follow {
 	__u32 tx;
 	__u32 flush; /* the run is to be written */
 	__u32 bare;  /* no record of it was */
+	__u32 counts;	 /* the messages in the open DATA frame are counted here */
+	__u32 messages;	 /* so many in this call */
 	__u32 pad;
 };
 
@@ -228,6 +230,29 @@ struct work {
 	struct segment segments[SONDE_SEGMENTS_MAX];
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
 	struct follow follow;
+};
+
+/* Of one direction of a stream of HTTP/2: its DATA that is not told, and gRPC's messages in it. */
+struct stream_side {
+	__u64 bytes;
+	__u32 messages;
+	__u32 left;   /* bytes of the open message that have not come */
+	__u64 prefix; /* the first bytes of a message, as far as they have come */
+	__u8 n_prefix;
+	__u8 unknown; /* these are no messages, or too many */
+	__u8 empty;   /* messages of no bytes in a row */
+	__u8 pad[5];
+};
+
+struct stream_key {
+	__u64 conn;
+	__u32 stream;
+	__u32 pad;
+};
+
+struct stream {
+	struct stream_side sides[2]; /* rx, tx */
+	__u64 ended; /* directions */
 };
 
 /* Values of thread.kind. */

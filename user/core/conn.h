@@ -128,6 +128,7 @@ void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec);
 void conn__on_data(struct core *core, const struct sonde_rec_data *rec,
 		   const struct sonde_rec_more *more, const void *payload); /* NULL: no more */
 void conn__on_frames(struct core *core, const struct sonde_rec_frames *rec, const uint8_t *payload);
+void conn__on_stream(struct core *core, const struct sonde_rec_stream *rec);
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec);
 void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec);
 void conn__on_process_end(struct core *core, const struct sonde_rec_proc *rec);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What each kind of record and message means to a connection. */
 #include "core/conn.h"
+#include "core/proto/http2.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -238,6 +239,14 @@ void conn__on_frames(struct core *core, const struct sonde_rec_frames *rec, cons
 	}
 	conn__touch(conn);
 	conn->proto->frames(conn, rec, payload);
+}
+
+void conn__on_stream(struct core *core, const struct sonde_rec_stream *rec)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+
+	if (conn && conn->http2)
+		http2__counted(conn, rec);
 }
 
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec)

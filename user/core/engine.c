@@ -97,6 +97,16 @@ static int feed_frames(struct core *core, const uint8_t *bytes, size_t len)
 	return 0;
 }
 
+static int feed_stream(struct core *core, const uint8_t *bytes, size_t len)
+{
+	struct sonde_rec_stream rec;
+
+	if (!TAKE(rec, bytes, len))
+		return -EPROTO;
+	conn__on_stream(core, &rec);
+	return 0;
+}
+
 static int feed_conn(struct core *core, const uint8_t *bytes, size_t len)
 {
 	struct sonde_rec_conn rec;
@@ -146,7 +156,7 @@ static int feed_record(struct core *core, const uint8_t *bytes, size_t len)
 	if (!TAKE(rec, bytes, len) || rec.bytes > len || len - rec.bytes >= 8)
 		return -EPROTO;
 	of_conn = (rec.type >= SONDE_REC_CONN && rec.type <= SONDE_REC_GONE) ||
-		  rec.type == SONDE_REC_FRAMES;
+		  rec.type == SONDE_REC_FRAMES || rec.type == SONDE_REC_STREAM;
 	if (of_conn != (rec.conn != 0) || rec.ns > NS_MAX)
 		return -EPROTO;
 	if (rec.ns > core->last_ns)
@@ -159,6 +169,8 @@ static int feed_record(struct core *core, const uint8_t *bytes, size_t len)
 		return feed_data(core, bytes, len);
 	case SONDE_REC_FRAMES:
 		return feed_frames(core, bytes, len);
+	case SONDE_REC_STREAM:
+		return feed_stream(core, bytes, len);
 	case SONDE_REC_END:
 		return feed_end(core, bytes, len);
 	case SONDE_REC_SHUT:

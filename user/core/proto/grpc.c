@@ -171,6 +171,8 @@ void grpc__describe(const struct exchange *ex, struct view path, struct span *sp
 		span__set_string(span, ATTR_RPC_METHOD, path);
 	}
 	describe_status(ex, span);
-	span__set_int(span, ATTR_SONDE_RPC_REQUEST_MESSAGES, ex->request_messages);
-	span__set_int(span, ATTR_SONDE_RPC_RESPONSE_MESSAGES, ex->response_messages);
+	if (!(ex->flags & EX_REQUESTS_UNKNOWN))
+		span__set_int(span, ATTR_SONDE_RPC_REQUEST_MESSAGES, ex->request_messages);
+	if (!(ex->flags & EX_RESPONSES_UNKNOWN))
+		span__set_int(span, ATTR_SONDE_RPC_RESPONSE_MESSAGES, ex->response_messages);
 }

@@ -126,6 +126,8 @@ void http2__end_block(struct conn *conn, int dir, uint64_t ns);
 /* Bytes of DATA, and whether it is the last of its stream. prefix: its first n bytes. */
 void http2__data(struct conn *conn, int dir, uint32_t stream, uint32_t bytes, bool last,
 		 const uint8_t *prefix, uint32_t n, uint64_t ns);
+/* What the kernel side has counted of a stream. */
+void http2__counted(struct conn *conn, const struct sonde_rec_stream *rec);
 void http2__reset(struct conn *conn, int dir, uint32_t stream, uint32_t code, uint64_t ns);
 void http2__go_away(struct conn *conn, int dir, uint32_t last_stream, uint64_t ns);
 /* Anything may have happened to what is open. */

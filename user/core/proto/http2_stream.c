@@ -459,6 +459,31 @@ void http2__data(struct conn *conn, int dir, uint32_t stream, uint32_t bytes, bo
 		end_stream(conn, ex, dir, ns);
 }
 
+void http2__counted(struct conn *conn, const struct sonde_rec_stream *rec)
+{
+	struct exchange *ex = http2__stream(conn->http2, rec->stream);
+	struct http2 *h = conn->http2;
+	int q, r;
+
+	if (!ex || !h->role_known)
+		return;
+	q = h->request_dir;
+	r = !q;
+	/* as often as it is told, it is all that was counted so far */
+	ex->request_messages += rec->messages[q] - ex->counted_messages[0];
+	ex->response_messages += rec->messages[r] - ex->counted_messages[1];
+	ex->request_body_bytes += rec->bytes[q] - ex->counted_bytes[0];
+	ex->response_body_bytes += rec->bytes[r] - ex->counted_bytes[1];
+	ex->counted_messages[0] = rec->messages[q];
+	ex->counted_messages[1] = rec->messages[r];
+	ex->counted_bytes[0] = rec->bytes[q];
+	ex->counted_bytes[1] = rec->bytes[r];
+	if (rec->unknown >> q & 1)
+		ex->flags |= EX_REQUESTS_UNKNOWN;
+	if (rec->unknown >> r & 1)
+		ex->flags |= EX_RESPONSES_UNKNOWN;
+}
+
 static void cut_stream(struct conn *conn, struct exchange *ex, uint64_t ns, const char *error)
 {
 	detach(conn->http2, ex);
