@@ -206,6 +206,16 @@ static void frame_begins(struct conn *conn, struct http2_dir *d, struct http2_in
 		block_begins(conn, d, in);
 }
 
+/* As much of DATA has come as is looked at; what is left of it may be told, or not. */
+static void data_done(struct conn *conn, struct http2_dir *d, int dir, uint64_t ns)
+{
+	if (d->done)
+		return;
+	d->done = true;
+	http2__data(conn, dir, frame_stream(d), frame_length(d), d->head[4] & HTTP2_END_STREAM,
+		    d->small, d->n_small, ns);
+}
+
 static void frame_ends(struct conn *conn, struct http2_dir *d, int dir, uint64_t ns)
 {
 	uint32_t stream = frame_stream(d);
@@ -223,11 +233,7 @@ static void frame_ends(struct conn *conn, struct http2_dir *d, int dir, uint64_t
 			end_block(conn, d, dir, ns);
 		return;
 	case HTTP2_DATA:
-		if (d->done)
-			return;
-		d->done = true;
-		http2__data(conn, dir, stream, frame_length(d), flags & HTTP2_END_STREAM, d->small,
-			    d->n_small, ns);
+		data_done(conn, d, dir, ns);
 		return;
 	case HTTP2_RST_STREAM:
 		if (d->n_small == 4)
@@ -306,12 +312,10 @@ static size_t read_frames(struct conn *conn, struct http2_dir *d, struct http2_i
 			done += n;
 			d->left -= n;
 		}
-		if (!d->left || is_enough(d)) {
-			/* the rest of short DATA may follow, of any other it does not */
-			n = len - done < d->left ? len - done : d->left;
-			done += n;
+		if (!d->left)
 			frame_ends(conn, d, in->dir, ns);
-		}
+		else if (is_enough(d))
+			data_done(conn, d, in->dir, ns);
 	}
 	return len;
 }
