@@ -66,6 +66,9 @@
 	X(conns_joined,          "of these, met after their first byte") \
 	X(conns_http1,           "of these, HTTP/1") \
 	X(conns_other,           "of these, none of ours") \
+	X(conns_http2,           "of these, HTTP/2 in the clear") \
+	X(frames_sync_lost,      "HTTP/2: times that it was not known any more where a frame begins") \
+	X(frames_sync_found,     "of these, those after which it was found again") \
 	/* what the governor sheds */ \
 	X(shed_heads,            "heads of which no more than the first KiB was copied") \
 	X(shed_exchanges,        "requests on connections that were not looked at: in no other line") \

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #include "limits.h"
 
-#define SONDE_ABI 2
+#define SONDE_ABI 3
 
 enum sonde_record_type {
 	SONDE_REC_CONN = 1, /* a connection, before its first DATA; or one that is not decoded */
@@ -23,6 +23,8 @@ enum sonde_record_type {
 	SONDE_REC_GONE = 5, /* the socket is destroyed, or given up; final offsets */
 	SONDE_REC_EXIT = 6, /* a process that was seen has ended (last thread) */
 	SONDE_REC_EXEC = 7, /* a process that was seen replaced its program */
+	SONDE_REC_FRAMES = 10, /* bytes of frames of an HTTP/2 connection */
+	SONDE_REC_STREAM = 11, /* what was counted of one stream of HTTP/2 */
 	/* on the process ring, for probe: */
 	SONDE_REC_PROC = 8,  /* a process did its first decoded input or output */
 	SONDE_REC_SWEEP = 9, /* many slots were given away: time to look for dead ones */
@@ -94,6 +96,7 @@ enum sonde_verdict {
 	SONDE_VERDICT_OTHER = 2,  /* none of ours; first[] says what it began with */
 	SONDE_VERDICT_UNSEEN = 3, /* bytes pass where this tier cannot look (counters say why) */
 	SONDE_VERDICT_TLS = 5,	  /* first bytes are TLS: what it carries is another connection */
+	SONDE_VERDICT_HTTP2 = 4,  /* frames of HTTP/2 */
 };
 
 struct sonde_rec_conn {
@@ -164,6 +167,62 @@ struct sonde_rec_end {
 	__u32 pad;
 	__u64 offset; /* after the call that crossed it */
 };
+
+#define SONDE_FRAME_HEAD_BYTES 9 /* RFC 9113 section 4.1 */
+
+/* Values of sonde_rec_frames.in_frame. */
+enum {
+	SONDE_FRAMES_BEGIN = 0,	 /* payload[0] is the first byte of a frame's header */
+	SONDE_FRAMES_INSIDE = 1, /* it lies inside the frame whose header is head[] */
+	SONDE_FRAMES_GO_ON = 2,	 /* it is the byte behind the last one of the record before it */
+};
+
+/*
+ * Bytes of an HTTP/2 connection that follow each other: frames, of which the first may go on from a record
+ * before this one, and the last in one behind it. Told are HEADERS, PUSH_PROMISE, CONTINUATION (of a
+ * header block SONDE_HEAD_MAX_BYTES at the most), RST_STREAM, SETTINGS and GOAWAY; of DATA with END_STREAM at least
+ * its header; other DATA only where it is short and lies between frames that are told. What
+ * lies between two records was followed by the kernel side, frame by frame, and is none of these.
+ * Flags: SONDE_F_TX, SONDE_F_START (a header block of a new stream begins), SONDE_F_LOST_BEFORE.
+ */
+struct sonde_rec_frames {
+	struct sonde_rec h;
+	__u32 tgid, tid;
+	__u64 tgid_start_ns;
+	__u64 offset; /* stream offset of payload[0] in its direction */
+	__u32 turn;
+	__u16 copied; /* bytes of payload that are valid; 0: the frame's header alone is told */
+	__u16 begun;  /* new streams that begin here: so many exchanges the kernel counts as begun */
+	/* HEADERS, PUSH_PROMISE and CONTINUATION of this direction before payload[0], mod 65536 */
+	__u16 blocks;
+	__u8 in_frame; /* SONDE_FRAMES_* */
+	__u8 head[SONDE_FRAME_HEAD_BYTES];
+	__u32 left; /* SONDE_FRAMES_INSIDE: bytes of that frame from payload[0] on */
+	struct sonde_evidence evidence; /* on records with SONDE_F_START and SONDE_F_TX; else 0 */
+	__u8 payload[];
+};
+
+/*
+ * What has passed so far, of a stream of which not all DATA was told; before the record of a frame that ends a
+ * direction of it. [0]: rx, [1]: tx.
+ */
+struct sonde_rec_stream {
+	struct sonde_rec h;
+	__u32 stream;
+	__u32 unknown;	   /* bit 0: messages[0] say nothing, bit 1: messages[1] */
+	__u32 messages[2]; /* of gRPC, but for those that are a DATA frame that is told, each by itself */
+	__u64 bytes[2];	   /* of DATA frames that are not told */
+};
+
+/* For how many exchanges that the kernel has counted as begun this record of len bytes stands. */
+static inline __u32 record__begun(const struct sonde_rec *record, __u64 len)
+{
+	if (len < sizeof(*record))
+		return 0;
+	if (record->type == SONDE_REC_FRAMES && len >= sizeof(struct sonde_rec_frames))
+		return ((const struct sonde_rec_frames *)record)->begun;
+	return record->type == SONDE_REC_DATA && (record->flags & SONDE_F_BEGUN);
+}
 
 /* SHUT and GONE. */
 struct sonde_rec_gone {

@@ -4,6 +4,7 @@
 #define SONDE_BPF_IOV_H
 
 #include "hit.h"
+#include "task.h"
 
 /* Whether the call's bytes lie in one area of memory. Where they always do, what gathers them is not built. */
 static __always_inline bool in_one_area(const struct work *w)
@@ -15,8 +16,8 @@ static __always_inline bool in_one_area(const struct work *w)
 #endif
 }
 
-/* A piece ends where its window ends, at the most: the next one is in that window or the one behind it. */
-#define SLIDES_MAX 2
+/* Windows of a call's segments that are looked for: the frames of HTTP/2 come in hundreds of segments. */
+#define SLIDES_MAX 16
 
 /* The smaller, without a branch: each branch on a length doubles what the verifier has to walk. */
 static __always_inline __u64 smaller(__u64 a, __u64 b)
@@ -68,13 +69,19 @@ static __always_inline void work_begin(struct work *w)
 }
 
 /*
- * Of a source with more segments than w->segments holds: moves the window on, by whole windows, to the one
- * that byte `skip` of the source lies in. False: it lies further on than the next, or is unreadable.
+ * Of a source with more segments than w->segments holds: moves the window, by whole windows, to the one
+ * that byte `skip` of the source lies in. False: it lies further on than is looked for, or is unreadable.
  */
-static __noinline int segments_slide(struct work *w, __u64 skip)
+WALKED_ONCE int segments_slide(__u64 skip)
 {
-	struct segment *to = w->segments;
+	struct thread *thread = thread_here(false);
+	struct segment *to;
+	struct work *w;
 
+	if (!thread)
+		return false;
+	w = &thread->work;
+	to = w->segments;
 	if (skip < w->passed)
 		w->passed = w->window = 0;
 #pragma clang loop unroll(disable)
@@ -110,7 +117,7 @@ static __noinline int segments_load(struct work *w, __u32 at)
 		return true;
 	w->segments_at = ~0u;
 	if (bytes > SONDE_SEGMENTS_MAX) {
-		if (!segments_slide(w, skip))
+		if (!segments_slide(skip))
 			return false;
 		skip -= w->passed;
 		from += w->window * sizeof(struct segment);

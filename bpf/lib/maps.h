@@ -124,6 +124,14 @@ struct {
 	__type(value, struct tls_call);
 } go_calls SEC(".maps");
 
+/* Streams of HTTP/2 of whose DATA not all was told; those that are not heard of any more make room. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SONDE_STREAMS);
+	__type(key, struct stream_key);
+	__type(value, struct stream);
+} streams SEC(".maps");
+
 /* Numbers of connections, one counter a processor: only where programs are not preempted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

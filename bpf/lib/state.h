@@ -13,6 +13,8 @@ enum dir_state {
 	DIR_HEAD,     /* a head is being captured, its end has not been seen */
 	DIR_EXPORT,   /* the body of a telemetry export is being captured */
 	DIR_HELLO,    /* the first record of TLS is being captured */
+	DIR_FRAMES,   /* HTTP/2: in step with its frames, see frames.h */
+	DIR_ASTRAY,   /* HTTP/2: not known where a frame begins */
 };
 
 /* Flags of struct direction. */
@@ -88,7 +90,11 @@ struct conn {
 	__u8 checks; /* how often first bytes were looked at in vain */
 	__u8 family;
 	__u8 generation; /* of the consumer that the CONN record was written for */
-	__u32 behind; /* bytes of the last written call, where its body was looked at; 0: see quick.h */
+	/*
+	 * Bytes of the last written call, where its body was looked at; 0: see quick.h. HTTP/2: the highest
+	 * stream that a client has opened.
+	 */
+	__u32 behind;
 	__u32 tx_base;
 	struct direction rx, tx;
 	/* TCP: both ports and the peer's address, to know the socket again; Unix: when it was born */
@@ -164,6 +170,38 @@ struct piece {
 	__u32 pad;
 };
 
+/* Where a direction of an HTTP/2 connection stands in its frames, while a call is followed: see frames.h. */
+struct follow {
+	__u64 conn;    /* its id */
+	__u64 head[2]; /* the header of the frame that is open, as far as it has come; the rest 0 */
+	struct sonde_turn_ref connect;
+	__u32 have;	   /* bytes of that header; FRAME_BEGUN: it is whole and was looked at */
+	__u32 left;	   /* bytes of that frame that have not passed yet */
+	__u32 head_at;	   /* the byte of the call that the header begins at; ~0: in a call before */
+	__u32 short_data;  /* the open frame is told (of DATA only some are) */
+	__u32 at;	   /* byte of the call that is looked at next */
+	__u32 open;	   /* bytes of the call are to be told: the run, */
+	__u32 run;	   /* from here */
+	__u32 run_end;	   /* to here */
+	__u32 run_in;	   /* SONDE_FRAMES_*: what the run begins with, */
+	__u32 run_left;	   /* and how much was left then */
+	__u64 run_head[2]; /* of this frame */
+	__u32 run_blocks;  /* header block frames before that */
+	__u32 begun;	   /* streams that begin in the run */
+	__u32 all_begun;   /* and in the call */
+	__u32 blocks;	   /* header block frames met so far */
+	__u32 block;	   /* bytes told of the header block that is open */
+	__u32 high;	   /* the highest stream that a client has opened */
+	__u32 lost;	   /* a record was lost since the last one delivered */
+	__u32 stuck;	   /* what lies at `at` cannot be read */
+	__u32 tx;
+	__u32 flush; /* the run is to be written */
+	__u32 bare;  /* no record of it was */
+	__u32 counts;	 /* the messages in the open DATA frame are counted here */
+	__u32 messages;	 /* so many in this call */
+	__u32 pad;
+};
+
 /* The call that a program is looking at right now. */
 struct work {
 	__u64 ns;
@@ -195,6 +233,30 @@ struct work {
 	__u64 passed; /* bytes of the segments before it */
 	struct segment segments[SONDE_SEGMENTS_MAX];
 	__u64 words[8]; /* the first bytes of segments; gather() wants twice its room */
+	struct follow follow;
+};
+
+/* Of one direction of a stream of HTTP/2: its DATA that is not told, and gRPC's messages in it. */
+struct stream_side {
+	__u64 bytes;
+	__u32 messages;
+	__u32 left;   /* bytes of the open message that have not come */
+	__u64 prefix; /* the first bytes of a message, as far as they have come */
+	__u8 n_prefix;
+	__u8 unknown; /* these are no messages, or too many */
+	__u8 empty;   /* messages of no bytes in a row */
+	__u8 pad[5];
+};
+
+struct stream_key {
+	__u64 conn;
+	__u32 stream;
+	__u32 pad;
+};
+
+struct stream {
+	struct stream_side sides[2]; /* rx, tx */
+	__u64 ended; /* directions */
 };
 
 /* Values of tls_call.kind: where a call tells how many bytes it moved. */

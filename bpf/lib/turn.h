@@ -10,6 +10,7 @@
 #define SONDE_BPF_TURN_H
 
 #include "data.h"
+#include "frames.h"
 #include "tls_tie.h"
 
 /* How many calls of a connection that is none of ours are looked at again. */
@@ -122,6 +123,18 @@ static __always_inline void verdict_http1(struct hit *hit)
 		return;
 	conn->verdict = SONDE_VERDICT_HTTP1;
 	count(hit->k, conns_http1, 1);
+}
+
+/* From here on both directions are followed frame by frame. */
+static __always_inline void verdict_http2(struct hit *hit)
+{
+	struct conn *conn = hit->conn;
+
+	conn->verdict = SONDE_VERDICT_HTTP2;
+	conn->behind = 0;
+	frames_start(hit->dir, hit->w->offset);
+	frames_start(hit->other, offset_now(hit->other));
+	count(hit->k, conns_http2, 1);
 }
 
 /* A request begins here: at the start of a turn, or inside one. */
@@ -395,6 +408,10 @@ static __noinline int head_starts(struct hit *hit)
 	}
 	if (w->begins && !w->unseen)
 		w->flags |= SONDE_F_TURN_START;
+	if (kind == KIND_FRAMES || (kind == KIND_NO && frames_begin(hit))) {
+		verdict_http2(hit);
+		return 0;
+	}
 	if (kind == KIND_NO) {
 		dir->state = DIR_BODY;
 		if (conn->verdict != SONDE_VERDICT_HTTP1 && tls_begins(w->first[0], w->n_first))
@@ -476,7 +493,8 @@ static __noinline int slot_advance(struct hit *hit)
 			end_emit(hit->k, conn, hit->tx, hit->w->ns, after, 0);
 		return 0;
 	}
-	if (dir->state == DIR_BODY && hit->w->captured < hit->w->bytes && !hit->w->no_chunk &&
+	if (conn->verdict != SONDE_VERDICT_HTTP2 && dir->state == DIR_BODY &&
+	    hit->w->captured < hit->w->bytes && !hit->w->no_chunk &&
 	    is_last_chunk(hit))
 		end_emit(hit->k, conn, hit->tx, hit->w->ns, after, SONDE_F_LAST_CHUNK);
 	return 0;
@@ -713,6 +731,28 @@ static __noinline int usual(struct hit *hit)
 	return area.len <= SONDE_CLASS_3_BYTES && usual_one(hit, &area, SONDE_CLASS_3_BYTES);
 }
 
+/* A call on a connection that is not known to speak anything but HTTP/1. */
+static __always_inline void messages_capture(struct hit *hit)
+{
+	struct direction *dir = hit->dir;
+	struct work *w = hit->w;
+
+	if (dir->state == DIR_HELLO)
+		;
+	else if (usual(hit))
+		return;
+	else if (w->begins || dir->state == DIR_BODY)
+		w->head = head_starts(hit);
+	else if (dir->state == DIR_HEAD)
+		w->head = head_continues(hit);
+	if (w->head)
+		head_capture(hit);
+	if (dir->state == DIR_EXPORT)
+		export_capture(hit);
+	else if (dir->state == DIR_HELLO)
+		hello_capture(hit);
+}
+
 /*
  * One call. Afterwards w->captured and w->lost say what became of its bytes; the rest is to be
  * counted. dir->offset has moved on by w->bytes.
@@ -733,20 +773,15 @@ static __noinline int capture(struct hit *hit)
 		w->flags |= SONDE_F_UNSURE;
 
 	if (!worth_looking(hit) || w->source.kind == SOURCE_NONE) {
-		dir->state = DIR_BODY;
+		if (hit->conn->verdict != SONDE_VERDICT_HTTP2)
+			dir->state = DIR_BODY;
 		conn_unseen(hit);
-	} else if (dir->state == DIR_HELLO || usual(hit)) {
-		;
-	} else if (w->begins || dir->state == DIR_BODY)
-		w->head = head_starts(hit);
-	else if (dir->state == DIR_HEAD)
-		w->head = head_continues(hit);
-	if (w->head)
-		head_capture(hit);
-	if (dir->state == DIR_EXPORT)
-		export_capture(hit);
-	else if (dir->state == DIR_HELLO)
-		hello_capture(hit);
+	} else {
+		if (hit->conn->verdict != SONDE_VERDICT_HTTP2)
+			messages_capture(hit);
+		if (hit->conn->verdict == SONDE_VERDICT_HTTP2)
+			frames_capture(hit);
+	}
 	dir->offset += w->bytes;
 	dir->ns = w->ns;
 	if (hit->conn->flags & CONN_SENT)

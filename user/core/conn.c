@@ -111,6 +111,8 @@ void conn__remove(struct conn *conn)
 {
 	struct core *core = conn->core;
 
+	if (conn->proto && conn->proto->forget)
+		conn->proto->forget(conn);
 	/* Whoever made room for others is not gone. */
 	conn__unshed(conn);
 	wheel__clear(&core->wheel, &conn->timer);

@@ -76,6 +76,7 @@ struct conn {
 	struct tls *tls;       /* of one that speaks TLS; else NULL */
 	struct tls_info *said; /* inside TLS: what its carrier's hellos said; NULL: nothing yet */
 	struct http1 http1;
+	struct http2 *http2; /* NULL: it is none, or there was no memory */
 };
 
 /* Open addressing by connection id. */
@@ -131,6 +132,8 @@ void conn__touch(struct conn *conn);
 void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec);
 void conn__on_data(struct core *core, const struct sonde_rec_data *rec,
 		   const struct sonde_rec_more *more, const void *payload); /* NULL: no more */
+void conn__on_frames(struct core *core, const struct sonde_rec_frames *rec, const uint8_t *payload);
+void conn__on_stream(struct core *core, const struct sonde_rec_stream *rec);
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec);
 void conn__on_gone(struct core *core, const struct sonde_rec_gone *rec);
 void conn__on_process_end(struct core *core, const struct sonde_rec_proc *rec);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What each kind of record and message means to a connection. */
 #include "core/conn.h"
+#include "core/proto/http2.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -230,6 +231,38 @@ void conn__on_data(struct core *core, const struct sonde_rec_data *rec,
 			return;
 	}
 	feed(core, conn, &t, t.more.other_offset);
+}
+
+void conn__on_frames(struct core *core, const struct sonde_rec_frames *rec, const uint8_t *payload)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+	bool tx = rec->h.flags & SONDE_F_TX;
+
+	if (!conn) {
+		conn = conn__add(core, rec->h.conn);
+		if (!conn) {
+			core->account->dropped_bound += rec->begun;
+			return;
+		}
+		conn->process = (struct process_key){ rec->tgid, rec->tgid_start_ns };
+	}
+	if (conn->proto != &proto_http2) {
+		/* after an upgrade, or its CONN record was lost */
+		if (conn->proto && conn->proto->forget)
+			conn->proto->forget(conn);
+		conn->proto = &proto_http2;
+		proto_http2.met(conn, tx ? rec->offset : 0, tx ? 0 : rec->offset);
+	}
+	conn__touch(conn);
+	conn->proto->frames(conn, rec, payload);
+}
+
+void conn__on_stream(struct core *core, const struct sonde_rec_stream *rec)
+{
+	struct conn *conn = conn__find(core, rec->h.conn);
+
+	if (conn && conn->http2)
+		http2__counted(conn, rec);
 }
 
 void conn__on_end(struct core *core, const struct sonde_rec_end *rec)

@@ -24,9 +24,12 @@ void conn__shed_busy(struct conn *conn, uint64_t ns)
 		conn->shed_from_ns = ns;
 		conn->shed_ended = 0;
 	}
-	/* One that is not of HTTP any more is ignored for good. */
+	/*
+	 * One that is not of HTTP any more is ignored for good; of one of HTTP/2 no header could be read any more that
+	 * refers to those that were not looked at.
+	 */
 	if (++conn->shed_ended <= GOVERNOR_BUSY_HZ || conn->slot == ~0u ||
-	    conn->http1.other_protocol || !governor__in_share(conn->id, conn->core->shed_share))
+	    conn->http1.other_protocol || conn->proto != &proto_http1 || !governor__in_share(conn->id, conn->core->shed_share))
 		return;
 	conn->shed = true;
 	wish(conn, SONDE_WISH_SHED);

@@ -86,6 +86,27 @@ static int feed_data(struct core *core, const uint8_t *bytes, size_t len)
 	return 0;
 }
 
+static int feed_frames(struct core *core, const uint8_t *bytes, size_t len)
+{
+	struct sonde_rec_frames rec;
+
+	if (!TAKE(rec, bytes, len) || rec.offset > OFFSET_MAX || rec.copied > len - sizeof(rec) ||
+	    rec.in_frame > SONDE_FRAMES_GO_ON)
+		return -EPROTO;
+	conn__on_frames(core, &rec, bytes + sizeof(rec));
+	return 0;
+}
+
+static int feed_stream(struct core *core, const uint8_t *bytes, size_t len)
+{
+	struct sonde_rec_stream rec;
+
+	if (!TAKE(rec, bytes, len))
+		return -EPROTO;
+	conn__on_stream(core, &rec);
+	return 0;
+}
+
 static int feed_conn(struct core *core, const uint8_t *bytes, size_t len)
 {
 	struct sonde_rec_conn rec;
@@ -134,7 +155,8 @@ static int feed_record(struct core *core, const uint8_t *bytes, size_t len)
 	/* The ring rounds up to 8 bytes; what is longer than it says has another layout. */
 	if (!TAKE(rec, bytes, len) || rec.bytes > len || len - rec.bytes >= 8)
 		return -EPROTO;
-	of_conn = rec.type >= SONDE_REC_CONN && rec.type <= SONDE_REC_GONE;
+	of_conn = (rec.type >= SONDE_REC_CONN && rec.type <= SONDE_REC_GONE) ||
+		  rec.type == SONDE_REC_FRAMES || rec.type == SONDE_REC_STREAM;
 	if (of_conn != (rec.conn != 0) || rec.ns > NS_MAX)
 		return -EPROTO;
 	if (rec.ns > core->last_ns)
@@ -145,6 +167,10 @@ static int feed_record(struct core *core, const uint8_t *bytes, size_t len)
 		return feed_conn(core, bytes, len);
 	case SONDE_REC_DATA:
 		return feed_data(core, bytes, len);
+	case SONDE_REC_FRAMES:
+		return feed_frames(core, bytes, len);
+	case SONDE_REC_STREAM:
+		return feed_stream(core, bytes, len);
 	case SONDE_REC_END:
 		return feed_end(core, bytes, len);
 	case SONDE_REC_SHUT:

@@ -41,6 +41,13 @@ enum {
 	EX_CARRIED = 1 << 10,	  /* inside TLS */
 	EX_BODY_PARTIAL =
 		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
+	EX_FIELDS_PARTIAL = 1 << 10, /* HTTP/2: header fields refer to others that were not seen */
+	EX_UNSURE = 1 << 11, /* HTTP/2: its end may have been among what was lost */
+	EX_RPC = 1 << 12,    /* a call of gRPC */
+	EX_STATUS = 1 << 13, /* and its status was seen */
+	/* how many messages it had is not known */
+	EX_REQUESTS_UNKNOWN = 1 << 14,
+	EX_RESPONSES_UNKNOWN = 1 << 15,
 };
 
 struct header_field {
@@ -113,6 +120,10 @@ struct exchange {
 	/* The request; views into text. */
 	struct view method, target, version; /* version: "1.1" */
 	uint16_t status;		     /* of the response */
+	uint16_t rpc_status;		     /* of a gRPC call: EX_STATUS */
+	/* Of a gRPC call, and what of them (and of the bodies' bytes) the kernel side has counted: request, response. */
+	uint32_t request_messages, response_messages, counted_messages[2];
+	uint64_t counted_bytes[2];
 	/* A registry error.type when it is none of the status: static string, or NULL. */
 	const char *error_type;
 	/* The request's head has the bytes of one that was read before, and its text is these bytes. */

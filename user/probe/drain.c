@@ -133,9 +133,8 @@ static void count_lost(struct drain *d, uint64_t len)
 	const struct sonde_rec *record = (const struct sonde_rec *)d->record;
 
 	d->lost++;
-	if (len >= sizeof(*record) && len <= sizeof(d->record) && record->type == SONDE_REC_DATA &&
-	    (record->flags & SONDE_F_BEGUN))
-		d->begun_lost++;
+	if (len <= sizeof(d->record))
+		d->begun_lost += record__begun(record, len);
 }
 
 void drain__run(struct drain *d)

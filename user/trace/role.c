@@ -237,9 +237,8 @@ static void count_taken(struct trace *trace, size_t len)
 	const struct sonde_rec *record = (const struct sonde_rec *)trace->bytes;
 	struct account_trace *account = &trace->account->trace;
 
-	if (len <= sizeof(trace->bytes) && len >= sizeof(*record) &&
-	    record->type == SONDE_REC_DATA && (record->flags & SONDE_F_BEGUN))
-		account->begun_read++;
+	if (len <= sizeof(trace->bytes))
+		account->begun_read += record__begun(record, len);
 	account->records_read++;
 	ring__pass(&trace->ring);
 }

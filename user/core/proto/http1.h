@@ -214,6 +214,12 @@ void http1__describe(const struct exchange *ex, const struct describe_options *o
 		     struct span *span);
 struct view http1__header(const struct exchange *ex, struct view name, unsigned int nth);
 
+struct http1_url;
+/* Of it: server.address and server.port; header fields and the bytes of bodies. */
+void http1__describe_server(const struct exchange *ex, const struct http1_url *url,
+			    struct span *span);
+void http1__describe_heads(const struct exchange *ex, struct span *span);
+
 struct http1_url {
 	struct view scheme, userinfo, host, port; /* absolute and authority form */
 	struct view path, query;

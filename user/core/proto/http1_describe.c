@@ -83,6 +83,11 @@ static void describe_method(const struct exchange *ex, const struct describe_opt
 {
 	const char *known = options->known_methods;
 
+	/* HTTP/2: it was said before sonde was there */
+	if (!ex->method.len && ex->flags & EX_FIELDS_PARTIAL) {
+		span->name = VIEW("HTTP");
+		return;
+	}
 	if (!known || !*known)
 		known = "GET,POST,PUT,DELETE,HEAD,OPTIONS,PATCH,CONNECT,TRACE,QUERY";
 	if (is_known_method(ex->method, known)) {
@@ -336,8 +341,22 @@ void http1__describe(const struct exchange *ex, const struct describe_options *o
 	if (ex->version.len)
 		span__set_string(span, ATTR_NETWORK_PROTOCOL_VERSION, ex->version);
 	describe_status(ex, span);
-	if (!options->headers)
-		return;
+	if (options->headers)
+		http1__describe_heads(ex, span);
+}
+
+void http1__describe_server(const struct exchange *ex, const struct http1_url *url,
+			    struct span *span)
+{
+	struct view host = url->host, port = url->port, scheme = url->scheme;
+
+	if (!host.len)
+		http1__split_host(http1__header(ex, VIEW("host"), 0), &host, &port);
+	describe_server_address(span, host, port, scheme.len ? scheme : VIEW("http"));
+}
+
+void http1__describe_heads(const struct exchange *ex, struct span *span)
+{
 	span__set_int(span, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)ex->request_body_bytes);
 	if (ex->flags & EX_RESPONSE)
 		span__set_int(span, ATTR_HTTP_RESPONSE_BODY_SIZE, (int64_t)ex->response_body_bytes);

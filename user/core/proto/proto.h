@@ -38,6 +38,10 @@ struct proto {
 	void (*met)(struct conn *conn, uint64_t tx_offset, uint64_t rx_offset);
 	/* Captured bytes; may overlap what was seen before, may leave a hole after it. */
 	void (*piece)(struct conn *conn, struct piece *piece);
+	/* Frames that the kernel followed (HTTP/2); NULL: this protocol has none. Their bytes are in `at`. */
+	void (*frames)(struct conn *conn, const struct sonde_rec_frames *rec, const uint8_t *at);
+	/* The connection goes: its state is given back. Nothing is open on it. NULL: there is none. */
+	void (*forget)(struct conn *conn);
 	/*
 	 * This direction (enum direction) has got as far as offset; the last byte passed at ns.
 	 * exact: nothing has passed beyond offset in the same call or since.
@@ -68,8 +72,7 @@ struct proto {
 	/* The decoded telemetry export that this exchange carries, if it is one: see core/sdk.h. */
 };
 
-extern const struct proto proto_http1;
-extern const struct proto proto_tls;
+extern const struct proto proto_http1, proto_http2, proto_tls;
 
 /* The protocol that the kernel took a connection for; NULL: none of ours. */
 const struct proto *proto__by_verdict(uint8_t verdict);

@@ -5,6 +5,7 @@
 static const struct proto *const protocols[] = {
 	&proto_http1,
 	&proto_tls,
+	&proto_http2,
 };
 
 const struct proto *proto__by_verdict(uint8_t verdict)

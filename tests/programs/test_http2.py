@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 in the clear: a span for each request at both ends, none mixed up, whatever runs beside it."""
+
+import collections
+import re
+
+import pytest
+
+from harness import losses, refused, trace_scene
+from servers import Server, go_program, lacks
+
+pytestmark = pytest.mark.skipif(bool(lacks("h2load", "nghttpd", "curl")), reason="no nghttp2-client, nghttp2-server")
+
+# What a machine that is busy with other tests is slow to read is not what these tests are about.
+RING = ["--ring-size", "16m"]
+
+
+class Nghttpd(Server):
+    """nghttp2's own server: files of its folder, HTTP/2 in the clear by prior knowledge or upgrade."""
+
+    files = {"index.html": "hello\n"}
+
+    def prepare(self):
+        (self.directory / "www").mkdir()
+        for name, text in self.files.items():
+            (self.directory / "www" / name).write_text(text)
+
+    def cmd(self):
+        return ["nghttpd", "--no-tls", "-d", self.directory / "www", self.port]
+
+
+class H2Echo(Server):
+    """Go's net/http: reads frame headers by themselves, and answers from many threads."""
+
+    def cmd(self):
+        return [go_program("h2echo.go"), self.port, self.log]
+
+
+def h2load(server, n, clients, streams, paths):
+    """h2load asks for the paths one after another, over and over."""
+    many = server.directory / f"paths-{n}-{clients}-{streams}"
+    many.write_text("".join(server.url(p) + "\n" for p in paths))
+    return ["h2load", "-n", n, "-c", clients, "-m", streams, "-i", many]
+
+
+def check_load(run):
+    """No exchange is lost. Two hundred thousand spans a second may be more than ship has room for, on a
+    machine that is busy with other tests: what it refused is counted, span by span, and checked with the account."""
+    run.check(quiet=False)
+    assert not losses(run.ledger)
+    return run
+
+
+def check_both(run, wanted, status=200):
+    """wanted: {path: how often}; each is there as often at both ends, joined, and says what it is."""
+    if refused(run.ledger):
+        assert run.ledger["exchanges"]["spans"] == 2 * sum(wanted.values())
+        for span in run.spans:
+            assert span.path in wanted and span.status_code == status
+        return
+    for kind in ("CLIENT", "SERVER"):
+        spans = run.kind(kind)
+        assert collections.Counter(s.path for s in spans) == wanted, kind
+        for span in spans:
+            assert span.attributes["http.request.method"] == "GET"
+            assert span.attributes["network.protocol.version"] == "2"
+            assert span.status_code == status and span.name == "GET" and not span.error
+    clients = {s.span_id: s for s in run.kind("CLIENT")}
+    for span in run.kind("SERVER"):
+        parent = clients[span.parent_id]
+        assert parent.path == span.path and parent.trace_id == span.trace_id
+        assert span.attributes["sonde.link.method"] == "edge"
+
+
+@pytest.mark.parametrize("clients, streams", [(1, 1), (1, 10), (1, 100), (10, 1), (10, 10), (10, 100)])
+def test_nghttpd(tmp_path, clients, streams):
+    """Protects: spans = requests, however many streams and connections, and each says its own path."""
+    server = Nghttpd(tmp_path)
+    paths = [f"/index.html?n={n}" for n in range(500)]
+    run = check_load(trace_scene(tmp_path, [server], [h2load(server, 10000, clients, streams, paths)], RING))
+    assert "10000 succeeded" in run.results[0]["stdout"]
+    check_both(run, {"/index.html": 10000})
+
+
+@pytest.mark.parametrize("clients, streams", [(1, 1), (1, 100), (10, 10)])
+def test_numbers(tmp_path, clients, streams):
+    """Protects: no two streams are mixed up: the response to /echo/N repeats N."""
+    server = H2Echo(tmp_path)
+    paths = [f"/echo/{n}" for n in range(1000)]
+    load = h2load(server, 10000, clients, streams, paths)
+    run = check_load(trace_scene(tmp_path, [server], [load], RING + ["--headers"]))
+    assert "10000 succeeded" in run.results[0]["stdout"]
+    wanted = collections.Counter()
+    for line in server.lines():
+        wanted[line.split()[1]] += 1
+    assert sum(wanted.values()) == 10000
+    check_both(run, wanted)
+    for span in run.spans:
+        assert span.attributes["http.response.header.x-number"] == span.path.rsplit("/", 1)[1]
+
+
+def test_thousand_in_one_write(tmp_path):
+    """Protects: a thousand requests that are written at once are a thousand exchanges."""
+    server = H2Echo(tmp_path)
+    paths = [f"/echo/{n}" for n in range(1000)]
+    load = h2load(server, 1000, 1, 1000, paths)
+    run = trace_scene(tmp_path, [server], [load + ["-w", "24", "-W", "24"]], RING).check()
+    check_both(run, collections.Counter(paths))
+    assert run.ledger["records"]["attempted"] < 4000
+
+
+def test_statuses_and_methods(tmp_path):
+    """Protects: methods and status are each stream's own."""
+    server = H2Echo(tmp_path)
+    curl = ["curl", "-sS", "--http2-prior-knowledge", "-o", "/dev/null"]
+    run = trace_scene(tmp_path, [server], [
+        curl + [server.url("/missing/1")],
+        curl + ["-X", "POST", "-d", "x" * 100000, server.url("/post/2")],
+        curl + ["-X", "DELETE", server.url("/delete/3")],
+    ]).check()
+    for kind in ("CLIENT", "SERVER"):
+        found = {s.path: (s.attributes["http.request.method"], s.status_code) for s in run.kind(kind)}
+        assert found == {"/missing/1": ("GET", 404), "/post/2": ("POST", 200), "/delete/3": ("DELETE", 200)}
+    assert {s.error for s in run.kind("CLIENT")} == {None, "404"}
+    for span in run.kind("CLIENT"):
+        assert span.attributes["url.full"] == f"http://127.0.0.1:{server.port}{span.path}"
+        assert span.attributes["server.port"] == server.port
+
+
+def test_download_costs_few_records(tmp_path):
+    """Protects: DATA is counted, not copied: a large answer costs records for its head and its end."""
+    server = H2Echo(tmp_path)
+    size = 1 << 30
+    curl = ["curl", "-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{size_download}"]
+    run = trace_scene(tmp_path, [server], [curl + [server.url(f"/bytes/{size}")]]).check()
+    assert run.results[0]["stdout"] == str(size)
+    client, = run.kind("CLIENT")
+    seconds = (client.end_ns - client.start_ns) / 1e9
+    # each end: the connection's begin and end and its settings; six a stream and one a second
+    assert run.ledger["records"]["attempted"] <= 2 * (8 + 6 + seconds)
+    assert run.ledger["bytes"]["sequence"] > 2 * size
+    assert run.ledger["bytes"]["captured"] < 10000
+
+
+def test_cancelled(tmp_path):
+    """Protects: a stream that its client gives up ends there, and says so."""
+    server = H2Echo(tmp_path)
+    curl = ["sh", "-c", f"curl -sS --http2-prior-knowledge -m 0.5 {server.url('/slow')} || true"]
+    run = trace_scene(tmp_path, [server], [curl]).check()
+    for kind in ("CLIENT", "SERVER"):
+        span, = run.kind(kind)
+        assert span.cut and span.status == 2
+        assert span.attributes["sonde.incomplete"]
+
+
+def test_headers_partial_is_never_said_from_the_start(tmp_path):
+    """Protects: of connections that were seen from their first byte every field is known."""
+    server = Nghttpd(tmp_path)
+    run = trace_scene(tmp_path, [server], [h2load(server, 2000, 4, 20, ["/index.html", "/lacks"])], RING).check()
+    assert len(run.spans) == 4000
+    assert not [s for s in run.spans if "sonde.headers" in s.attributes]
+    found = {(s.path, s.status_code) for s in run.spans}
+    assert found == {("/index.html", 200), ("/lacks", 404)}
+    assert not re.search("[1-9]", str(run.ledger["unseen"]))

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * gRPC over HTTP/2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): names, status,
+ * deadlines; attributes by the RPC semantic conventions 1.44.
+ */
+#include <string.h>
+
+#include "core/proto/http1.h"
+#include "core/proto/http2.h"
+#include "core/span.h"
+
+#define STATUS_ERROR 2
+#define NS_PER_MS 1000000
+
+enum { RPC_OK = 0, RPC_CANCELLED = 1, RPC_UNKNOWN = 2, RPC_DEADLINE_EXCEEDED = 4,
+       RPC_PERMISSION_DENIED = 7, RPC_RESOURCE_EXHAUSTED = 8, RPC_UNIMPLEMENTED = 12,
+       RPC_INTERNAL = 13, RPC_UNAVAILABLE = 14, RPC_DATA_LOSS = 15 };
+
+/* https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
+static const char *const names[] = {
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+	"ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+	"UNAUTHENTICATED",
+};
+#define NAMES (sizeof(names) / sizeof(names[0]))
+
+bool grpc__is_content_type(struct view value)
+{
+	const struct view type = VIEW("application/grpc");
+
+	return value.len >= type.len &&
+	       view_eq_nocase((struct view){ value.at, type.len }, type) &&
+	       (value.len == type.len || value.at[type.len] == '+' || value.at[type.len] == ';');
+}
+
+bool grpc__is_export(struct view path)
+{
+	return view_eq(path, VIEW("/opentelemetry.proto.collector.trace.v1.TraceService/Export"));
+}
+
+int grpc__status_of(struct view value)
+{
+	int n = 0;
+
+	if (!value.len || value.len > 4)
+		return -1;
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.at[i] < '0' || value.at[i] > '9')
+			return -1;
+		n = n * 10 + value.at[i] - '0';
+	}
+	return n;
+}
+
+uint16_t grpc__status_of_reset(uint32_t code)
+{
+	switch (code) {
+	case 7: /* REFUSED_STREAM */
+		return RPC_UNAVAILABLE;
+	case 8: /* CANCEL */
+		return RPC_CANCELLED;
+	case 11: /* ENHANCE_YOUR_CALM */
+		return RPC_RESOURCE_EXHAUSTED;
+	case 12: /* INADEQUATE_SECURITY */
+		return RPC_PERMISSION_DENIED;
+	default:
+		return RPC_INTERNAL;
+	}
+}
+
+uint64_t grpc__timeout_ns(struct view value)
+{
+	uint64_t n = 0, unit;
+
+	if (value.len < 2 || value.len > 9)
+		return 0;
+	for (size_t i = 0; i + 1 < value.len; i++) {
+		if (value.at[i] < '0' || value.at[i] > '9')
+			return 0;
+		n = n * 10 + (uint64_t)(value.at[i] - '0');
+	}
+	switch (value.at[value.len - 1]) {
+	case 'H':
+		unit = 3600ull * 1000000000;
+		break;
+	case 'M':
+		unit = 60ull * 1000000000;
+		break;
+	case 'S':
+		unit = 1000000000;
+		break;
+	case 'm':
+		unit = 1000000;
+		break;
+	case 'u':
+		unit = 1000;
+		break;
+	case 'n':
+		unit = 1;
+		break;
+	default:
+		return 0;
+	}
+	return n * unit;
+}
+
+static bool is_error(const struct exchange *ex, uint16_t status)
+{
+	if (ex->side == SIDE_CLIENT)
+		return status != RPC_OK;
+	return status == RPC_UNKNOWN || status == RPC_DEADLINE_EXCEEDED ||
+	       status == RPC_UNIMPLEMENTED || status == RPC_INTERNAL ||
+	       status == RPC_UNAVAILABLE || status == RPC_DATA_LOSS;
+}
+
+static struct view name_of(struct span *span, uint16_t status)
+{
+	char *text;
+	size_t n = 0;
+
+	if (status < NAMES)
+		return view_of(names[status]);
+	/* as sent, in digits */
+	text = span__scratch(span, 5);
+	if (!text)
+		return (struct view){ NULL, 0 };
+	for (unsigned int unit = 10000; unit; unit /= 10)
+		if (status >= unit)
+			text[n++] = (char)('0' + status / unit % 10);
+	return (struct view){ text, n };
+}
+
+static void describe_status(const struct exchange *ex, struct span *span)
+{
+	struct view timeout = http1__header(ex, VIEW("grpc-timeout"), 0), name;
+	uint64_t timeout_ns = grpc__timeout_ns(timeout);
+	uint16_t status = ex->rpc_status;
+
+	if (timeout_ns)
+		span__set_int(span, ATTR_SONDE_RPC_TIMEOUT, (int64_t)(timeout_ns / NS_PER_MS));
+	if (!(ex->flags & EX_STATUS))
+		return;
+	/* A client that gives a call up when its time is over says so by the same code as one that wants no more. */
+	if (status == RPC_CANCELLED && ex->flags & EX_CUT && timeout_ns &&
+	    ex->end_ns - ex->start_ns >= timeout_ns)
+		status = RPC_DEADLINE_EXCEEDED;
+	name = name_of(span, status);
+	span__set_string(span, ATTR_RPC_RESPONSE_STATUS_CODE, name);
+	if (is_error(ex, status)) {
+		span->status = STATUS_ERROR;
+		span__set_string(span, ATTR_ERROR_TYPE, name);
+	}
+}
+
+void grpc__describe(const struct exchange *ex, struct view path, struct span *span)
+{
+	if (path.len && path.at[0] == '/') {
+		path.at++;
+		path.len--;
+	}
+	span->name = path.len ? path : VIEW("grpc");
+	span__set_string(span, ATTR_RPC_SYSTEM_NAME, VIEW("grpc"));
+	if (ex->flags & EX_STATUS && ex->rpc_status == RPC_UNIMPLEMENTED) {
+		/* no method of anybody's: names would be as many as somebody likes to send */
+		span->name = VIEW("_OTHER");
+		span__set_string(span, ATTR_RPC_METHOD, VIEW("_OTHER"));
+		if (path.len)
+			span__set_string(span, ATTR_RPC_METHOD_ORIGINAL, path);
+	} else if (path.len) {
+		span__set_string(span, ATTR_RPC_METHOD, path);
+	}
+	describe_status(ex, span);
+	if (!(ex->flags & EX_REQUESTS_UNKNOWN))
+		span__set_int(span, ATTR_SONDE_RPC_REQUEST_MESSAGES, ex->request_messages);
+	if (!(ex->flags & EX_RESPONSES_UNKNOWN))
+		span__set_int(span, ATTR_SONDE_RPC_RESPONSE_MESSAGES, ex->response_messages);
+}
