@@ -95,8 +95,8 @@ enum sonde_verdict {
 	SONDE_VERDICT_HTTP1 = 1,  /* first bytes are HTTP/1 */
 	SONDE_VERDICT_OTHER = 2,  /* none of ours; first[] says what it began with */
 	SONDE_VERDICT_UNSEEN = 3, /* bytes pass where this tier cannot look (counters say why) */
-	SONDE_VERDICT_TLS = 5,	  /* first bytes are TLS: what it carries is another connection */
 	SONDE_VERDICT_HTTP2 = 4,  /* frames of HTTP/2 */
+	SONDE_VERDICT_TLS = 5,	  /* first bytes are TLS: what it carries is another connection */
 };
 
 struct sonde_rec_conn {
