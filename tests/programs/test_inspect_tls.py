@@ -187,7 +187,7 @@ def test_gnutls():
 
 
 def test_node_has_openssl_in_it():
-    """An executable of 100 MB, with 200,000 symbols."""
+    """An executable of 100 MB, with 100,000 symbols."""
     path = shutil.which("node")
     if "libnode" in (out := subprocess.run(["ldd", path], capture_output=True, text=True).stdout) or "libssl" in out:
         pytest.skip("this node has its libraries beside it")

@@ -177,12 +177,95 @@ static void test_bad_answer(void **state)
 	close(fds[0]);
 }
 
+static struct inspect_tls good_tls(void)
+{
+	struct inspect_tls a = { .abi = INSPECT_ABI,
+				 .library = TLS_GO,
+				 .libraries = 1u << TLS_GO,
+				 .n_functions = 1,
+				 .n_points = 2 };
+
+	a.functions[0].function = TLS_FN_GO_CONN_READ;
+	a.points[0].function = a.points[1].function = TLS_FN_GO_CONN_READ;
+	a.points[1].is_return = INSPECT_RETURN;
+	return a;
+}
+
+static int pass_tls(const int *fds, const struct inspect_tls *a)
+{
+	static struct inspect_tls got;
+
+	assert_int_equal(send(fds[1], a, sizeof(*a), 0), sizeof(*a));
+	return inspect__answer_tls(fds[0], &got);
+}
+
+/* Numbers that whoever attaches probes would use as indexes. */
+static void test_bad_tls_answer(void **state)
+{
+	struct inspect_tls good = good_tls(), bad;
+	struct inspect_answer program = { .abi = INSPECT_ABI };
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(pass_tls(fds, &good), 0);
+	assert_int_equal(send(fds[1], &program, sizeof(program), 0), sizeof(program));
+	assert_int_equal(inspect__answer_tls(fds[0], &bad), -EPROTO);
+#define BAD(change)                                                                                \
+	do {                                                                                       \
+		bad = good;                                                                        \
+		bad.change;                                                                        \
+		assert_int_equal(pass_tls(fds, &bad), -EPROTO);                                    \
+	} while (0)
+	BAD(abi++);
+	BAD(status = 1);
+	BAD(library = TLS_LIBRARY_COUNT);
+	BAD(libraries = 1u << TLS_LIBRARY_COUNT);
+	BAD(hidden = 1u << 31);
+	BAD(n_functions = INSPECT_FUNCTIONS_MAX + 1);
+	BAD(n_points = INSPECT_POINTS_MAX + 1);
+	BAD(n_functions = 0);
+	BAD(functions[0].function = TLS_FN_NONE);
+	BAD(functions[0].function = TLS_FN_COUNT);
+	BAD(points[1].function = TLS_FN_SSL_READ);
+	BAD(points[1].of = 1);
+	BAD(points[1].is_return = INSPECT_RETURN_SHARED + 1);
+#undef BAD
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Both questions on one socket, in turn. */
+static void test_role_tls(void **state)
+{
+	int fd = open("/bin/sleep", O_RDONLY | O_CLOEXEC), socket, status;
+	struct pollfd p = { .events = POLLIN };
+	pid_t pid = start_role(&socket);
+	struct inspect_tls tls;
+	struct inspect_answer a;
+
+	p.fd = socket;
+	assert_int_equal(inspect__ask_tls(socket, 1, fd), 0);
+	assert_int_equal(inspect__ask(socket, 2, fd), 0);
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	assert_int_equal(inspect__answer_tls(socket, &tls), 0);
+	assert_int_equal(tls.request, 1);
+	assert_int_equal(tls.status, 0);
+	assert_int_equal(tls.library, TLS_NONE);
+	assert_int_equal(wait_answer(socket, &a), 0);
+	assert_int_equal(a.request, 2);
+	close(socket);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_programs),   cmocka_unit_test(test_archive),
 		cmocka_unit_test(test_role),	   cmocka_unit_test(test_bad_request),
-		cmocka_unit_test(test_bad_answer),
+		cmocka_unit_test(test_bad_answer), cmocka_unit_test(test_bad_tls_answer),
+		cmocka_unit_test(test_role_tls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
