@@ -175,6 +175,9 @@ enum {
 	SONDE_FRAMES_BEGIN = 0,	 /* payload[0] is the first byte of a frame's header */
 	SONDE_FRAMES_INSIDE = 1, /* it lies inside the frame whose header is head[] */
 	SONDE_FRAMES_GO_ON = 2,	 /* it is the byte behind the last one of the record before it */
+	SONDE_FRAMES_HOW = 3,	 /* mask */
+	/* beside it: the messages in this DATA are counted by the kernel side (struct sonde_rec_stream) */
+	SONDE_FRAMES_COUNTED = 4,
 };
 
 /*

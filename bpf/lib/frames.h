@@ -181,10 +181,9 @@ static __always_inline struct stream *stream_of(const struct follow *f, bool cre
 /* Whether the open DATA frame, of which the first bytes are at hand, is one message and nothing else. */
 static __always_inline bool is_one_message(struct work *w)
 {
-	struct hit hit = { .w = w };
 	__u32 length = frame_length(w->follow.head);
 
-	return length >= MESSAGE_PREFIX_BYTES && peek(&hit, w->follow.at) >= MESSAGE_PREFIX_BYTES &&
+	return length >= MESSAGE_PREFIX_BYTES && peek_at(w, w->follow.at) >= MESSAGE_PREFIX_BYTES &&
 	       (w->first[0] & 0xff) <= 1 &&
 	       message_length(w->first[0]) == length - MESSAGE_PREFIX_BYTES;
 }
@@ -192,9 +191,8 @@ static __always_inline bool is_one_message(struct work *w)
 /* The prefix of a message goes on, or begins, with up to n bytes. How many it takes; 0: unreadable. */
 static __always_inline __u32 message_prefix(struct work *w, struct stream_side *side, __u32 n)
 {
-	struct hit hit = { .w = w };
 	__u32 have = side->n_prefix, take = MESSAGE_PREFIX_BYTES - have;
-	__u32 got = peek(&hit, w->follow.at);
+	__u32 got = peek_at(w, w->follow.at);
 	__u64 bytes;
 
 	take = smaller(take, smaller(n, got));
@@ -320,7 +318,7 @@ static __always_inline void follow_record(struct sonde_rec_frames *rec, struct t
 	rec->copied = n;
 	rec->begun = f->begun;
 	rec->blocks = f->run_blocks;
-	rec->in_frame = f->run_in;
+	rec->in_frame = f->run_in | (f->run_counts ? SONDE_FRAMES_COUNTED : 0);
 	rec->left = f->run_left;
 	*(__u64 *)rec->head = f->run_head[0];
 	rec->head[8] = f->run_head[1];
@@ -492,6 +490,31 @@ static __always_inline void run_open(struct follow *f, __u32 at, __u32 in, __u32
 	f->run_head[0] = f->head[0];
 	f->run_head[1] = f->head[1];
 	f->run_blocks = blocks;
+	f->run_counts = f->counts;
+}
+
+/* Whether DATA is told: its header, or all of it. What is short and ends nothing only where that saves a record. */
+static __always_inline bool data_is_told(const struct follow *f, __u32 told, bool joins)
+{
+	if (told == ~0u)
+		return false;
+	return (frame_flags(f->head) & FRAME_END_STREAM) || (joins && !f->counts);
+}
+
+/* A client opens a stream; whoever reads that has it in hand from now on. */
+static __always_inline void stream_begins(struct thread *thread, __u32 stream)
+{
+	struct work *w = &thread->work;
+	struct follow *f = &w->follow;
+
+	f->high = stream;
+	f->begun++;
+	f->all_begun++;
+	if (f->tx)
+		return;
+	thread->turn.conn = f->conn;
+	thread->turn.turn = w->turn;
+	thread->turn.tid = w->tid;
 }
 
 /* The header of the open frame is whole: what begins here. */
@@ -503,25 +526,23 @@ static __always_inline void frame_begins(struct thread *thread)
 	__u32 told = frame_told(f->head), stream = frame_stream(f->head), blocks = f->blocks;
 	bool here = f->head_at != ~0u, joins = here && f->open && f->run_end == f->head_at;
 
-	if (told != ~0u && !joins && f->open) {
+	f->counts = 0;
+	f->short_data = 1;
+	if (type == FRAME_DATA) {
+		f->counts = f->left && !(told != ~0u && is_one_message(w));
+		joins = joins && f->run_counts == f->counts;
+		f->short_data = data_is_told(f, told, joins);
+	}
+	if (told == ~0u || !f->short_data) {
+		f->counts = f->left > 0;
+		f->have = FRAME_BEGUN;
+		return;
+	}
+	if (!joins && f->open) {
 		f->flush = 1;
 		return;
 	}
 	f->have = FRAME_BEGUN;
-	f->counts = 0;
-	if (type == FRAME_DATA && f->left)
-		f->counts = told == ~0u || !is_one_message(w);
-	if (told == ~0u) {
-		f->short_data = 0;
-		return;
-	}
-	/* short DATA that ends nothing is told only where that saves a record */
-	if (type == FRAME_DATA && !(frame_flags(f->head) & FRAME_END_STREAM) && !joins) {
-		f->short_data = 0;
-		f->counts = f->left > 0;
-		return;
-	}
-	f->short_data = 1;
 	if (frame_has_block(type))
 		f->blocks++;
 	if (type != FRAME_CONTINUATION)
@@ -530,16 +551,8 @@ static __always_inline void frame_begins(struct thread *thread)
 		run_open(f, here ? f->head_at : f->at, here ? SONDE_FRAMES_BEGIN : SONDE_FRAMES_INSIDE,
 			 blocks);
 	f->run_end = f->at;
-	if (type == FRAME_HEADERS && (stream & 1) && stream > f->high) {
-		f->high = stream;
-		f->begun++;
-		f->all_begun++;
-		if (!f->tx) {
-			thread->turn.conn = f->conn;
-			thread->turn.turn = w->turn;
-			thread->turn.tid = w->tid;
-		}
-	}
+	if (f->requests && type == FRAME_HEADERS && (stream & 1) && stream > f->high)
+		stream_begins(thread, stream);
 }
 
 /* The bytes of this call up to the end of the open frame. */
@@ -578,8 +591,7 @@ enum step { STEP_DONE = 0, STEP_ON, STEP_EMIT };
 static __always_inline enum step frame_head(struct work *w)
 {
 	struct follow *f = &w->follow;
-	struct hit hit = { .w = w };
-	__u32 n = peek(&hit, f->at);
+	__u32 n = peek_at(w, f->at);
 
 	if (!n) {
 		f->stuck = 1;
@@ -648,16 +660,16 @@ WALKED_ONCE int frames_steps(void)
 WALKED_ONCE __u32 frame_probe(__u32 at)
 {
 	struct thread *thread = thread_here(false);
-	struct hit hit = {};
+	struct work *w;
 	__u64 head[2];
 
 	if (!thread)
 		return 0;
-	hit.w = &thread->work;
-	if (peek(&hit, at) < SONDE_FRAME_HEAD_BYTES)
+	w = &thread->work;
+	if (peek_at(w, at) < SONDE_FRAME_HEAD_BYTES)
 		return ~0u;
-	head[0] = hit.w->first[0];
-	head[1] = hit.w->first[1];
+	head[0] = w->first[0];
+	head[1] = w->first[1];
 	if (is_preface(head))
 		return SONDE_FRAME_HEAD_BYTES + PREFACE_LEFT_BYTES;
 	return frame_plausible(head) ? SONDE_FRAME_HEAD_BYTES + frame_length(head) : 0;
@@ -789,6 +801,8 @@ static __always_inline void follow_load(struct hit *hit, __u32 at)
 	f->flush = f->bare = f->messages = 0;
 	f->head_at = ~0u;
 	f->tx = hit->tx;
+	/* of a connection that was met in mid-life nobody knows yet: user space finds it out */
+	f->requests = conn->role == (hit->tx ? SONDE_ROLE_ACTIVE : SONDE_ROLE_PASSIVE);
 }
 
 static __always_inline void follow_save(struct hit *hit)
@@ -808,7 +822,9 @@ static __always_inline void follow_save(struct hit *hit)
 		dir->flags |= DIR_MAYBE;
 	if (f->counts)
 		dir->flags |= DIR_CLOSER;
-	conn->behind = f->high;
+	/* the other direction may be followed at this moment */
+	if (f->requests)
+		conn->behind = f->high;
 	conn->flags &= ~CONN_LOST;
 	if (f->lost)
 		conn->flags |= CONN_LOST;

@@ -228,9 +228,8 @@ static __always_inline void words_cut(__u64 *words, __u32 n)
 }
 
 /* Up to 16 bytes from byte `at` of the call, zero-filled, to w->first; 0 where unreadable. */
-static __noinline int peek(struct hit *hit, __u32 at)
+static __noinline int peek_at(struct work *w, __u32 at)
 {
-	struct work *w = hit->w;
 	__u64 left = w->bytes - at;
 	struct area area;
 
@@ -261,6 +260,11 @@ static __noinline int peek(struct hit *hit, __u32 at)
 		w->first[1] = w->words[1];
 	}
 	return w->n_first;
+}
+
+static __always_inline int peek(struct hit *hit, __u32 at)
+{
+	return peek_at(hit->w, at);
 }
 
 #endif

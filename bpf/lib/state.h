@@ -199,6 +199,8 @@ struct follow {
 	__u32 bare;  /* no record of it was */
 	__u32 counts;	 /* the messages in the open DATA frame are counted here */
 	__u32 messages;	 /* so many in this call */
+	__u32 run_counts; /* so it is with the DATA in the run */
+	__u32 requests;	  /* this is the direction of requests */
 	__u32 pad;
 };
 

@@ -91,7 +91,7 @@ static int feed_frames(struct core *core, const uint8_t *bytes, size_t len)
 	struct sonde_rec_frames rec;
 
 	if (!TAKE(rec, bytes, len) || rec.offset > OFFSET_MAX || rec.copied > len - sizeof(rec) ||
-	    rec.in_frame > SONDE_FRAMES_GO_ON)
+	    (rec.in_frame & SONDE_FRAMES_HOW) > SONDE_FRAMES_GO_ON)
 		return -EPROTO;
 	conn__on_frames(core, &rec, bytes + sizeof(rec));
 	return 0;

@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -25,6 +26,7 @@ func main() {
 	var lock sync.Mutex
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		last := path.Base(r.URL.Path)
+		io.Copy(io.Discard, r.Body)
 		if strings.HasPrefix(r.URL.Path, "/bytes/") {
 			n, _ := strconv.Atoi(last)
 			block := make([]byte, 1<<16)

@@ -213,7 +213,7 @@ static void data_done(struct conn *conn, struct http2_dir *d, int dir, uint64_t 
 		return;
 	d->done = true;
 	http2__data(conn, dir, frame_stream(d), frame_length(d), d->head[4] & HTTP2_END_STREAM,
-		    d->small, d->n_small, ns);
+		    d->small, d->counted ? 0 : d->n_small, ns);
 }
 
 static void frame_ends(struct conn *conn, struct http2_dir *d, int dir, uint64_t ns)
@@ -327,9 +327,9 @@ static bool enter(struct conn *conn, struct http2_dir *d, struct http2_input *in
 	bool joins = d->met && rec->offset == d->next && d->have, again;
 	uint64_t before = d->at;
 
-	if (rec->in_frame == SONDE_FRAMES_GO_ON)
+	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_GO_ON)
 		return d->met && rec->offset == d->next;
-	if (rec->in_frame == SONDE_FRAMES_INSIDE && joins && d->have == sizeof(d->head) &&
+	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE && joins && d->have == sizeof(d->head) &&
 	    d->left == rec->left && !memcmp(d->head, rec->head, sizeof(d->head)))
 		return true;
 	if (d->have)
@@ -344,7 +344,7 @@ static bool enter(struct conn *conn, struct http2_dir *d, struct http2_input *in
 		}
 		d->blocks = rec->blocks;
 	}
-	if (rec->in_frame == SONDE_FRAMES_BEGIN)
+	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_BEGIN)
 		return true;
 	memcpy(d->head, rec->head, sizeof(d->head));
 	d->have = sizeof(d->head);
@@ -359,6 +359,12 @@ static bool enter(struct conn *conn, struct http2_dir *d, struct http2_input *in
 	if (d->left < frame_length(d) && d->block_stream)
 		d->block_cut = true;
 	return true;
+}
+
+/* Of a record that was read in part, the rest. */
+static uint8_t go_on(const struct sonde_rec_frames *rec)
+{
+	return SONDE_FRAMES_GO_ON | (rec->in_frame & ~SONDE_FRAMES_HOW);
 }
 
 static bool park(struct http2 *h, const struct sonde_rec_frames *rec, const uint8_t *at,
@@ -377,7 +383,7 @@ static bool park(struct http2 *h, const struct sonde_rec_frames *rec, const uint
 	parked->rec.copied = (uint16_t)len;
 	if (skip) {
 		parked->rec.offset += skip;
-		parked->rec.in_frame = SONDE_FRAMES_GO_ON;
+		parked->rec.in_frame = go_on(rec);
 	}
 	memcpy(parked->payload, at + skip, len);
 	*(h->parked_last ? &h->parked_last->next : &h->parked) = parked;
@@ -398,8 +404,9 @@ static size_t read_record(struct conn *conn, const struct sonde_rec_frames *rec,
 
 	if (rec->h.flags & SONDE_F_LOST_BEFORE)
 		http2__lost(conn);
-	if (rec->in_frame == SONDE_FRAMES_INSIDE && is_early(h, rec->head, &in))
+	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE && is_early(h, rec->head, &in))
 		return 0;
+	d->counted = rec->in_frame & SONDE_FRAMES_COUNTED;
 	if (enter(conn, d, &in)) {
 		d->met = true;
 		n = read_frames(conn, d, &in, at, rec->copied);
@@ -425,7 +432,7 @@ static void read_parked(struct conn *conn, bool force)
 			memmove(parked->payload, parked->payload + n, rec.copied - n);
 			parked->rec.copied -= n;
 			parked->rec.offset += n;
-			parked->rec.in_frame = n ? SONDE_FRAMES_GO_ON : rec.in_frame;
+			parked->rec.in_frame = n ? go_on(&rec) : rec.in_frame;
 			parked->rec.h.flags &= ~SONDE_F_LOST_BEFORE;
 			parked->rec.begun = 0;
 			return;
@@ -462,7 +469,7 @@ static void frames(struct conn *conn, const struct sonde_rec_frames *rec, const 
 		rest.h.flags &= ~SONDE_F_LOST_BEFORE;
 		if (park(h, &rest, at, n))
 			return;
-		rest.in_frame = SONDE_FRAMES_GO_ON;
+		rest.in_frame = go_on(rec);
 		rest.offset += n;
 		rest.copied -= n;
 		read_record(conn, &rest, at + n, true);

@@ -74,6 +74,7 @@ struct http2_dir {
 	uint32_t left;
 	uint16_t blocks; /* header block frames so far, as the kernel side counts them */
 	bool met;	 /* a record was seen */
+	bool counted;	 /* the kernel side counts the messages of what is read */
 	bool done;	 /* the DATA frame that begins at `at` was dealt with */
 	uint32_t debt; /* streams that the kernel has counted as begun, and that were not met yet */
 	/* The header block that is open: fragments, then what has come of the open frame's payload. */

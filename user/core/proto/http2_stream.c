@@ -147,8 +147,11 @@ void http2__begin_block(struct conn *conn, struct http2_input *in)
 	d->opened = NULL;
 	if (d->block_type != HTTP2_HEADERS || !(id & 1) || id <= h->high)
 		return;
-	/* the kernel side takes it for a stream's first block by its number, as is done here */
-	if (h->role_known ? is_request_dir(h, in->dir) : in->begun > 0) {
+	/*
+	 * The kernel side takes it for a stream's first block by its number, too, where it knows whose requests these
+	 * are; where nobody does, the block will say it.
+	 */
+	if (!h->role_known || is_request_dir(h, in->dir)) {
 		h->high = id;
 		d->opened = open_stream(conn, in, id);
 	}
