@@ -187,6 +187,7 @@ static struct inspect_tls good_tls(void)
 
 	a.functions[0].function = TLS_FN_GO_CONN_READ;
 	a.points[0].function = a.points[1].function = TLS_FN_GO_CONN_READ;
+	a.points[0].sets = a.points[1].sets = INSPECT_PLAIN | INSPECT_CHEAP;
 	a.points[1].is_return = INSPECT_RETURN;
 	return a;
 }
@@ -229,6 +230,8 @@ static void test_bad_tls_answer(void **state)
 	BAD(points[1].function = TLS_FN_SSL_READ);
 	BAD(points[1].of = 1);
 	BAD(points[1].is_return = INSPECT_RETURN_SHARED + 1);
+	BAD(points[0].sets = 0);
+	BAD(points[0].sets = 4);
 #undef BAD
 	close(fds[0]);
 	close(fds[1]);

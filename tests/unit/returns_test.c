@@ -76,7 +76,7 @@ static void check_points(const struct inspect_tls *a, enum tls_function function
 	char got[512] = "";
 
 	for (uint32_t i = 0; i < a->n_points; i++)
-		if (&a->functions[a->points[i].of] == f) {
+		if (&a->functions[a->points[i].of] == f && a->points[i].sets & INSPECT_PLAIN) {
 			size_t n = strlen(got);
 
 			snprintf(got + n, sizeof(got) - n, "%s%lx%.1s", n ? " " : "",
