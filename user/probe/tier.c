@@ -217,6 +217,7 @@ static void read_btf(struct kernel_features *f)
 	f->unix_copy = asked[UNIX_COPY].type;
 	f->mptcp = asked[MPTCP].type;
 	f->redirect = asked[REDIRECT].type;
+	f->attach_cookie = has_value(btf, asked[HELPERS].type, "BPF_FUNC_get_attach_cookie");
 	f->uprobe_multi = asked[UPROBES].type;
 	for (int i = QUEUE; !f->queue_read && i < LIFE; i++)
 		if (asked[i].type)

@@ -77,6 +77,7 @@ void tls_watch__free(struct tls_watch *watch)
 {
 	if (!watch)
 		return;
+	identify__tls_forget(watch->identify);
 	for (unsigned int i = 0; i < watch->n_files; i++)
 		file_free(watch->files[i]);
 	tls_maps__free(watch->maps);
