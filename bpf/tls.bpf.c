@@ -1,133 +1,107 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Plaintext at the functions of TLS libraries that programs call: a program for each shape of
- * arguments, attached by probe to the functions that inspect has found. What they share is in
- * lib/tls_call.h; no return is ever hooked but by a breakpoint on the instruction itself.
+ * Plaintext at the functions of TLS libraries that programs call, attached by probe to the places that
+ * inspect has found. What they share is in lib/tls_call.h; no return is ever hooked but by a breakpoint
+ * on the instruction itself.
+ *
+ * One program serves all places where it is told with each which one it is (5.15); else there is one for
+ * each shape (headers/tls.h).
  */
 #include "../headers/tls.h"
 #include "lib/tls_go.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* int SSL_read(SSL *, void *, int), SSL_write */
-SEC("uprobe")
-int tls_read(struct pt_regs *ctx)
+/*
+ * From 6.13 on programs of this type get a stack of their own a processor, which is right only where they are
+ * never preempted: in uprobes they are, and one that goes on after another of its kind has run there
+ * finds that one's memory in its stack, and the kernel falls over it (seen on 7.2 with lazy preemption).
+ * A program with a tail call in it stays on the kernel's own stack (check_max_stack_depth() of the
+ * verifier). This one is never made.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} tls_never SEC(".maps");
+
+static __always_inline void keep_kernel_stack(struct pt_regs *ctx)
 {
-	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), 0,
-			 TLS_INT, false);
+	if (tls_none[0]) /* all of it is 0, which the verifier knows */
+		bpf_tail_call(ctx, &tls_never, 0);
 }
 
-SEC("uprobe")
-int tls_write(struct pt_regs *ctx)
+/* What is at this place, by its shape: a constant in most programs. */
+static __always_inline int at_place(struct pt_regs *ctx, __u64 shape)
 {
-	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), 0,
-			 TLS_INT, true);
-}
-
-/* int SSL_read_ex(SSL *, void *, size_t, size_t *), SSL_write_ex, SSL_read_early_data, SSL_write_early_data */
-SEC("uprobe")
-int tls_read_count(struct pt_regs *ctx)
-{
-	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
-			 PT_REGS_PARM4(ctx), TLS_COUNT, false);
-}
-
-SEC("uprobe")
-int tls_write_count(struct pt_regs *ctx)
-{
-	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
-			 PT_REGS_PARM4(ctx), TLS_COUNT, true);
-}
-
-/* int SSL_write_ex2(SSL *, void *, size_t, uint64_t flags, size_t *) */
-SEC("uprobe")
-int tls_write_flags(struct pt_regs *ctx)
-{
-	return tls_enter(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
-			 PT_REGS_PARM5(ctx), TLS_COUNT, true);
-}
-
-/* int SSL_do_handshake(SSL *) */
-SEC("uprobe")
-int tls_handshake(struct pt_regs *ctx)
-{
-	return tls_enter(ctx, PT_REGS_PARM1(ctx), 0, 0, 0, TLS_HANDSHAKE, false);
-}
-
-SEC("uprobe")
-int tls_return(struct pt_regs *ctx)
-{
-	return tls_leave(ctx);
-}
-
-/* void SSL_free(SSL *) */
-SEC("uprobe")
-int tls_end(struct pt_regs *ctx)
-{
-	return tls_free(PT_REGS_PARM1(ctx));
-}
-
-/* func (c *Conn) Read(b []byte) (int, error), Write */
-SEC("uprobe")
-int tls_go_read(struct pt_regs *ctx)
-{
-	return go_enter(ctx, false);
-}
-
-SEC("uprobe")
-int tls_go_write(struct pt_regs *ctx)
-{
-	return go_enter(ctx, true);
-}
-
-SEC("uprobe")
-int tls_go_return(struct pt_regs *ctx)
-{
-	return go_leave(ctx);
-}
-
-/* func (c *Conn) Close() error */
-SEC("uprobe")
-int tls_go_close(struct pt_regs *ctx)
-{
-	return tls_free(GO_ARGUMENT_1(ctx));
-}
-
-/* All of these in one (6.6): then a file's breakpoints come and go at once. */
-SEC("uprobe")
-int tls_multi(struct pt_regs *ctx)
-{
-	__u64 shape = bpf_get_attach_cookie(ctx) & SONDE_TLS_SHAPE_MASK, ssl = PT_REGS_PARM1(ctx),
-	      count_at = 0;
+	__u64 ssl = PT_REGS_PARM1(ctx), fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
+	struct tls_found found = { NULL, NULL, NULL };
 	enum tls_kind kind = TLS_INT;
+	__u64 count_at = 0;
+	bool tx = false;
 
+	keep_kernel_stack(ctx);
+	/* else the compiler computes an address in ctx, which no verifier takes */
+	barrier_var(fourth);
+	barrier_var(fifth);
 	switch (shape) {
 	case SONDE_TLS_RETURN:
-		return tls_leave(ctx);
+		tls_leave(&found, ctx);
+		break;
 	case SONDE_TLS_END:
 		return tls_free(ssl);
 	case SONDE_TLS_GO_READ:
-		return go_enter(ctx, false);
 	case SONDE_TLS_GO_WRITE:
-		return go_enter(ctx, true);
+		go_enter(&found, ctx, shape == SONDE_TLS_GO_WRITE);
+		break;
 	case SONDE_TLS_GO_RETURN:
-		return go_leave(ctx);
+		go_leave(&found, ctx);
+		break;
 	case SONDE_TLS_GO_CLOSE:
 		return tls_free(GO_ARGUMENT_1(ctx));
 	case SONDE_TLS_HANDSHAKE:
-		kind = TLS_HANDSHAKE;
-		break;
-	case SONDE_TLS_READ_COUNT:
-	case SONDE_TLS_WRITE_COUNT:
-		kind = TLS_COUNT;
-		count_at = PT_REGS_PARM4(ctx);
-		break;
-	case SONDE_TLS_WRITE_FLAGS:
-		kind = TLS_COUNT;
-		count_at = PT_REGS_PARM5(ctx);
+		tls_enter(&found, ctx, ssl, 0, 0, 0, TLS_HANDSHAKE, false);
+		return 0;
+	default:
+		if (shape == SONDE_TLS_READ_COUNT || shape == SONDE_TLS_WRITE_COUNT) {
+			kind = TLS_COUNT;
+			count_at = fourth;
+		} else if (shape == SONDE_TLS_WRITE_FLAGS) {
+			kind = TLS_COUNT;
+			count_at = fifth;
+		}
+		tx = shape == SONDE_TLS_WRITE || shape == SONDE_TLS_WRITE_COUNT ||
+		     shape == SONDE_TLS_WRITE_FLAGS;
+		tls_enter(&found, ctx, ssl, PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), count_at, kind,
+			  tx);
 		break;
 	}
-	return tls_enter(ctx, ssl, PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), count_at, kind,
-			 shape == SONDE_TLS_WRITE || shape == SONDE_TLS_WRITE_COUNT ||
-				 shape == SONDE_TLS_WRITE_FLAGS);
+	return tls_capture(&found);
 }
+
+SEC("uprobe")
+int tls_any(struct pt_regs *ctx)
+{
+	return at_place(ctx, bpf_get_attach_cookie(ctx) & SONDE_TLS_SHAPE_MASK);
+}
+
+#define PLACE(name, shape)                                                                         \
+	SEC("uprobe")                                                                              \
+	int name(struct pt_regs *ctx)                                                              \
+	{                                                                                          \
+		return at_place(ctx, shape);                                                       \
+	}
+
+PLACE(tls_read, SONDE_TLS_READ)
+PLACE(tls_write, SONDE_TLS_WRITE)
+PLACE(tls_read_count, SONDE_TLS_READ_COUNT)
+PLACE(tls_write_count, SONDE_TLS_WRITE_COUNT)
+PLACE(tls_write_flags, SONDE_TLS_WRITE_FLAGS)
+PLACE(tls_handshake, SONDE_TLS_HANDSHAKE)
+PLACE(tls_return, SONDE_TLS_RETURN)
+PLACE(tls_end, SONDE_TLS_END)
+PLACE(tls_go_read, SONDE_TLS_GO_READ)
+PLACE(tls_go_write, SONDE_TLS_GO_WRITE)
+PLACE(tls_go_return, SONDE_TLS_GO_RETURN)
+PLACE(tls_go_close, SONDE_TLS_GO_CLOSE)

@@ -29,7 +29,9 @@
 #define SONDE_TLS_HELLO_BYTES 4096
 #define SONDE_TLS_HELLO_SERVER_BYTES 256
 /* Connections of TLS libraries whose state the kernel keeps at once. */
-#define SONDE_TLS_STREAMS 8192
+#define SONDE_TLS_STREAMS 4096
+/* The same where all of it is there from the start: kernels before 6.1. */
+#define SONDE_TLS_STREAMS_SMALL 1024
 /* Processes that a scope by processes holds at once (preallocated in that case). */
 #define SONDE_SCOPE_PROCESSES 16384
 /* Streams of HTTP/2 whose DATA is counted at once. */

@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 /*
- * A breakpoint's cookie (5.15): its shape where one program serves all (6.6), and above it by how many bytes
+ * A breakpoint's cookie (5.15): its shape, and above it by how many bytes
  * the stack pointer is below what it was at the function's entry. Without cookies that is 0.
  */
 #define SONDE_TLS_SHAPE_MASK 0xff

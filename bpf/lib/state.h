@@ -284,6 +284,15 @@ struct tls_call {
 	__u16 first; /* it is the first one that was seen on ssl */
 };
 
+/* What of a call is to be captured. */
+struct tls_hit {
+	__u64 at;
+	__u64 ns;
+	__u64 skip;  /* bytes of the buffer before the first one */
+	__u64 bytes; /* 0: nothing */
+	__u64 tx;
+};
+
 /* A call of a goroutine, which may go on in another thread than it began in. */
 struct go_key {
 	__u64 g; /* address of the runtime's own structure of it */
@@ -343,6 +352,7 @@ struct thread {
 	__u32 kind; /* THREAD_* */
 	__u32 pad;
 	struct tls_call tls;
+	struct tls_hit tls_hit;
 };
 
 /* Who opened a Unix connection, and when. */

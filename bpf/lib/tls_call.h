@@ -109,16 +109,41 @@ static __always_inline bool tls_socket_decides(const struct tls_stream *stream, 
 	       scope_of(tgid) == SCOPE_ASK;
 }
 
-/* So many bytes from byte `skip` of the program's buffer on. */
-static __always_inline int tls_capture(struct sonde_kcounters *k, struct thread *thread,
-				       struct tls_stream *stream, const struct tls_call *call,
-				       __u32 skip, __u32 bytes)
+/*
+ * What a program of ours has found out. There is one place in each from which calls are captured: every
+ * other one would be another way for a verifier to walk.
+ */
+struct tls_found {
+	struct sonde_kcounters *k;
+	struct thread *thread;
+	struct tls_stream *stream; /* NULL: there is nothing to capture */
+};
+
+/* So many bytes from byte `skip` of the program's buffer on are to be captured. */
+static __always_inline void tls_find(struct tls_found *found, struct tls_stream *stream,
+				     const struct tls_call *call, __u64 skip, __u64 bytes)
 {
+	struct tls_hit *hit = &found->thread->tls_hit;
+
+	hit->at = call->at;
+	hit->ns = call->ns;
+	hit->tx = call->tx;
+	hit->skip = skip;
+	hit->bytes = bytes;
+	found->stream = stream;
+}
+
+static __always_inline int tls_capture(const struct tls_found *found)
+{
+	struct tls_stream *stream = found->stream;
 	__u64 id = bpf_get_current_pid_tgid();
+	struct sonde_kcounters *k = found->k;
+	const struct tls_hit *what;
 	struct hit hit;
 
-	if (tls_socket_decides(stream, id >> 32))
+	if (!stream || tls_socket_decides(stream, id >> 32))
 		return 0;
+	what = &found->thread->tls_hit;
 	count(k, tls_calls, 1);
 	if (!stream->conn.turn) {
 		count(k, tls_streams, 1);
@@ -132,19 +157,19 @@ static __always_inline int tls_capture(struct sonde_kcounters *k, struct thread 
 	}
 	hit.k = k;
 	hit.conn = &stream->conn;
-	hit.thread = thread;
-	hit.w = &thread->work;
+	hit.thread = found->thread;
+	hit.w = &found->thread->work;
 	hit.sk = NULL;
-	hit.tx = call->tx;
+	hit.tx = what->tx;
 	hit.dir = hit.tx ? &hit.conn->tx : &hit.conn->rx;
 	hit.other = hit.tx ? &hit.conn->rx : &hit.conn->tx;
 	/* the other end may have read, and answered, before a sender is back */
-	hit.w->ns = hit.tx ? call->ns : bpf_ktime_get_boot_ns();
+	hit.w->ns = hit.tx ? what->ns : bpf_ktime_get_boot_ns();
 	work_begin(hit.w);
 	hit.w->source.kind = SOURCE_USER;
-	hit.w->source.at = call->at;
-	hit.w->source.skip = skip;
-	hit.w->bytes = bytes;
+	hit.w->source.at = what->at;
+	hit.w->source.skip = what->skip;
+	hit.w->bytes = what->bytes;
 	hit.w->tgid = id >> 32;
 	hit.w->tid = id;
 	hit.w->flags = hit.w->unsure = hit.w->rx_end = hit.w->rx_seq = 0;
@@ -158,8 +183,8 @@ static __always_inline int tls_capture(struct sonde_kcounters *k, struct thread 
  * to answer it before. What was refused comes again, and is not told twice. Of a connection that is met
  * with this call it is left to the call's end, when its socket is known.
  */
-static __always_inline void tls_writes(struct sonde_kcounters *k, struct thread *thread,
-				       struct tls_stream *stream, struct tls_call *call)
+static __always_inline void tls_writes(struct tls_found *found, struct tls_stream *stream,
+				       struct tls_call *call)
 {
 	__u64 had = stream->flags & TLS_REFUSED ? stream->asked : 0, n = call->bytes;
 
@@ -175,7 +200,7 @@ static __always_inline void tls_writes(struct sonde_kcounters *k, struct thread 
 		return;
 	}
 	stream->asked = n;
-	tls_capture(k, thread, stream, call, had, n - had);
+	tls_find(found, stream, call, had, n - had);
 }
 
 /* The write is over and took so many bytes; 0: none yet. */
@@ -216,30 +241,29 @@ static __always_inline __u64 tls_frame(struct pt_regs *ctx)
 }
 
 /* The thread enters a call that is to move bytes between `at` and the library's connection `ssl`. */
-static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, __u64 bytes,
-				     __u64 count_at, enum tls_kind kind, bool tx)
+static __always_inline void tls_enter(struct tls_found *found, struct pt_regs *ctx, __u64 ssl,
+				      __u64 at, __u64 bytes, __u64 count_at, enum tls_kind kind,
+				      bool tx)
 {
-	struct sonde_kcounters *k;
 	struct tls_stream *stream;
-	struct thread *thread;
 	struct tls_call *call;
 	bool is_new = false;
 
 	if (!ssl || !tls_in_scope(bpf_get_current_pid_tgid() >> 32))
-		return 0;
-	k = counters();
-	if (!k)
-		return 0;
-	thread = thread_get(k, true);
-	if (!thread)
-		return 0;
-	call = &thread->tls;
+		return;
+	found->k = counters();
+	if (!found->k)
+		return;
+	found->thread = thread_get(found->k, true);
+	if (!found->thread)
+		return;
+	call = &found->thread->tls;
 	if (kind != TLS_HANDSHAKE && tls_is_same(call, ssl, at, tx))
-		return 0;
+		return;
 	call->kind = TLS_NONE;
-	stream = tls_stream_get(k, thread, ssl, &is_new);
+	stream = tls_stream_get(found->k, found->thread, ssl, &is_new);
 	if (!stream)
-		return 0;
+		return;
 	call->ssl = ssl;
 	call->at = at;
 	call->bytes = bytes;
@@ -252,38 +276,37 @@ static __always_inline int tls_enter(struct pt_regs *ctx, __u64 ssl, __u64 at, _
 	call->first = is_new;
 	call->kind = kind;
 	if (tx)
-		tls_writes(k, thread, stream, call);
-	return 0;
+		tls_writes(found, stream, call);
 }
 
 /* A call is over. */
-static __always_inline void tls_over(struct sonde_kcounters *k, struct thread *thread,
-				     struct tls_call *call, __u32 moved)
+static __always_inline void tls_over(struct tls_found *found, struct tls_stream *stream,
+				     const struct tls_call *call, __u32 moved)
 {
-	struct tls_stream *stream;
-	bool is_new = false;
-
-	if (!moved && !call->told)
-		return;
-	stream = tls_stream_get(k, thread, call->ssl, &is_new);
-	if (stream && call->told)
+	if (call->told)
 		tls_written(stream, moved);
-	else if (stream)
-		tls_capture(k, thread, stream, call, 0, moved);
+	else if (moved)
+		tls_find(found, stream, call, 0, moved);
 }
 
 /* A return instruction of a function that moves bytes. */
-static __always_inline int tls_leave(struct pt_regs *ctx)
+static __always_inline void tls_leave(struct tls_found *found, struct pt_regs *ctx)
 {
-	struct sonde_kcounters *k = counters();
-	struct thread *thread = k ? thread_get(k, false) : NULL;
+	struct tls_stream *stream;
+	struct tls_call *call;
+	bool is_new = false;
 
-	if (!thread || thread->tls.kind == TLS_NONE || thread->tls.kind == TLS_HANDSHAKE ||
-	    thread->tls.frame != tls_frame(ctx))
-		return 0;
-	tls_over(k, thread, &thread->tls, tls_moved(ctx, &thread->tls));
-	thread->tls.kind = TLS_NONE;
-	return 0;
+	found->k = counters();
+	found->thread = found->k ? thread_get(found->k, false) : NULL;
+	if (!found->thread)
+		return;
+	call = &found->thread->tls;
+	if (call->kind == TLS_NONE || call->kind == TLS_HANDSHAKE || call->frame != tls_frame(ctx))
+		return;
+	stream = tls_stream_get(found->k, found->thread, call->ssl, &is_new);
+	if (stream)
+		tls_over(found, stream, call, tls_moved(ctx, call));
+	call->kind = TLS_NONE;
 }
 
 /* The library gives its connection back. */

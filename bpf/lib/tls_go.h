@@ -140,62 +140,57 @@ static __always_inline bool go_again(const struct tls_call *before, const struct
 	       before->bytes == call->bytes && before->tx == call->tx;
 }
 
-static __always_inline int go_enter(struct pt_regs *ctx, bool tx)
+static __always_inline void go_enter(struct tls_found *found, struct pt_regs *ctx, bool tx)
 {
 	struct tls_call call = { .kind = TLS_INT, .tx = tx };
-	struct sonde_kcounters *k;
 	struct tls_stream *stream;
-	struct thread *thread;
 	bool is_new = false;
 	struct go_key key;
 
 	if (!tls_in_scope(bpf_get_current_pid_tgid() >> 32))
-		return 0;
-	k = counters();
+		return;
+	found->k = counters();
 	go_key_of(&key, ctx);
 	call.ssl = GO_ARGUMENT_1(ctx);
 	call.at = GO_ARGUMENT_2(ctx);
 	call.bytes = GO_ARGUMENT_3(ctx);
 	call.ns = bpf_ktime_get_boot_ns();
-	if (!k || go_again(bpf_map_lookup_elem(&go_calls, &key), &call))
-		return 0;
-	thread = tx ? thread_get(k, true) : NULL;
-	stream = thread ? tls_stream_get(k, thread, call.ssl, &is_new) : NULL;
+	if (!found->k || go_again(bpf_map_lookup_elem(&go_calls, &key), &call))
+		return;
+	found->thread = tx ? thread_get(found->k, true) : NULL;
+	stream = found->thread ? tls_stream_get(found->k, found->thread, call.ssl, &is_new) : NULL;
 	if (stream) {
-		go_meet(thread, stream, call.ssl);
-		tls_writes(k, thread, stream, &call);
+		go_meet(found->thread, stream, call.ssl);
+		tls_writes(found, stream, &call);
 	}
 	if (bpf_map_update_elem(&go_calls, &key, &call, BPF_ANY))
-		count(k, state_tls_full, 1);
-	return 0;
+		count(found->k, state_tls_full, 1);
 }
 
-static __always_inline int go_leave(struct pt_regs *ctx)
+static __always_inline void go_leave(struct tls_found *found, struct pt_regs *ctx)
 {
-	struct sonde_kcounters *k = counters();
 	__s64 bytes = GO_ARGUMENT_1(ctx);
 	struct tls_stream *stream;
-	struct thread *thread;
 	struct tls_call *call;
 	bool is_new = false;
 	struct go_key key;
 
 	go_key_of(&key, ctx);
 	call = bpf_map_lookup_elem(&go_calls, &key);
-	if (!k || !call)
-		return 0;
+	found->k = counters();
+	if (!found->k || !call)
+		return;
 	if (bytes < 0)
 		bytes = 0;
 	if (bytes > 0x7fffffff)
 		bytes = 0x7fffffff;
-	thread = bytes || call->told ? thread_get(k, true) : NULL;
-	stream = thread ? tls_stream_get(k, thread, call->ssl, &is_new) : NULL;
+	found->thread = bytes || call->told ? thread_get(found->k, true) : NULL;
+	stream = found->thread ? tls_stream_get(found->k, found->thread, call->ssl, &is_new) : NULL;
 	if (stream) {
-		go_meet(thread, stream, call->ssl);
-		tls_over(k, thread, call, bytes);
+		go_meet(found->thread, stream, call->ssl);
+		tls_over(found, stream, call, bytes);
 	}
 	bpf_map_delete_elem(&go_calls, &key);
-	return 0;
 }
 
 #endif

@@ -61,6 +61,10 @@ static int maps_prepare(const struct capture *c, struct bpf_object *object,
 	bpf_object__for_each_map (map, object) {
 		const char *name = bpf_map__name(map);
 
+		if ((!c->features.hash_grows || c->storage_fails) &&
+		    (!strncmp(name, "tls_", 4) || !strcmp(name, "go_calls")))
+			err = err ?: bpf_map__set_max_entries(map, SONDE_TLS_STREAMS_SMALL);
+
 		/* elsewhere programs must not allocate, and all of it is there from the start */
 		if (c->features.hash_grows && !c->storage_fails &&
 		    bpf_map__type(map) == BPF_MAP_TYPE_HASH)

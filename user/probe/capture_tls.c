@@ -19,6 +19,8 @@
 #include "probe/capture_internal.h"
 #include "tls.skel.h"
 
+/* Told at each place which one it is. */
+#define ONE_FOR_ALL "tls_any"
 #define UPROBE_TYPE "/sys/bus/event_source/devices/uprobe/type"
 
 /* One link of many uprobes: Linux 6.6, which the headers of Debian 12 do not know. */
@@ -57,11 +59,11 @@ static int choose(const struct capture *c, struct bpf_object *object)
 	int err = 0;
 
 	bpf_object__for_each_program (program, object) {
-		bool multi = !strcmp(bpf_program__name(program), "tls_multi");
+		bool any = !strcmp(bpf_program__name(program), ONE_FOR_ALL);
 
-		if (multi != c->features.uprobe_multi)
+		if (any != c->features.attach_cookie)
 			err = err ?: bpf_program__set_autoload(program, false);
-		else if (multi)
+		else if (any && c->features.uprobe_multi)
 			err = err   ?:
 				      bpf_program__set_expected_attach_type(
 					      program, LINK_CREATE_UPROBE_MULTI);
@@ -163,11 +165,16 @@ void capture__tls_close(struct capture *c)
 	c->tls = NULL;
 }
 
+static uint64_t cookie_of(const struct tls_point *point)
+{
+	return point->shape | (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT;
+}
+
 static int attach_multi(struct capture *c, const char *path, const struct tls_point *points,
 			unsigned int n, struct tls_hooks *hooks)
 {
 	uint64_t *offsets = calloc(n, sizeof(*offsets)), *cookies = calloc(n, sizeof(*cookies));
-	struct bpf_program *program = bpf_object__find_program_by_name(c->tls, "tls_multi");
+	struct bpf_program *program = bpf_object__find_program_by_name(c->tls, ONE_FOR_ALL);
 	struct uprobe_multi attr = { .prog_fd = (uint32_t)bpf_program__fd(program),
 				     .attach_type = LINK_CREATE_UPROBE_MULTI,
 				     .path = (uintptr_t)path,
@@ -178,7 +185,7 @@ static int attach_multi(struct capture *c, const char *path, const struct tls_po
 
 	for (unsigned int i = 0; offsets && cookies && i < n; i++) {
 		offsets[i] = points[i].offset;
-		cookies[i] = points[i].shape | (uint64_t)points[i].below << SONDE_TLS_BELOW_SHIFT;
+		cookies[i] = cookie_of(&points[i]);
 	}
 	if (!offsets || !cookies)
 		err = -ENOMEM;
@@ -211,15 +218,16 @@ static int attach_one(struct capture *c, int type, const char *path, const struc
 					.size = sizeof(attr),
 					.config1 = (uintptr_t)path,
 					.config2 = point->offset };
-	struct bpf_program *program =
-		bpf_object__find_program_by_name(c->tls, program_of[point->shape]);
-	LIBBPF_OPTS(bpf_perf_event_opts, opts,
-		    .bpf_cookie = (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT);
+	const char *name = c->features.attach_cookie ? ONE_FOR_ALL : program_of[point->shape];
+	struct bpf_program *program = bpf_object__find_program_by_name(c->tls, name);
+	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = cookie_of(point));
 	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	*ret = bpf_program__attach_perf_event_opts(program, fd, point->below ? &opts : NULL);
+	if (!c->features.attach_cookie)
+		opts.bpf_cookie = 0; /* refused where there are none */
+	*ret = bpf_program__attach_perf_event_opts(program, fd, &opts);
 	if (*ret)
 		return 0;
 	close(fd);

@@ -227,6 +227,17 @@ int identify__tls(struct identify *identify, int fd, identify_tls_fn fn, void *a
 	return 0;
 }
 
+static void ignore(void *arg, const struct inspect_tls *answer)
+{
+}
+
+void identify__tls_forget(struct identify *identify)
+{
+	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)
+		if (identify->waiting[i].request && identify->waiting[i].tls)
+			identify->waiting[i].tls = ignore;
+}
+
 bool identify__tls_busy(const struct identify *identify)
 {
 	for (unsigned int i = 0; i < IDENTIFY_WAITING_MAX; i++)

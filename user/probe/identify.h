@@ -65,6 +65,8 @@ void identify__remember(struct identify *identify, const struct identity_query *
  * identify's from here on. -EAGAIN: too many wait, and fd is closed.
  */
 int identify__tls(struct identify *identify, int fd, identify_tls_fn fn, void *arg);
+/* Whoever asked is no more: nobody is answered any more. */
+void identify__tls_forget(struct identify *identify);
 /* True while a file of identify__tls() waits. */
 bool identify__tls_busy(const struct identify *identify);
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* TLS libraries of a run: looked for where its processes are. */
+#include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +15,44 @@
 /* So long a command waits for the system's own libraries to be looked at. */
 #define SYSTEM_WAIT_NS 1000000000ull
 
-/* Who follows a command's tree sees nothing of others. */
+/* A process that has more threads than these is followed in the first of them, and in what they start. */
+#define THREADS_MAX 16
+
+static int follow_process(struct run *run, pid_t pid)
+{
+	unsigned int n = 0;
+	char path[32];
+	struct dirent *e;
+	int ret = -ESRCH;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && n < THREADS_MAX && (e = readdir(dir))) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		n++;
+		ret = tls_watch__follow(run->tls, (pid_t)atoi(e->d_name));
+	}
+	if (dir)
+		closedir(dir);
+	return ret;
+}
+
+/* Who follows processes by their numbers is woken by nobody else's doings. */
 static int follow(struct run *run)
 {
 	const struct scope_options *scope = &run->options->scope;
-	bool only_command = run->child.pid && !scope->n_pids && !scope->n_cgroups &&
-			    !scope->n_netns && !scope->n_ports && !scope->n_exes;
+	int ret = 0;
 
-	return tls_watch__follow(run->tls, only_command ? run->child.pid : 0);
+	if (scope->n_cgroups || scope->n_netns || scope->n_ports || scope->n_exes ||
+	    (!run->child.pid && !scope->n_pids))
+		return tls_watch__follow(run->tls, 0);
+	if (run->child.pid)
+		ret = follow_process(run, run->child.pid);
+	for (unsigned int i = 0; i < scope->n_pids; i++)
+		ret = follow_process(run, scope->pids[i]) ?: ret;
+	return ret;
 }
 
 static void wait_for_system(struct run *run)

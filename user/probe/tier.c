@@ -217,8 +217,8 @@ static void read_btf(struct kernel_features *f)
 	f->unix_copy = asked[UNIX_COPY].type;
 	f->mptcp = asked[MPTCP].type;
 	f->redirect = asked[REDIRECT].type;
+	f->attach_cookie = has_value(btf, asked[HELPERS].type, "BPF_FUNC_get_attach_cookie");
 	f->uprobe_multi = asked[UPROBES].type;
-	f->cookies = has_value(btf, asked[HELPERS].type, "BPF_FUNC_get_attach_cookie");
 	for (int i = QUEUE; !f->queue_read && i < LIFE; i++)
 		if (asked[i].type)
 			f->queue_read = asked[i].name;

@@ -29,13 +29,13 @@ struct kernel_features {
 	 * exit, exec: where one is missing its raw tracepoint is used.
 	 */
 	bool life_kprobe[5];
-	bool casts;	   /* programs may make any address a typed pointer: 6.2 */
-	bool sendpage;	   /* do_tcp_sendpages, unix_stream_sendpage: up to 6.4 */
-	bool unix_copy;	   /* unix_stream_read_actor is a function of its own */
-	bool mptcp;	   /* mptcp_sendmsg */
-	bool redirect;	   /* tcp_bpf_sendmsg_redir */
-	bool uprobe_multi; /* many uprobes as one link: 6.6 */
-	bool cookies;	   /* programs are told which of their breakpoints was hit: 5.15 */
+	bool casts;	    /* programs may make any address a typed pointer: 6.2 */
+	bool sendpage;	    /* do_tcp_sendpages, unix_stream_sendpage: up to 6.4 */
+	bool unix_copy;	    /* unix_stream_read_actor is a function of its own */
+	bool mptcp;	    /* mptcp_sendmsg */
+	bool redirect;	    /* tcp_bpf_sendmsg_redir */
+	bool attach_cookie; /* a program may ask at which of its places it runs: 5.15 */
+	bool uprobe_multi;  /* many uprobes as one link: 6.6 */
 	/* The function that reads what a sockmap has queued for a socket; NULL: there is none. */
 	const char *queue_read;
 	bool ring_page_safe;	/* fix of CVE-2024-41009: the consumer's page may be handed out */

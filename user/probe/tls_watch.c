@@ -77,6 +77,7 @@ void tls_watch__free(struct tls_watch *watch)
 {
 	if (!watch)
 		return;
+	identify__tls_forget(watch->identify);
 	for (unsigned int i = 0; i < watch->n_files; i++)
 		file_free(watch->files[i]);
 	tls_maps__free(watch->maps);
@@ -137,7 +138,7 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 	const uint16_t endless = INSPECT_FN_RETURNS_UNKNOWN | INSPECT_FN_CUT;
 	/* without a cookie a breakpoint could not tell how far below the frame it is */
 	const uint8_t set =
-		capture__features(watch->capture)->cookies ? INSPECT_CHEAP : INSPECT_PLAIN;
+		capture__features(watch->capture)->attach_cookie ? INSPECT_CHEAP : INSPECT_PLAIN;
 	unsigned int n = 0;
 
 	for (uint32_t i = 0; i < answer->n_points; i++) {
