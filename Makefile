@@ -151,7 +151,7 @@ $(OUTPUT)/san/%.o: %.c $(OUTPUT)/flags Makefile
 $(OUTPUT)/unit/%: tests/unit/%.c $(SAN_OBJ) $(SAN_TEXT) $(OUTPUT)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(SAN_TEXT) $(SAN_OBJ) -lcmocka -lz -lsqlite3 -lzstd -ljansson -lcurl -lfyaml
+	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(SAN_TEXT) $(SAN_OBJ) -lcmocka -lz -lsqlite3 -lzstd -ljansson -lcurl -lfyaml -lnghttp2
 
 include tests/tests.mk
 include tests/bench/bench.mk

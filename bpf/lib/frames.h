@@ -121,7 +121,8 @@ static __always_inline __u32 frame_told(const __u64 *head)
  */
 static __always_inline bool frame_plausible(const __u64 *head)
 {
-	const __u64 flags_of = WORD(0x09, 0x2d, 0, 0, 0x01, 0x0c, 0x01, 0); /* by type; the others none */
+	const __u64 flags_of =
+		WORD(0x09, 0x2d, 0, 0, 0x01, 0x0c, 0x01, 0); /* by type; the others none */
 	__u32 length = frame_length(head), stream = frame_stream(head);
 	__u8 type = frame_type(head), flags = frame_flags(head), may;
 
@@ -160,8 +161,8 @@ static __always_inline bool frame_plausible(const __u64 *head)
 
 static __always_inline __u32 message_length(__u64 prefix)
 {
-	return (prefix >> 8 & 0xff) << 24 | (prefix >> 16 & 0xff) << 16 | (prefix >> 24 & 0xff) << 8 |
-	       (prefix >> 32 & 0xff);
+	return (prefix >> 8 & 0xff) << 24 | (prefix >> 16 & 0xff) << 16 |
+	       (prefix >> 24 & 0xff) << 8 | (prefix >> 32 & 0xff);
 }
 
 /* What a new entry begins as: too large for the stack. */
@@ -245,7 +246,7 @@ static __always_inline bool ends_stream(const __u64 *head)
 	__u8 type = frame_type(head);
 
 	return type == FRAME_RST_STREAM || ((type == FRAME_DATA || type == FRAME_HEADERS) &&
-					     (frame_flags(head) & FRAME_END_STREAM));
+					    (frame_flags(head) & FRAME_END_STREAM));
 }
 
 /* A direction of the open frame's stream ends: what was counted is told before that is. */
@@ -422,8 +423,8 @@ static __always_inline void run_write(struct sonde_kcounters *k, struct thread *
 }
 
 /* The same, gathered from segments: less than `room` bytes, in an area twice as large. */
-static __always_inline void run_gather(struct sonde_kcounters *k, struct thread *thread,
-				       __u64 want, __u32 room)
+static __always_inline void run_gather(struct sonde_kcounters *k, struct thread *thread, __u64 want,
+				       __u32 room)
 {
 	struct work *w = &thread->work;
 	const __u64 bytes = sizeof(struct sonde_rec_frames) + 2 * room;
@@ -548,8 +549,8 @@ static __always_inline void frame_begins(struct thread *thread)
 	if (type != FRAME_CONTINUATION)
 		f->block = 0;
 	if (!joins)
-		run_open(f, here ? f->head_at : f->at, here ? SONDE_FRAMES_BEGIN : SONDE_FRAMES_INSIDE,
-			 blocks);
+		run_open(f, here ? f->head_at : f->at,
+			 here ? SONDE_FRAMES_BEGIN : SONDE_FRAMES_INSIDE, blocks);
 	f->run_end = f->at;
 	if (f->requests && type == FRAME_HEADERS && (stream & 1) && stream > f->high)
 		stream_begins(thread, stream);
@@ -572,7 +573,8 @@ static __always_inline void frame_goes_on(struct work *w)
 		n = data_count(w, n);
 	tell = told > passed ? smaller(n, told - passed) : 0;
 	if (frame_has_block(frame_type(f->head)))
-		tell = smaller(tell, SONDE_HEAD_MAX_BYTES - smaller(f->block, SONDE_HEAD_MAX_BYTES));
+		tell = smaller(tell,
+			       SONDE_HEAD_MAX_BYTES - smaller(f->block, SONDE_HEAD_MAX_BYTES));
 	if (tell) {
 		if (!f->open)
 			run_open(f, f->at, SONDE_FRAMES_INSIDE,

@@ -27,7 +27,7 @@ $(OUTPUT)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_LIB)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(FUZZ_LIB) \
-		-lcmocka -lz -lsqlite3 -lzstd -ljansson
+		-lcmocka -lz -lsqlite3 -lzstd -ljansson -lnghttp2
 
 fuzz-build: $(FUZZ_BIN)
 fuzz: $(FUZZ_BIN)

@@ -6,7 +6,7 @@
 $(OUTPUT)/golden/golden: tests/golden/golden.c tests/unit/sim.h $(SAN_OBJ)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -o $@ $< $(SAN_OBJ) -lcmocka -lz -lzstd -ljansson
+	$(Q)$(CC) $(ALL_CFLAGS) -O1 $(SAN) --coverage -Itests/unit -o $@ $< $(SAN_OBJ) -lcmocka -lz -lzstd -ljansson -lnghttp2
 golden: $(OUTPUT)/golden/golden
 	$(Q)OUTPUT=$(OUTPUT) tests/golden/run.sh
 golden-accept: $(OUTPUT)/golden/golden
