@@ -91,7 +91,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		else if (what & 0x10)
 			stream(&sim, c, &in);
 		else if (what & 0x20)
-			sim_over(c, SONDE_REC_SHUT, what & 1 ? SONDE_F_TX : what & 2 ? SONDE_F_RESET : 0);
+			sim_over(c, SONDE_REC_SHUT,
+				 what & 1 ? SONDE_F_TX :
+				 what & 2 ? SONDE_F_RESET :
+					    0);
 		else if (what & 4)
 			sim_process_end(&sim, what & 1 ? SONDE_REC_EXIT : SONDE_REC_EXEC, c->tgid);
 		for (uint32_t i = 0; i < sim_n_ended && i < SIM_ENDED; i++)
@@ -99,6 +102,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 				abort();
 		sim_n_ended = 0;
 	}
+	if (how & 16)
+		sim_feed(&sim, MSG_END, NULL, 0);
+	for (uint32_t i = 0; i < sim.n_conns; i++)
+		sim_gone(&sim.conns[i]);
+	if (sim.account.trace.ex_open)
+		abort();
 	sim_close(&sim);
 	return 0;
 }
