@@ -120,6 +120,7 @@ void hpack__allow(struct hpack *hpack, uint32_t bytes)
 
 void hpack__release(struct hpack *hpack)
 {
-	nghttp2_hd_inflate_del(hpack->inflater);
+	if (hpack->inflater)
+		nghttp2_hd_inflate_del(hpack->inflater);
 	hpack->inflater = NULL;
 }
