@@ -24,11 +24,10 @@ static void frames(struct sim *sim, struct sim_conn *c, uint8_t what, struct inp
 	static uint16_t blocks;
 	uint8_t record[sizeof(struct sonde_rec_frames) + 256] = { 0 };
 	struct sonde_rec_frames *rec = (struct sonde_rec_frames *)record;
-	size_t n = take(in), left = (size_t)(in->end - in->at);
+	uint8_t n_wanted = take(in), how = take(in);
+	size_t left = (size_t)(in->end - in->at), n = n_wanted < left ? n_wanted : left;
 	int dir = what & 1;
 
-	if (n > left)
-		n = left;
 	sim->now += 1000;
 	rec->h.type = SONDE_REC_FRAMES;
 	rec->h.flags = (dir ? SONDE_F_TX : 0) | (what & 2 ? SONDE_F_LOST_BEFORE : 0);
@@ -42,7 +41,7 @@ static void frames(struct sim *sim, struct sim_conn *c, uint8_t what, struct inp
 	rec->copied = (uint16_t)n;
 	rec->begun = what >> 4 & 1;
 	rec->blocks = what & 4 ? blocks : c->head[dir];
-	rec->in_frame = take(in) % 8;
+	rec->in_frame = how % 8;
 	memcpy(rec->payload, in->at, n);
 	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE && n >= 12) {
 		memcpy(rec->head, in->at, sizeof(rec->head));
