@@ -50,10 +50,10 @@ static void frames(struct sim *sim, struct sim_conn *c, uint8_t what, struct inp
 	in->at += n;
 	c->off[dir] += n + (what & 0x20 ? 9 : 0);
 	blocks += n > 9;
-	if (rec->begun)
-		sim->starts_begun++;
 	sim->records++;
-	engine__feed(sim->engine, MSG_RECORD, record, rec->h.bytes);
+	/* what is refused is no record of the kernel side's */
+	if (!engine__feed(sim->engine, MSG_RECORD, record, rec->h.bytes))
+		sim->starts_begun += rec->begun;
 }
 
 static void stream(struct sim *sim, struct sim_conn *c, struct input *in)
