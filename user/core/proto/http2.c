@@ -104,10 +104,11 @@ static void trim_fragment(struct http2_dir *d)
 {
 	uint8_t type = frame_type(d), flags = d->head[4];
 	size_t len = d->block.len - d->fragment, front = 0, back = 0;
-	uint8_t *at = d->block.at + d->fragment;
+	uint8_t *at;
 
 	if (type == HTTP2_CONTINUATION || !len)
 		return;
+	at = d->block.at + d->fragment;
 	if (flags & HTTP2_PADDED) {
 		back = at[0];
 		front = 1;
