@@ -195,7 +195,7 @@ struct sonde_rec_frames {
 	__u64 offset; /* stream offset of payload[0] in its direction */
 	__u32 turn;
 	__u16 copied; /* bytes of payload that are valid; 0: the frame's header alone is told */
-	__u16 begun;  /* new streams that begin here: so many exchanges the kernel counts as begun */
+	__u16 begun; /* new streams that begin here: so many exchanges the kernel counts as begun */
 	/* HEADERS, PUSH_PROMISE and CONTINUATION of this direction before payload[0], mod 65536 */
 	__u16 blocks;
 	__u8 in_frame; /* SONDE_FRAMES_* */
@@ -212,9 +212,10 @@ struct sonde_rec_frames {
 struct sonde_rec_stream {
 	struct sonde_rec h;
 	__u32 stream;
-	__u32 unknown;	   /* bit 0: messages[0] say nothing, bit 1: messages[1] */
-	__u32 messages[2]; /* of gRPC, but for those that are a DATA frame that is told, each by itself */
-	__u64 bytes[2];	   /* of DATA frames that are not told */
+	__u32 unknown; /* bit 0: messages[0] say nothing, bit 1: messages[1] */
+	__u32 messages
+		[2]; /* of gRPC, but for those that are a DATA frame that is told, each by itself */
+	__u64 bytes[2]; /* of DATA frames that are not told */
 };
 
 /* For how many exchanges that the kernel has counted as begun this record of len bytes stands. */

@@ -21,7 +21,7 @@ declare -A SETS=(
 	[demo]="nginx:nginx nodejs:node python3:/usr/bin/python3 curl:curl iproute2:ip"
 	[test]="nginx:nginx apache2:apache2 nodejs:node python3:/usr/bin/python3 python3-venv python3-yaml curl:curl wrk:wrk
 		golang-go:go default-jdk-headless:javac maven:mvn npm:npm strace:strace iproute2:ip procps:ps
-		openssl:openssl ca-certificates util-linux:unshare valgrind:valgrind
+		openssl:openssl nghttp2-client:h2load nghttp2-server:nghttpd ca-certificates util-linux:unshare valgrind:valgrind
 		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz
 		zstd:zstd lz4:lz4 chromium:chromium groff-base:groff zsh:zsh fish:fish
 		binutils:objdump binutils-aarch64-linux-gnu:aarch64-linux-gnu-objdump cargo-web:cargo rustc-web:rustc"

@@ -87,8 +87,9 @@ WALKED_ONCE int kind_of(__u64 low, __u64 high, __u32 n)
 		return KIND_NO;
 	/* RFC 9113 3.4: what a client of HTTP/2 says first was chosen to look like a request. */
 	if (low == WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T'))
-		return (high & 0xffffffffull) == WORD('T', 'P', '/', '2', 0, 0, 0, 0) ? KIND_FRAMES :
-										       KIND_NO;
+		return (high & 0xffffffffull) == WORD('T', 'P', '/', '2', 0, 0, 0, 0) ?
+			       KIND_FRAMES :
+			       KIND_NO;
 	if (low == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
 		return n == 8 ? KIND_MAYBE : (high & 0xff) == '{' ? KIND_NO : KIND_REQUEST;
 	target = bits_of_two(bytes_equal(low, '/') | bytes_equal(low, '*') | bytes_equal(low, 'h') |

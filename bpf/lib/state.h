@@ -175,16 +175,16 @@ struct follow {
 	__u64 conn;    /* its id */
 	__u64 head[2]; /* the header of the frame that is open, as far as it has come; the rest 0 */
 	struct sonde_turn_ref connect;
-	__u32 have;	   /* bytes of that header; FRAME_BEGUN: it is whole and was looked at */
-	__u32 left;	   /* bytes of that frame that have not passed yet */
-	__u32 head_at;	   /* the byte of the call that the header begins at; ~0: in a call before */
-	__u32 short_data;  /* the open frame is told (of DATA only some are) */
-	__u32 at;	   /* byte of the call that is looked at next */
-	__u32 open;	   /* bytes of the call are to be told: the run, */
-	__u32 run;	   /* from here */
-	__u32 run_end;	   /* to here */
-	__u32 run_in;	   /* SONDE_FRAMES_*: what the run begins with, */
-	__u32 run_left;	   /* and how much was left then */
+	__u32 have;	  /* bytes of that header; FRAME_BEGUN: it is whole and was looked at */
+	__u32 left;	  /* bytes of that frame that have not passed yet */
+	__u32 head_at;	  /* the byte of the call that the header begins at; ~0: in a call before */
+	__u32 short_data; /* the open frame is told (of DATA only some are) */
+	__u32 at;	  /* byte of the call that is looked at next */
+	__u32 open;	  /* bytes of the call are to be told: the run, */
+	__u32 run;	  /* from here */
+	__u32 run_end;	  /* to here */
+	__u32 run_in;	  /* SONDE_FRAMES_*: what the run begins with, */
+	__u32 run_left;	  /* and how much was left then */
 	__u64 run_head[2]; /* of this frame */
 	__u32 run_blocks;  /* header block frames before that */
 	__u32 begun;	   /* streams that begin in the run */
@@ -195,10 +195,10 @@ struct follow {
 	__u32 lost;	   /* a record was lost since the last one delivered */
 	__u32 stuck;	   /* what lies at `at` cannot be read */
 	__u32 tx;
-	__u32 flush; /* the run is to be written */
-	__u32 bare;  /* no record of it was */
-	__u32 counts;	 /* the messages in the open DATA frame are counted here */
-	__u32 messages;	 /* so many in this call */
+	__u32 flush;	  /* the run is to be written */
+	__u32 bare;	  /* no record of it was */
+	__u32 counts;	  /* the messages in the open DATA frame are counted here */
+	__u32 messages;	  /* so many in this call */
 	__u32 run_counts; /* so it is with the DATA in the run */
 	__u32 requests;	  /* this is the direction of requests */
 	__u32 pad;
@@ -258,7 +258,7 @@ struct stream_key {
 
 struct stream {
 	struct stream_side sides[2]; /* rx, tx */
-	__u64 ended; /* directions */
+	__u64 ended;		     /* directions */
 };
 
 /* Values of tls_call.kind: where a call tells how many bytes it moved. */

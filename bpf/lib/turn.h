@@ -494,8 +494,7 @@ static __noinline int slot_advance(struct hit *hit)
 		return 0;
 	}
 	if (conn->verdict != SONDE_VERDICT_HTTP2 && dir->state == DIR_BODY &&
-	    hit->w->captured < hit->w->bytes && !hit->w->no_chunk &&
-	    is_last_chunk(hit))
+	    hit->w->captured < hit->w->bytes && !hit->w->no_chunk && is_last_chunk(hit))
 		end_emit(hit->k, conn, hit->tx, hit->w->ns, after, SONDE_F_LAST_CHUNK);
 	return 0;
 }

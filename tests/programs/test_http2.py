@@ -2,11 +2,13 @@
 """HTTP/2 in the clear: a span for each request at both ends, none mixed up, whatever runs beside it."""
 
 import collections
+import json
 import re
+import subprocess
 
 import pytest
 
-from harness import losses, refused, trace_scene
+from harness import SONDE, listening, losses, parse_spans, refused, residuals, trace_scene, wait_for
 from servers import Server, go_program, lacks
 
 pytestmark = pytest.mark.skipif(bool(lacks("h2load", "nghttpd", "curl")), reason="no nghttp2-client, nghttp2-server")
@@ -162,3 +164,38 @@ def test_headers_partial_is_never_said_from_the_start(tmp_path):
     found = {(s.path, s.status_code) for s in run.spans}
     assert found == {("/index.html", 200), ("/lacks", 404)}
     assert not re.search("[1-9]", str(run.ledger["unseen"]))
+
+
+def established(port):
+    with open("/proc/net/tcp") as lines:
+        return any(f[1].endswith(f":{port:04X}") and f[3] == "01" for f in map(str.split, lines))
+
+
+def test_met_in_mid_life(tmp_path):
+    """Protects: of a connection that is older than sonde what is known is right, and what is not is said."""
+    server = Nghttpd(tmp_path)
+    started = []
+    try:
+        started.append(subprocess.Popen([str(w) for w in server.cmd()], stdout=subprocess.DEVNULL))
+        wait_for(lambda: listening(server.port, started[0].pid), "nghttpd listens")
+        load = ["h2load", "-D", "120", "--rps", "100", "-c", "1", "-m", "4", server.url("/index.html")]
+        started.append(subprocess.Popen(load, stdout=subprocess.DEVNULL))
+        wait_for(lambda: established(server.port), "h2load is connected")
+        pids = ",".join(str(p.pid) for p in started)
+        done = subprocess.run(
+            [SONDE, "trace", "-p", pids, "--duration", "4s", "-o", tmp_path / "out.jsonl", "--ledger", tmp_path / "ledger.json"],
+            capture_output=True, text=True, timeout=120)
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
+    assert done.returncode == 0, done.stderr
+    assert not any(residuals(json.loads((tmp_path / "ledger.json").read_text())).values())
+    spans = [s for s in parse_spans((tmp_path / "out.jsonl").read_text()) if not s.cut]
+    assert {s.kind for s in spans} == {"CLIENT", "SERVER"}
+    for span in spans:
+        assert span.attributes["sonde.joined"] and span.status_code == 200
+        assert span.attributes.get("http.request.method", "GET") == "GET"
+        assert span.path in (None, "/index.html")
+    # the authority stands in the dynamic table since before sonde was there
+    assert all(s.attributes["sonde.headers"] == "partial" and "url.full" not in s.attributes for s in spans)

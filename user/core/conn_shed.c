@@ -29,7 +29,8 @@ void conn__shed_busy(struct conn *conn, uint64_t ns)
 	 * refers to those that were not looked at.
 	 */
 	if (++conn->shed_ended <= GOVERNOR_BUSY_HZ || conn->slot == ~0u ||
-	    conn->http1.other_protocol || conn->proto != &proto_http1 || !governor__in_share(conn->id, conn->core->shed_share))
+	    conn->http1.other_protocol || conn->proto != &proto_http1 ||
+	    !governor__in_share(conn->id, conn->core->shed_share))
 		return;
 	conn->shed = true;
 	wish(conn, SONDE_WISH_SHED);

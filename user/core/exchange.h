@@ -42,9 +42,9 @@ enum {
 	EX_BODY_PARTIAL =
 		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
 	EX_FIELDS_PARTIAL = 1 << 10, /* HTTP/2: header fields refer to others that were not seen */
-	EX_UNSURE = 1 << 11, /* HTTP/2: its end may have been among what was lost */
-	EX_RPC = 1 << 12,    /* a call of gRPC */
-	EX_STATUS = 1 << 13, /* and its status was seen */
+	EX_UNSURE = 1 << 11,	     /* HTTP/2: its end may have been among what was lost */
+	EX_RPC = 1 << 12,	     /* a call of gRPC */
+	EX_STATUS = 1 << 13,	     /* and its status was seen */
 	/* how many messages it had is not known */
 	EX_REQUESTS_UNKNOWN = 1 << 14,
 	EX_RESPONSES_UNKNOWN = 1 << 15,

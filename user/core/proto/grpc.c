@@ -12,15 +12,37 @@
 #define STATUS_ERROR 2
 #define NS_PER_MS 1000000
 
-enum { RPC_OK = 0, RPC_CANCELLED = 1, RPC_UNKNOWN = 2, RPC_DEADLINE_EXCEEDED = 4,
-       RPC_PERMISSION_DENIED = 7, RPC_RESOURCE_EXHAUSTED = 8, RPC_UNIMPLEMENTED = 12,
-       RPC_INTERNAL = 13, RPC_UNAVAILABLE = 14, RPC_DATA_LOSS = 15 };
+enum {
+	RPC_OK = 0,
+	RPC_CANCELLED = 1,
+	RPC_UNKNOWN = 2,
+	RPC_DEADLINE_EXCEEDED = 4,
+	RPC_PERMISSION_DENIED = 7,
+	RPC_RESOURCE_EXHAUSTED = 8,
+	RPC_UNIMPLEMENTED = 12,
+	RPC_INTERNAL = 13,
+	RPC_UNAVAILABLE = 14,
+	RPC_DATA_LOSS = 15
+};
 
 /* https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
 static const char *const names[] = {
-	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-	"ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+	"OK",
+	"CANCELLED",
+	"UNKNOWN",
+	"INVALID_ARGUMENT",
+	"DEADLINE_EXCEEDED",
+	"NOT_FOUND",
+	"ALREADY_EXISTS",
+	"PERMISSION_DENIED",
+	"RESOURCE_EXHAUSTED",
+	"FAILED_PRECONDITION",
+	"ABORTED",
+	"OUT_OF_RANGE",
+	"UNIMPLEMENTED",
+	"INTERNAL",
+	"UNAVAILABLE",
+	"DATA_LOSS",
 	"UNAUTHENTICATED",
 };
 #define NAMES (sizeof(names) / sizeof(names[0]))
@@ -29,8 +51,7 @@ bool grpc__is_content_type(struct view value)
 {
 	const struct view type = VIEW("application/grpc");
 
-	return value.len >= type.len &&
-	       view_eq_nocase((struct view){ value.at, type.len }, type) &&
+	return value.len >= type.len && view_eq_nocase((struct view){ value.at, type.len }, type) &&
 	       (value.len == type.len || value.at[type.len] == '+' || value.at[type.len] == ';');
 }
 
@@ -110,8 +131,8 @@ static bool is_error(const struct exchange *ex, uint16_t status)
 	if (ex->side == SIDE_CLIENT)
 		return status != RPC_OK;
 	return status == RPC_UNKNOWN || status == RPC_DEADLINE_EXCEEDED ||
-	       status == RPC_UNIMPLEMENTED || status == RPC_INTERNAL ||
-	       status == RPC_UNAVAILABLE || status == RPC_DATA_LOSS;
+	       status == RPC_UNIMPLEMENTED || status == RPC_INTERNAL || status == RPC_UNAVAILABLE ||
+	       status == RPC_DATA_LOSS;
 }
 
 static struct view name_of(struct span *span, uint16_t status)

@@ -104,10 +104,11 @@ static void trim_fragment(struct http2_dir *d)
 {
 	uint8_t type = frame_type(d), flags = d->head[4];
 	size_t len = d->block.len - d->fragment, front = 0, back = 0;
-	uint8_t *at = d->block.at + d->fragment;
+	uint8_t *at;
 
 	if (type == HTTP2_CONTINUATION || !len)
 		return;
+	at = d->block.at + d->fragment;
 	if (flags & HTTP2_PADDED) {
 		back = at[0];
 		front = 1;
@@ -251,8 +252,10 @@ static size_t frame_bytes(struct conn *conn, struct http2_dir *d, int dir, const
 			  size_t len)
 {
 	uint8_t type = frame_type(d);
-	size_t want = type == HTTP2_DATA ? DATA_PREFIX_BYTES :
-		      type == HTTP2_SETTINGS ? SETTING_BYTES : sizeof(d->small), n;
+	size_t want = type == HTTP2_DATA     ? DATA_PREFIX_BYTES :
+		      type == HTTP2_SETTINGS ? SETTING_BYTES :
+					       sizeof(d->small),
+	       n;
 
 	if (has_block(type)) {
 		if (d->block_stream)
@@ -329,8 +332,9 @@ static bool enter(struct conn *conn, struct http2_dir *d, struct http2_input *in
 
 	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_GO_ON)
 		return d->met && rec->offset == d->next;
-	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE && joins && d->have == sizeof(d->head) &&
-	    d->left == rec->left && !memcmp(d->head, rec->head, sizeof(d->head)))
+	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE && joins &&
+	    d->have == sizeof(d->head) && d->left == rec->left &&
+	    !memcmp(d->head, rec->head, sizeof(d->head)))
 		return true;
 	if (d->have)
 		frame_cut(conn, d, in->dir, rec->h.ns);
@@ -393,18 +397,21 @@ static bool park(struct http2 *h, const struct sonde_rec_frames *rec, const uint
 }
 
 /* force: nothing will come any more that would explain it. Returns how many bytes were read. */
-static size_t read_record(struct conn *conn, const struct sonde_rec_frames *rec,
-			  const uint8_t *at, bool force)
+static size_t read_record(struct conn *conn, const struct sonde_rec_frames *rec, const uint8_t *at,
+			  bool force)
 {
 	struct http2 *h = conn->http2;
 	bool tx = rec->h.flags & SONDE_F_TX;
-	struct http2_input in = { .rec = rec, .dir = tx ? HTTP2_TX : HTTP2_RX, .begun = rec->begun, .force = force };
+	struct http2_input in = {
+		.rec = rec, .dir = tx ? HTTP2_TX : HTTP2_RX, .begun = rec->begun, .force = force
+	};
 	struct http2_dir *d = &h->dirs[in.dir];
 	size_t n = rec->copied;
 
 	if (rec->h.flags & SONDE_F_LOST_BEFORE)
 		http2__lost(conn);
-	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE && is_early(h, rec->head, &in))
+	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE &&
+	    is_early(h, rec->head, &in))
 		return 0;
 	d->counted = rec->in_frame & SONDE_FRAMES_COUNTED;
 	if (enter(conn, d, &in)) {

@@ -82,7 +82,7 @@ struct http2_dir {
 	size_t fragment;       /* where that payload begins */
 	uint32_t block_stream; /* 0: none is open */
 	uint8_t block_type, block_flags;
-	bool block_cut; /* bytes of it are missing */
+	bool block_cut;		 /* bytes of it are missing */
 	struct exchange *opened; /* by this block; NULL: it is no request */
 	uint32_t tid;		 /* that wrote or read it */
 };
@@ -100,7 +100,7 @@ struct http2 {
 	struct http2_dir dirs[2]; /* by enum direction */
 	bool role_known;
 	uint8_t request_dir; /* enum direction */
-	uint32_t high;	     /* the highest stream that a client has opened, as far as it was seen */
+	uint32_t high; /* the highest stream that a client has opened, as far as it was seen */
 	/* Open exchanges by stream: open addressing; size 0: none yet. */
 	struct exchange **streams;
 	uint32_t size, used;
@@ -112,8 +112,9 @@ struct http2 {
 struct http2_input {
 	const struct sonde_rec_frames *rec;
 	enum { HTTP2_RX = 0, HTTP2_TX = 1 } dir;
-	uint32_t begun; /* streams that the kernel has counted for this record and that are not met yet */
-	bool force;	/* nothing is early: no other record will explain it */
+	uint32_t
+		begun; /* streams that the kernel has counted for this record and that are not met yet */
+	bool force; /* nothing is early: no other record will explain it */
 };
 
 /* ---- http2_stream.c: frames to exchanges ---- */

@@ -91,7 +91,8 @@ int hpack__block(struct hpack *hpack, struct view block, hpack_fn *fn, void *arg
 	int err = hpack->inflater ? 0 : make(hpack);
 
 	if (!err)
-		err = feed(hpack, (const uint8_t *)block.at, block.len, true, fn, arg);
+		err = feed(hpack, (const uint8_t *)(block.len ? block.at : ""), block.len, true, fn,
+			   arg);
 	if (err)
 		hpack__lost(hpack);
 	return err;
@@ -120,6 +121,7 @@ void hpack__allow(struct hpack *hpack, uint32_t bytes)
 
 void hpack__release(struct hpack *hpack)
 {
-	nghttp2_hd_inflate_del(hpack->inflater);
+	if (hpack->inflater)
+		nghttp2_hd_inflate_del(hpack->inflater);
 	hpack->inflater = NULL;
 }

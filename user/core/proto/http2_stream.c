@@ -388,7 +388,7 @@ void http2__end_block(struct conn *conn, int dir, uint64_t ns)
 	if (ex && request) {
 		head.text = &ex->text;
 		head.fields = &ex->fields;
-	} else if (first && !ex->no_response_fields && !is_request_dir(h, dir)) {
+	} else if (ex && first && !ex->no_response_fields && !is_request_dir(h, dir)) {
 		head.text = &ex->response_text;
 		head.fields = &ex->response_fields;
 	}
