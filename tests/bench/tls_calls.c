@@ -78,8 +78,8 @@ static void begin_openssl(const char *certificate, const char *key)
 	SSL_set_bio(server.ssl, to_server, to_server);
 	SSL_set_connect_state(client.ssl);
 	SSL_set_accept_state(server.ssl);
-	for (int i = 0; i < 100 && (!SSL_is_init_finished(client.ssl) ||
-				    !SSL_is_init_finished(server.ssl));
+	for (int i = 0;
+	     i < 100 && (!SSL_is_init_finished(client.ssl) || !SSL_is_init_finished(server.ssl));
 	     i++) {
 		SSL_do_handshake(client.ssl);
 		SSL_do_handshake(server.ssl);
