@@ -72,6 +72,18 @@ def build_guest():
         )
 
 
+def make_certificate():
+    """For nginx in the guest: its own authority."""
+    folder = GUEST / "tls"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "cert.pem").exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days",
+             "3650", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+            check=True, capture_output=True, cwd=folder,
+        )
+
+
 def kernel_version(name):
     """The version behind a name of the matrix, from its package's; "-" where it is not there."""
     mark = CACHE / "kernels" / name / ".package"
@@ -94,7 +106,8 @@ def run(boot, arguments, logs):
     done = subprocess.run(
         [HERE / "boot.sh", "-k", boot.kernel, *(["-a", boot.words] if boot.words else []), "-t", str(LIMIT_S),
          "-l", log, *modules(boot), "-f", f"{OUTPUT}/sonde:/usr/bin/sonde", "-f", f"{GUEST}/peer:/usr/bin/peer",
-         "-f", f"{GUEST}/spans:/usr/bin/spans", "-f", "/usr/sbin/bpftool:/usr/sbin/bpftool",
+         "-f", f"{GUEST}/spans:/usr/bin/spans", "-f", "/usr/sbin/bpftool:/usr/sbin/bpftool", "-b", "/usr/sbin/nginx", "-b", "curl",
+         "-f", f"{GUEST}/tls/cert.pem:/etc/tls/cert.pem", "-f", f"{GUEST}/tls/key.pem:/etc/tls/key.pem",
          HERE / "guest" / boot.script, boot.tiers, str(arguments.pairs), str(arguments.count),
          *(["more"] if boot.name == "default" else [])],
         capture_output=True, text=True, errors="replace",
@@ -168,6 +181,7 @@ def main():
     parser.add_argument("--logs", type=pathlib.Path, default=OUTPUT / "test/vm")
     arguments = parser.parse_args()
     build_guest()
+    make_certificate()
     arguments.logs.mkdir(parents=True, exist_ok=True)
     boots = [
         boot

@@ -150,6 +150,57 @@ test_unscoped() { # TIER
 	fi
 }
 
+# nginx and three curls at a time over TLS, which the programs in the library are preempted by: both ends of
+# every request, in one trace.
+TLS_COUNT=40
+test_tls() { # TIER
+	mkdir -p /var/log/nginx /var/lib/nginx
+	run $1 tls -- sh /tmp/tls.sh
+	status=$?
+	requests=$(wc -l </tmp/tls.log)
+	clients=$(grep -o '"url.full"' tls.out | wc -l)
+	servers=$(grep -o '"url.path"' tls.out | wc -l)
+	linked=$(grep -o '"stringValue":"edge"' tls.out | wc -l)
+	balance=$(spans balance tls.ledger 2>&1) || status=1
+	[ $requests -ge $((3 * TLS_COUNT)) ] && [ $clients = $requests ] && [ $servers = $requests ] && [ $linked = $requests ] || status=1
+	result $1 tls $status "$requests requests, $clients client spans, $servers server spans, $linked linked; $balance"
+	[ $status = 0 ] || explain tls.err
+}
+cat >/tmp/nginx.conf <<'END'
+daemon off; pid /tmp/nginx.pid; error_log /tmp/nginx.err; worker_processes 2; user root;
+events {}
+http {
+	log_format one "$request_uri"; access_log /tmp/tls.log one;
+	server {
+		listen 127.0.0.1:8443 ssl;
+		ssl_certificate /etc/tls/cert.pem; ssl_certificate_key /etc/tls/key.pem;
+		location / { return 200 "hello\n"; }
+	}
+}
+END
+cat >/tmp/tls.sh <<END
+rm -f /tmp/tls.log
+nginx -c /tmp/nginx.conf &
+nginx=\$!
+tries=0
+until netstat -ltn | grep -q :8443 || [ \$tries -gt 300 ]; do
+	usleep 100000
+	tries=\$((tries + 1))
+done
+urls= i=0
+while [ \$i -lt $TLS_COUNT ]; do
+	urls="\$urls https://localhost:8443/\$i"
+	i=\$((i + 1))
+done
+for n in 1 2 3; do
+	curl -s --cacert /etc/tls/cert.pem \$urls >/dev/null &
+	eval client\$n=\$!
+done
+wait \$client1 \$client2 \$client3
+kill -QUIT \$nginx
+wait \$nginx
+END
+
 before=$(objects)
 sonde doctor >doctor.txt 2>&1
 result - doctor $? "$(grep -i tier doctor.txt | head -n 1)"
@@ -157,6 +208,7 @@ for tier in $TIERS; do
 	test_programs $tier
 	test_busy $tier
 	[ -z "$MORE" ] || test_bypasses $tier
+	test_tls $tier
 done
 set -- $TIERS
 if [ -n "$MORE" ]; then
