@@ -136,7 +136,7 @@ def test_go(tmp_path):
     warm = [go_program("tls_client.go"), server.port, 3000, ca(), 2]
     count = 400
     client = [go_program("tls_client.go"), server.port, count, ca(), 16]
-    run = trace_scene(tmp_path, [server], [warm, client]).check()
+    run = trace_scene(tmp_path, [server], [warm, client], ["--ring-size", "4m"]).check()
     assert server.logged() == 3000 + count
     asked = run.kind("CLIENT", {run.results[1]["pid"]})
     assert len(asked) == count and not [s for s in asked if s.cut]
