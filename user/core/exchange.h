@@ -38,7 +38,6 @@ enum {
 	EX_EXPORT = 1 << 6,	  /* a telemetry export: filtered{telemetry} */
 	EX_MID = 1 << 7,	  /* on a connection older than the agent */
 	EX_HEAD_PARTIAL = 1 << 8, /* the head was longer than is captured, or partly unreadable */
-	EX_CARRIED = 1 << 10,	  /* inside TLS */
 	EX_BODY_PARTIAL =
 		1 << 9, /* `body` is not the whole body: bytes are missing, or it is too long */
 	EX_FIELDS_PARTIAL = 1 << 10, /* HTTP/2: header fields refer to others that were not seen */
@@ -48,6 +47,7 @@ enum {
 	/* how many messages it had is not known */
 	EX_REQUESTS_UNKNOWN = 1 << 14,
 	EX_RESPONSES_UNKNOWN = 1 << 15,
+	EX_CARRIED = 1 << 16, /* inside TLS */
 };
 
 struct header_field {
