@@ -134,6 +134,18 @@ begin_sonde() { # TIER PIDS OPTIONS...: an agent that exports to a sink; sets SO
 		--ledger ledger.json >/dev/null 2>sonde.err &
 	SONDE=$!
 	wait_for sonde.err "hooks are attached" $SONDE
+	settle
+}
+
+# Libraries of the traced programs are looked at, and hooked, when requests are traced already: that comes
+# once, and is in no request's cost.
+settle() {
+	was= now=$(ran $SONDE)
+	while [ "$was" != "$now" ]; do
+		was=$now
+		usleep 300000
+		now=$(ran $SONDE)
+	done
 }
 
 end_sonde() { # leaves sink.out and ledger.json
