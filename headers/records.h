@@ -206,13 +206,17 @@ struct sonde_rec_frames {
 };
 
 /*
- * What has passed so far, of a stream of which not all DATA was told; before the record of a frame that ends a
- * direction of it. [0]: rx, [1]: tx.
+ * What has passed so far, of a stream of which not all DATA was told; before the record of a frame that ends the
+ * stream: its response, or RST_STREAM; where the kernel side does not know whose requests these are, of a frame
+ * that ends either direction of it. [0]: rx, [1]: tx. The counts of a stream may be forgotten where there are more than
+ * SONDE_STREAMS: then they begin again at 0, and say so, or there is no record before the end.
+ * Flags: SONDE_F_TX, of the direction; SONDE_F_START: these counts began after the record before this one.
  */
 struct sonde_rec_stream {
 	struct sonde_rec h;
 	__u32 stream;
-	__u32 unknown; /* bit 0: messages[0] say nothing, bit 1: messages[1] */
+	__u16 unknown; /* bit 0: messages[0] say nothing, bit 1: messages[1] */
+	__u16 ends;    /* 1: a direction of it; 0: DATA that is not told begins */
 	__u32 messages
 		[2]; /* of gRPC, but for those that are a DATA frame that is told, each by itself */
 	__u64 bytes[2]; /* of DATA frames that are not told */

@@ -337,8 +337,17 @@ static __always_inline void frame_goes_on(struct work *w)
 		f->flush = 1;
 		return;
 	}
-	if (frame_type(f->head) == FRAME_DATA && (f->counts || !f->short_data))
+	if (frame_type(f->head) == FRAME_DATA && (f->counts || !f->short_data)) {
+		if (!stream_of(f)) {
+			/* the stream's begin is told before its counting's */
+			if (f->open && !(frame_flags(f->head) & FRAME_END_STREAM)) {
+				f->flush = 1;
+				return;
+			}
+			stream_counts();
+		}
 		n = data_count(w, n);
+	}
 	tell = told > passed ? smaller(n, told - passed) : 0;
 	if (frame_has_block(frame_type(f->head)))
 		tell = smaller(tell,
@@ -399,12 +408,17 @@ WALKED_ONCE int frames_step(void)
 	}
 	if (f->have < SONDE_FRAME_HEAD_BYTES)
 		return frame_head(&thread->work);
-	if (f->have == SONDE_FRAME_HEAD_BYTES)
+	if (f->have == SONDE_FRAME_HEAD_BYTES) {
 		frame_begins(thread);
+		/* of DATA the first bytes are told, and they are the end: whatever follows in calls to come */
+		if (f->have == FRAME_BEGUN && frame_type(f->head) == FRAME_DATA &&
+		    ends_stream(f->head))
+			stream_ends();
+	}
 	if (f->have == FRAME_BEGUN && f->left)
 		frame_goes_on(&thread->work);
 	if (f->have == FRAME_BEGUN && !f->left) {
-		if (ends_stream(f->head))
+		if (frame_type(f->head) != FRAME_DATA && ends_stream(f->head))
 			stream_ends();
 		f->have = 0;
 	}

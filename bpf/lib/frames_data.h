@@ -23,14 +23,10 @@ static __always_inline __u32 message_length(__u64 prefix)
 /* What a new entry begins as: too large for the stack. */
 const volatile __u64 stream_none[sizeof(struct stream) / sizeof(__u64)] SEC(".rodata.none") = {};
 
-static __always_inline struct stream *stream_of(const struct follow *f, bool create)
+static __always_inline struct stream *stream_of(const struct follow *f)
 {
 	struct stream_key key = { .conn = f->conn, .stream = frame_stream(f->head) };
-	struct stream *stream = bpf_map_lookup_elem(&streams, &key);
 
-	if (stream || !create)
-		return stream;
-	bpf_map_update_elem(&streams, &key, (const void *)stream_none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&streams, &key);
 }
 
@@ -72,10 +68,11 @@ static __always_inline __u32 message_prefix(struct work *w, struct stream_side *
 static __always_inline __u32 data_count(struct work *w, __u32 n)
 {
 	struct follow *f = &w->follow;
-	struct stream *stream = stream_of(f, true);
+	struct stream *stream = stream_of(f);
 	struct stream_side *side;
 	__u32 took = 0;
 
+	/* gone again */
 	if (!stream)
 		return n;
 	side = &stream->sides[f->tx & 1];
@@ -96,45 +93,88 @@ static __always_inline __u32 data_count(struct work *w, __u32 n)
 	return n;
 }
 
-/* A direction of the open frame's stream ends: what was counted is told before that is. */
-WALKED_ONCE int stream_ends(void)
+/* What was counted of the open frame's stream. */
+static __always_inline void stream_tell(struct sonde_kcounters *k, struct thread *thread,
+					struct stream *stream, bool ends)
 {
-	struct thread *thread = thread_here(false);
-	struct sonde_kcounters *k = counters();
+	struct follow *f = &thread->work.follow;
 	struct sonde_rec_stream *rec;
-	struct stream *stream;
-	struct follow *f;
 
-	if (!thread || !k)
-		return 0;
-	f = &thread->work.follow;
-	stream = stream_of(f, false);
-	if (!stream)
-		return 0;
 	count(k, records_attempted, 1);
 	if (!ring_has_room(k, sizeof(*rec))) {
 		f->lost = 1;
-		return 0;
+		return;
 	}
 	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 	if (!rec) {
 		ring_refused(k, sizeof(*rec));
 		f->lost = 1;
-		return 0;
+		return;
 	}
 	rec->h.type = SONDE_REC_STREAM;
-	rec->h.flags = f->tx ? SONDE_F_TX : 0;
+	rec->h.flags = (f->tx ? SONDE_F_TX : 0) | (stream->fresh ? SONDE_F_START : 0);
 	rec->h.bytes = sizeof(*rec);
 	rec->h.ns = thread->work.ns;
 	rec->h.conn = f->conn;
 	rec->stream = frame_stream(f->head);
+	rec->ends = ends;
 	rec->unknown = stream->sides[0].unknown | stream->sides[1].unknown << 1;
 	rec->messages[0] = stream->sides[0].messages;
 	rec->messages[1] = stream->sides[1].messages;
 	rec->bytes[0] = stream->sides[0].bytes;
 	rec->bytes[1] = stream->sides[1].bytes;
 	ring_submit(k, rec);
-	if (stream->ended || frame_type(f->head) == FRAME_RST_STREAM) {
+	stream->fresh = 0;
+}
+
+/*
+ * Nothing is known of the open frame's stream: it begins to be counted, and that is told. Where the map was full
+ * and what had been counted made room for others, this is how it shows. Of a frame that ends a direction
+ * the record is proof enough that it was counted.
+ */
+WALKED_ONCE int stream_counts(void)
+{
+	struct thread *thread = thread_here(false);
+	struct sonde_kcounters *k = counters();
+	struct stream_key key = {};
+	struct stream *stream;
+
+	if (!thread || !k)
+		return 0;
+	key.conn = thread->work.follow.conn;
+	key.stream = frame_stream(thread->work.follow.head);
+	bpf_map_update_elem(&streams, &key, (const void *)stream_none, BPF_NOEXIST);
+	stream = bpf_map_lookup_elem(&streams, &key);
+	if (!stream) {
+		thread->work.follow.lost = 1;
+		return 0;
+	}
+	stream->fresh = 1;
+	stream->ended = !!(frame_flags(thread->work.follow.head) & FRAME_END_STREAM);
+	if (!stream->ended)
+		stream_tell(k, thread, stream, false);
+	return 0;
+}
+
+/* A direction of the open frame's stream ends: what was counted is told before the end of the stream is. */
+WALKED_ONCE int stream_ends(void)
+{
+	struct thread *thread = thread_here(false);
+	struct sonde_kcounters *k = counters();
+	struct stream *stream;
+	struct follow *f;
+	bool reset;
+
+	if (!thread || !k)
+		return 0;
+	f = &thread->work.follow;
+	stream = stream_of(f);
+	if (!stream)
+		return 0;
+	reset = frame_type(f->head) == FRAME_RST_STREAM;
+	if (reset || stream->ended || !f->requests)
+		stream_tell(k, thread, stream, true);
+	if (stream->ended || reset) {
 		struct stream_key key = { .conn = f->conn, .stream = frame_stream(f->head) };
 
 		bpf_map_delete_elem(&streams, &key);

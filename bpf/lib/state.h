@@ -258,7 +258,8 @@ struct stream_key {
 
 struct stream {
 	struct stream_side sides[2]; /* rx, tx */
-	__u64 ended;		     /* directions */
+	__u32 ended;		     /* directions */
+	__u32 fresh;		     /* that it is counted was not told yet */
 };
 
 /* Values of tls_call.kind: where a call tells how many bytes it moved. */

@@ -64,6 +64,8 @@ static void stream(struct sim *sim, struct sim_conn *c, struct input *in)
 	rec.h.conn = c->id;
 	rec.stream = take(in);
 	rec.unknown = take(in);
+	rec.ends = rec.unknown >> 3 & 1;
+	rec.h.flags = (rec.unknown & 16 ? SONDE_F_TX : 0) | (rec.unknown & 32 ? SONDE_F_START : 0);
 	rec.messages[0] = take(in);
 	rec.bytes[1] = take(in);
 	sim->records++;

@@ -26,6 +26,9 @@ struct sim_ended {
 	unsigned int n_fields;
 	char body[256];
 	size_t body_len;
+	uint16_t rpc_status;
+	uint32_t request_messages, response_messages;
+	size_t head_bytes; /* of text that is kept for it */
 };
 
 static struct sim_ended sim_ended[SIM_ENDED];
@@ -99,6 +102,10 @@ void tracer__end(struct tracer *tracer, struct exchange *ex)
 	e->error_type = ex->error_type;
 	e->edge = ex->edge;
 	e->n_fields = ex->fields.n;
+	e->rpc_status = ex->rpc_status;
+	e->request_messages = ex->request_messages;
+	e->response_messages = ex->response_messages;
+	e->head_bytes = ex->text.len + ex->response_text.len;
 	e->body_len = ex->body.len;
 	if (ex->body.len)
 		memcpy(e->body, ex->body.at, ex->body.len < 256 ? ex->body.len : 256);

@@ -48,6 +48,9 @@ enum {
 	EX_REQUESTS_UNKNOWN = 1 << 14,
 	EX_RESPONSES_UNKNOWN = 1 << 15,
 	EX_CARRIED = 1 << 16, /* inside TLS */
+	EX_COUNTING = 1 << 17,	    /* HTTP/2: the kernel side counts what it does not tell of the bodies */
+	EX_COUNTED = 1 << 18,	    /* and what it had counted up to the end was told */
+	EX_SIZES_UNKNOWN = 1 << 19, /* how long the bodies were is not known */
 };
 
 struct header_field {
@@ -124,6 +127,7 @@ struct exchange {
 	/* Of a gRPC call, and what of them (and of the bodies' bytes) the kernel side has counted: request, response. */
 	uint32_t request_messages, response_messages, counted_messages[2];
 	uint64_t counted_bytes[2];
+	uint64_t counted_ns; /* of the call that told of them last */
 	/* A registry error.type when it is none of the status: static string, or NULL. */
 	const char *error_type;
 	/* The request's head has the bytes of one that was read before, and its text is these bytes. */

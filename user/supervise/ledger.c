@@ -285,9 +285,11 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	set(connections, "seen", ledger->kernel.conns_seen);
 	set(connections, "joined", ledger->kernel.conns_joined);
 	set(connections, "http1", ledger->kernel.conns_http1);
+	set(connections, "http2", ledger->kernel.conns_http2);
 	set(connections, "tls", ledger->kernel.conns_tls);
 	set(connections, "tls_seen_into", ledger->kernel.conns_tls_tied);
 	set(connections, "not_decoded", ledger->kernel.conns_other);
+	reasons(add_object(root, "frames"), kernel, n_kernel, "frames_", true);
 	reasons(add_object(root, "tls"), kernel, n_kernel, "tls_", true);
 	add_cost(root, ledger);
 	text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);

@@ -357,8 +357,9 @@ void http1__describe_server(const struct exchange *ex, const struct http1_url *u
 
 void http1__describe_heads(const struct exchange *ex, struct span *span)
 {
-	span__set_int(span, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)ex->request_body_bytes);
-	if (ex->flags & EX_RESPONSE)
+	if (!(ex->flags & EX_SIZES_UNKNOWN))
+		span__set_int(span, ATTR_HTTP_REQUEST_BODY_SIZE, (int64_t)ex->request_body_bytes);
+	if (ex->flags & EX_RESPONSE && !(ex->flags & EX_SIZES_UNKNOWN))
 		span__set_int(span, ATTR_HTTP_RESPONSE_BODY_SIZE, (int64_t)ex->response_body_bytes);
 	describe_fields(&ex->fields, VIEW("http.request.header."), span);
 	describe_fields(&ex->response_fields, VIEW("http.response.header."), span);

@@ -70,11 +70,14 @@ static void settle_debt(struct conn *conn, struct http2_dir *d)
 	d->debt = 0;
 }
 
-static void forget_parked(struct http2 *h)
+static void forget_parked(struct conn *conn)
 {
+	struct http2 *h = conn->http2;
+
 	while (h->parked) {
 		struct http2_parked *parked = h->parked;
 
+		conn->core->account->dropped_ring += parked->rec.begun;
 		h->parked = parked->next;
 		free(parked);
 	}
@@ -93,7 +96,7 @@ static void forget(struct conn *conn)
 		hpack__release(&h->dirs[dir].hpack);
 		buf__free(&h->dirs[dir].block);
 	}
-	forget_parked(h);
+	forget_parked(conn);
 	free(h->streams);
 	free(h);
 	conn->http2 = NULL;
@@ -214,7 +217,7 @@ static void data_done(struct conn *conn, struct http2_dir *d, int dir, uint64_t 
 		return;
 	d->done = true;
 	http2__data(conn, dir, frame_stream(d), frame_length(d), d->head[4] & HTTP2_END_STREAM,
-		    d->small, d->counted ? 0 : d->n_small, ns);
+		    d->counted ? NULL : d->small, d->n_small, ns);
 }
 
 static void frame_ends(struct conn *conn, struct http2_dir *d, int dir, uint64_t ns)
@@ -396,6 +399,13 @@ static bool park(struct http2 *h, const struct sonde_rec_frames *rec, const uint
 	return true;
 }
 
+/* Of these streams the frames come in records behind this one; until then they have not begun. */
+static void owe(struct conn *conn, struct http2_dir *d, uint32_t begun)
+{
+	d->debt += begun;
+	conn->core->account->ex_inside -= begun;
+}
+
 /* force: nothing will come any more that would explain it. Returns how many bytes were read. */
 static size_t read_record(struct conn *conn, const struct sonde_rec_frames *rec, const uint8_t *at,
 			  bool force)
@@ -411,17 +421,17 @@ static size_t read_record(struct conn *conn, const struct sonde_rec_frames *rec,
 	if (rec->h.flags & SONDE_F_LOST_BEFORE)
 		http2__lost(conn);
 	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE &&
-	    is_early(h, rec->head, &in))
+	    is_early(h, rec->head, &in)) {
+		owe(conn, d, in.begun);
 		return 0;
+	}
 	d->counted = rec->in_frame & SONDE_FRAMES_COUNTED;
 	if (enter(conn, d, &in)) {
 		d->met = true;
 		n = read_frames(conn, d, &in, at, rec->copied);
 		d->next = rec->offset + n;
 	}
-	/* of these the frames come in records behind this one; until then they have not begun */
-	d->debt += in.begun;
-	conn->core->account->ex_inside -= in.begun;
+	owe(conn, d, in.begun);
 	return n;
 }
 

@@ -101,6 +101,8 @@ struct http2 {
 	bool role_known;
 	uint8_t request_dir; /* enum direction */
 	uint32_t high; /* the highest stream that a client has opened, as far as it was seen */
+	/* the highest stream of which counts came before its request: they are not known of any up to it */
+	uint32_t counted_early;
 	/* Open exchanges by stream: open addressing; size 0: none yet. */
 	struct exchange **streams;
 	uint32_t size, used;
@@ -125,7 +127,8 @@ struct exchange *http2__stream(const struct http2 *h, uint32_t id);
 void http2__begin_block(struct conn *conn, struct http2_input *in);
 /* The block is whole, or as whole as it will get: block_cut. */
 void http2__end_block(struct conn *conn, int dir, uint64_t ns);
-/* Bytes of DATA, and whether it is the last of its stream. prefix: its first n bytes. */
+/* Bytes of DATA, and whether it is the last of its stream. prefix: its first n bytes; NULL: its messages are counted by
+ * the kernel side. */
 void http2__data(struct conn *conn, int dir, uint32_t stream, uint32_t bytes, bool last,
 		 const uint8_t *prefix, uint32_t n, uint64_t ns);
 /* What the kernel side has counted of a stream. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* HTTP/2: streams are exchanges. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/conn.h"
 #include "core/proto/http2.h"
@@ -102,6 +103,12 @@ static bool is_request_dir(const struct http2 *h, int dir)
 
 /* ---- requests ---- */
 
+/* Messages and bytes that the kernel side has counted are not known: none of a number rather than a wrong one. */
+static void forget_counts(struct exchange *ex)
+{
+	ex->flags |= EX_REQUESTS_UNKNOWN | EX_RESPONSES_UNKNOWN | EX_SIZES_UNKNOWN;
+}
+
 static struct exchange *open_stream(struct conn *conn, struct http2_input *in, uint32_t id)
 {
 	const struct sonde_rec_frames *rec = in->rec;
@@ -130,6 +137,8 @@ static struct exchange *open_stream(struct conn *conn, struct http2_input *in, u
 		return NULL;
 	ex->edge.stream = id;
 	ex->version = VIEW("2");
+	if (id <= h->counted_early)
+		forget_counts(ex);
 	if (!make_room(h)) {
 		conn__drop(conn, ex, &conn->core->account->dropped_bound);
 		return NULL;
@@ -322,8 +331,16 @@ static void on_request(struct conn *conn, struct head *head)
 	conn__announce(conn, ex);
 }
 
+/* told: of the counts, where there are any, the last record has come. */
+static void settle_counts(struct exchange *ex, bool told)
+{
+	if (ex->flags & EX_UNSURE || (ex->flags & EX_COUNTING && !told))
+		forget_counts(ex);
+}
+
 static void end_exchange(struct conn *conn, struct exchange *ex, uint64_t ns)
 {
+	settle_counts(ex, ex->flags & EX_COUNTED);
 	if (!ex->request_end_ns)
 		ex->flags |= EX_EARLY;
 	detach(conn->http2, ex);
@@ -439,7 +456,7 @@ void http2__end_block(struct conn *conn, int dir, uint64_t ns)
 /* One message as a whole (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Length-Prefixed-Message). */
 static bool is_message(uint32_t bytes, const uint8_t *prefix, uint32_t n)
 {
-	return n == 5 && prefix[0] <= 1 &&
+	return prefix && n == 5 && prefix[0] <= 1 &&
 	       ((uint32_t)prefix[1] << 24 | prefix[2] << 16 | prefix[3] << 8 | prefix[4]) + 5 ==
 		       bytes;
 }
@@ -452,9 +469,14 @@ void http2__data(struct conn *conn, int dir, uint32_t stream, uint32_t bytes, bo
 	if (!ex)
 		return;
 	if (is_request_dir(conn->http2, dir)) {
+		if (!prefix)
+			ex->flags |= EX_COUNTING;
 		ex->request_body_bytes += bytes;
 		ex->request_messages += is_message(bytes, prefix, n);
 	} else {
+		/* of the last bytes themselves nothing is told any more */
+		if (!prefix)
+			ex->flags |= last ? EX_RESPONSES_UNKNOWN : EX_COUNTING;
 		ex->response_body_bytes += bytes;
 		ex->response_messages += is_message(bytes, prefix, n);
 	}
@@ -468,10 +490,23 @@ void http2__counted(struct conn *conn, const struct sonde_rec_stream *rec)
 	struct http2 *h = conn->http2;
 	int q, r;
 
+	if (!ex && rec->stream > h->high && rec->stream > h->counted_early)
+		h->counted_early = rec->stream;
 	if (!ex || !h->role_known)
 		return;
 	q = h->request_dir;
 	r = !q;
+	if (rec->h.flags & SONDE_F_START) {
+		/* what had been counted before was forgotten */
+		if (ex->counted_ns)
+			forget_counts(ex);
+		memset(ex->counted_messages, 0, sizeof(ex->counted_messages));
+		memset(ex->counted_bytes, 0, sizeof(ex->counted_bytes));
+	}
+	ex->flags |= EX_COUNTING;
+	if (rec->ends && !!(rec->h.flags & SONDE_F_TX) == r)
+		ex->flags |= EX_COUNTED;
+	ex->counted_ns = rec->h.ns ?: 1;
 	/* as often as it is told, it is all that was counted so far */
 	ex->request_messages += rec->messages[q] - ex->counted_messages[0];
 	ex->response_messages += rec->messages[r] - ex->counted_messages[1];
@@ -489,6 +524,7 @@ void http2__counted(struct conn *conn, const struct sonde_rec_stream *rec)
 
 static void cut_stream(struct conn *conn, struct exchange *ex, uint64_t ns, const char *error)
 {
+	settle_counts(ex, ex->counted_ns == ns);
 	detach(conn->http2, ex);
 	conn__cut(conn, ex, ns, error);
 }
@@ -543,10 +579,12 @@ void http2__cut(struct conn *conn, const struct process_key *process, uint64_t n
 			continue;
 		if (conn->http2)
 			detach(conn->http2, ex);
-		if (why == CUT_UNSEEN || ex->flags & EX_UNSURE)
+		if (why == CUT_UNSEEN || ex->flags & EX_UNSURE) {
 			conn__drop(conn, ex, &conn->core->account->dropped_response_lost);
-		else
-			conn__cut(conn, ex, ns, cut_error[why]);
+			continue;
+		}
+		settle_counts(ex, false);
+		conn__cut(conn, ex, ns, cut_error[why]);
 	}
 }
 
