@@ -51,7 +51,7 @@ enum frame_type {
 #define FRAME_OTHER_MAX_BYTES 1024
 
 /* Steps of one call. */
-#define FRAMES_ROUNDS 64
+#define FRAMES_ROUNDS 256
 #define FRAMES_STEPS 64
 /* Frames in a row by which a place proves itself to be where one begins. */
 #define FRAMES_PROOF 3

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
+import tls
 from harness import SONDE, listening, losses, parse_spans, refused, residuals, trace_scene, wait_for
-from servers import Server, go_program, lacks
+from servers import HERE, Server, go_program, lacks
 
 pytestmark = pytest.mark.skipif(bool(lacks("h2load", "nghttpd", "curl")), reason="no nghttp2-client, nghttp2-server")
 
@@ -199,3 +200,65 @@ def test_met_in_mid_life(tmp_path):
         assert span.path in (None, "/index.html")
     # the authority stands in the dynamic table since before sonde was there
     assert all(s.attributes["sonde.headers"] == "partial" and "url.full" not in s.attributes for s in spans)
+
+
+class NginxTls(tls.NginxTls):
+    """nginx over TLS, HTTP/2 by ALPN."""
+
+    def prepare(self):
+        super().prepare()
+        conf = self.directory / "nginx.conf"
+        conf.write_text(conf.read_text().replace(" ssl;", " ssl http2;"))
+
+
+class GoTls(tls.Https, Server):
+    """net/http over crypto/tls, HTTP/2 by ALPN."""
+
+    def cmd(self):
+        folder = tls.authority()
+        return [go_program(HERE.parents[1] / "bench/tls_peer.go"), "serve", self.port, folder / "cert.pem", folder / "key.pem"]
+
+
+def check_tls(run, paths, served, asked):
+    """As often as it was asked for is each path there, at both ends, joined; served, asked: the spans of one client."""
+    wanted = collections.Counter(paths)
+    for spans in (served, asked):
+        assert collections.Counter(s.path for s in spans) == wanted
+        for span in spans:
+            assert span.attributes["http.request.method"] == "GET" and span.name == "GET"
+            assert span.attributes["network.protocol.version"] == "2" and span.attributes["tls.protocol.version"]
+            assert span.status_code == 200 and not span.error and "sonde.headers" not in span.attributes
+    parents = {s.span_id: s for s in asked}
+    for span in served:
+        assert parents[span.parent_id].path == span.path and parents[span.parent_id].trace_id == span.trace_id
+        assert span.attributes["url.scheme"] == "https"
+
+
+LOADS = [(2000, 1, 1), (5000, 1, 100), (5000, 10, 10)]
+
+
+@pytest.mark.parametrize("n, clients, streams", LOADS)
+def test_nginx_tls(tmp_path, n, clients, streams):
+    """Protects: HTTP/2 inside TLS: spans = requests at both ends, none mixed up."""
+    server = NginxTls(tmp_path)
+    paths = [f"/{i}" for i in range(500)]
+    run = trace_scene(tmp_path, [server], [h2load(server, n, clients, streams, paths)], RING).check()
+    assert f"{n} succeeded" in run.results[0]["stdout"] and "Application protocol: h2" in run.results[0]["stdout"]
+    wanted = [line.split()[1] for line in server.lines()]
+    assert len(wanted) == n
+    check_tls(run, wanted, run.kind("SERVER", server.pids), run.kind("CLIENT", {run.results[0]["pid"]}))
+
+
+@pytest.mark.parametrize("n, clients, streams", LOADS)
+def test_go_tls(tmp_path, n, clients, streams):
+    """Protects: the same of crypto/tls. The program is hooked while a first client asks for something else."""
+    server = GoTls(tmp_path)
+    paths = [f"/{i}" for i in range(500)]
+    warm = ["h2load", "-D", "1", "-c", "1", "-m", "1", "--rps", "50", server.url("/warm")]
+    run = trace_scene(tmp_path, [server], [warm, h2load(server, n, clients, streams, paths)], RING).check()
+    assert f"{n} succeeded" in run.results[1]["stdout"] and "Application protocol: h2" in run.results[1]["stdout"]
+    # each connection asks for all of them one after another
+    each = n // clients
+    wanted = [paths[i % len(paths)] for i in range(each)] * clients
+    served = [s for s in run.kind("SERVER", server.pids) if s.path != "/warm"]
+    check_tls(run, wanted, served, run.kind("CLIENT", {run.results[1]["pid"]}))

@@ -472,6 +472,13 @@ void http2__counted(struct conn *conn, const struct sonde_rec_stream *rec)
 		return;
 	q = h->request_dir;
 	r = !q;
+	/* counted anew: what stood there had to make room for others meanwhile */
+	if (rec->messages[q] < ex->counted_messages[0] ||
+	    rec->messages[r] < ex->counted_messages[1] || rec->bytes[q] < ex->counted_bytes[0] ||
+	    rec->bytes[r] < ex->counted_bytes[1]) {
+		ex->flags |= EX_REQUESTS_UNKNOWN | EX_RESPONSES_UNKNOWN;
+		return;
+	}
 	/* as often as it is told, it is all that was counted so far */
 	ex->request_messages += rec->messages[q] - ex->counted_messages[0];
 	ex->response_messages += rec->messages[r] - ex->counted_messages[1];
