@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import tls
-from harness import SONDE, listening, losses, parse_spans, refused, residuals, trace_scene, wait_for
+from harness import SONDE, listening, parse_spans, residuals, trace_scene, wait_for
 from servers import HERE, Server, go_program, lacks
 
 pytestmark = pytest.mark.skipif(bool(lacks("h2load", "nghttpd", "curl")), reason="no nghttp2-client, nghttp2-server")
@@ -39,28 +39,19 @@ class H2Echo(Server):
         return [go_program("h2echo.go"), self.port, self.log]
 
 
+# Requests a second: fewer than half the spans that ship takes from a program that does nothing but ask.
+RATE = 20000
+
+
 def h2load(server, n, clients, streams, paths):
     """h2load asks for the paths one after another, over and over."""
     many = server.directory / f"paths-{n}-{clients}-{streams}"
     many.write_text("".join(server.url(p) + "\n" for p in paths))
-    return ["h2load", "-n", n, "-c", clients, "-m", streams, "-i", many]
-
-
-def check_load(run):
-    """No exchange is lost. Two hundred thousand spans a second may be more than ship has room for, on a
-    machine that is busy with other tests: what it refused is counted, span by span, and checked with the account."""
-    run.check(quiet=False)
-    assert not losses(run.ledger)
-    return run
+    return ["h2load", "-n", n, "-c", clients, "-m", streams, "--rps", RATE // clients, "-i", many]
 
 
 def check_both(run, wanted, status=200):
     """wanted: {path: how often}; each is there as often at both ends, joined, and says what it is."""
-    if refused(run.ledger):
-        assert run.ledger["exchanges"]["spans"] == 2 * sum(wanted.values())
-        for span in run.spans:
-            assert span.path in wanted and span.status_code == status
-        return
     for kind in ("CLIENT", "SERVER"):
         spans = run.kind(kind)
         assert collections.Counter(s.path for s in spans) == wanted, kind
@@ -80,7 +71,7 @@ def test_nghttpd(tmp_path, clients, streams):
     """Protects: spans = requests, however many streams and connections, and each says its own path."""
     server = Nghttpd(tmp_path)
     paths = [f"/index.html?n={n}" for n in range(500)]
-    run = check_load(trace_scene(tmp_path, [server], [h2load(server, 10000, clients, streams, paths)], RING))
+    run = trace_scene(tmp_path, [server], [h2load(server, 10000, clients, streams, paths)], RING).check()
     assert "10000 succeeded" in run.results[0]["stdout"]
     check_both(run, {"/index.html": 10000})
 
@@ -91,7 +82,7 @@ def test_numbers(tmp_path, clients, streams):
     server = H2Echo(tmp_path)
     paths = [f"/echo/{n}" for n in range(1000)]
     load = h2load(server, 10000, clients, streams, paths)
-    run = check_load(trace_scene(tmp_path, [server], [load], RING + ["--headers"]))
+    run = trace_scene(tmp_path, [server], [load], RING + ["--headers"]).check()
     assert "10000 succeeded" in run.results[0]["stdout"]
     wanted = collections.Counter()
     for line in server.lines():
@@ -106,7 +97,7 @@ def test_thousand_in_one_write(tmp_path):
     """Protects: a thousand requests that are written at once are a thousand exchanges."""
     server = H2Echo(tmp_path)
     paths = [f"/echo/{n}" for n in range(1000)]
-    load = h2load(server, 1000, 1, 1000, paths)
+    load = [w for w in h2load(server, 1000, 1, 1000, paths) if w not in ("--rps", RATE)]
     run = trace_scene(tmp_path, [server], [load + ["-w", "24", "-W", "24"]], RING).check()
     check_both(run, collections.Counter(paths))
     assert run.ledger["records"]["attempted"] < 4000
