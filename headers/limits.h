@@ -35,7 +35,7 @@
 /* Processes that a scope by processes holds at once (preallocated in that case). */
 #define SONDE_SCOPE_PROCESSES 16384
 /* Streams of HTTP/2 whose DATA is counted at once. */
-#define SONDE_STREAMS 2048
+#define SONDE_STREAMS 4096
 /* Slots in shared memory; a power of two. */
 #define SONDE_SLOTS_DEFAULT 32768
 /* Places tried for a free slot before a connection goes without one. */

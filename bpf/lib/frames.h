@@ -33,7 +33,7 @@
 #define FRAME_OTHER_MAX_BYTES 1024
 
 /* Steps of one call. */
-#define FRAMES_ROUNDS 64
+#define FRAMES_ROUNDS 256
 #define FRAMES_STEPS 64
 /* Frames in a row by which a place proves itself to be where one begins. */
 #define FRAMES_PROOF 3
@@ -292,7 +292,8 @@ static __always_inline void frame_begins(struct thread *thread)
 	struct work *w = &thread->work;
 	struct follow *f = &w->follow;
 	__u8 type = frame_type(f->head);
-	__u32 told = frame_told(f->head), stream = frame_stream(f->head), blocks = f->blocks;
+	__u32 told = f->again ? ~0u : frame_told(f->head), stream = frame_stream(f->head);
+	__u32 blocks = f->blocks;
 	bool here = f->head_at != ~0u, joins = here && f->open && f->run_end == f->head_at;
 
 	f->counts = 0;
@@ -331,7 +332,7 @@ static __always_inline void frame_goes_on(struct work *w)
 	__u32 told = frame_told(f->head), passed = frame_length(f->head) - f->left;
 	__u64 n = smaller(f->left, w->bytes - f->at), tell;
 
-	if (told == ~0u || (frame_type(f->head) == FRAME_DATA && !f->short_data))
+	if (told == ~0u || f->again || (frame_type(f->head) == FRAME_DATA && !f->short_data))
 		told = 0;
 	if (told > passed && f->open && f->run_end != f->at) {
 		f->flush = 1;
@@ -378,6 +379,8 @@ static __always_inline enum step frame_head(struct work *w)
 	}
 	n = smaller(n, SONDE_FRAME_HEAD_BYTES - f->have);
 	f->head_at = n == SONDE_FRAME_HEAD_BYTES ? f->at : ~0u;
+	f->again = n == SONDE_FRAME_HEAD_BYTES && frame_type(f->head) == FRAME_RST_STREAM &&
+		   f->head[0] == w->first[0] && f->head[1] == (w->first[1] & 0xff);
 	extend(f->head, f->have, w->first[0], w->first[1], n);
 	f->have += n;
 	f->at += n;
@@ -418,7 +421,7 @@ WALKED_ONCE int frames_step(void)
 	if (f->have == FRAME_BEGUN && f->left)
 		frame_goes_on(&thread->work);
 	if (f->have == FRAME_BEGUN && !f->left) {
-		if (frame_type(f->head) != FRAME_DATA && ends_stream(f->head))
+		if (!f->again && frame_type(f->head) != FRAME_DATA && ends_stream(f->head))
 			stream_ends();
 		f->have = 0;
 	}
@@ -582,7 +585,7 @@ static __always_inline void follow_load(struct hit *hit, __u32 at)
 	f->at = at;
 	f->counts = !!(dir->flags & DIR_CLOSER);
 	f->run = f->run_end = f->open = f->begun = f->all_begun = f->stuck = 0;
-	f->flush = f->bare = f->messages = 0;
+	f->flush = f->bare = f->messages = f->again = 0;
 	f->head_at = ~0u;
 	f->tx = hit->tx;
 	/* of a connection that was met in mid-life nobody knows yet: user space finds it out */

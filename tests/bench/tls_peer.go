@@ -94,6 +94,7 @@ func calls(config *tls.Config) {
 }
 
 func serve(port string, config *tls.Config) {
+	config.NextProtos = []string{"h2", "http/1.1"}
 	listener, err := tls.Listen("tcp", "127.0.0.1:"+port, config)
 	if err != nil {
 		log.Fatal(err)

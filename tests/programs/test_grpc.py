@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gRPC in the clear: each call is a span at both ends, with its method, its status and its messages."""
+"""gRPC, in the clear and in TLS: each call is a span at both ends, with its method, its status and its messages."""
 
+import pytest
+
+import tls
+from grpc_peers import LANGUAGES, GrpcServer, client
 from harness import refused, trace_scene
 from servers import HERE, Server, venv_python
 
@@ -83,3 +87,149 @@ def test_traceparent(tmp_path):
     (client, server), = both(call(tmp_path, "traced"))
     assert client.trace_id == server.trace_id == "0af7651916cd43dd8448eb211c80319c"
     assert client.parent_id == "b7ad6b7169203331" and server.parent_id == client.span_id
+
+
+# What the peers of grpc/README are told to do, and what its spans say: (method, status, messages of the request,
+# messages of the response) of each call, in the order of the calls. None: whatever it was when it was cut.
+STEPS = {
+    "unary:20": [("Unary", "OK", 1, 1)] * 20,
+    "client:5": [("ClientStream", "OK", 5, 1)],
+    "server:250": [("ServerStream", "OK", 1, 250)],
+    "bidi:7": [("Bidi", "OK", 7, 7)],
+    "concurrent:1000": [("Bidi", "OK", 1, 1)] * 1000,
+    "fail:5": [("Unary", "NOT_FOUND", 1, 0)],
+    # before what floods the client: grpc-java is not back in time from that
+    "deadline": [("Unary", "DEADLINE_EXCEEDED", 1, 0)],
+    "cancel": [("ServerStream", "CANCELLED", 1, None)],
+    "missing": [("Missing", "UNIMPLEMENTED", None, 0)],
+}
+WANTED = [call for calls in STEPS.values() for call in calls]
+SERVICE = "sonde.test.Echo"
+
+
+def check_call(span, wanted):
+    """A span says what its end of the call is known to have seen."""
+    name, status, requests, responses = wanted
+    said = span.attributes
+    assert said["rpc.system.name"] == "grpc" and "sonde.headers" not in said
+    if name == "Missing":
+        assert said["rpc.method"] == "_OTHER" and said["rpc.method_original"] == f"{SERVICE}/{name}"
+    else:
+        assert said["rpc.method"] == span.name == f"{SERVICE}/{name}"
+    if span.kind == "SERVER" and status in ("CANCELLED", "DEADLINE_EXCEEDED"):
+        # the server hears of it by a reset, if it hears of it at all before it has answered
+        assert said.get("rpc.response.status_code") in (None, "CANCELLED", "DEADLINE_EXCEEDED")
+    else:
+        assert said["rpc.response.status_code"] == status
+    assert bool(span.error) == (status != "OK") or span.kind == "SERVER"
+    for wanted_messages, key in ((requests, "request"), (responses, "response")):
+        assert wanted_messages is None or said[f"sonde.rpc.{key}.messages"] == wanted_messages
+    if status == "DEADLINE_EXCEEDED":
+        # rounded up by some
+        assert 1 <= said["sonde.rpc.timeout"] <= 310
+
+
+def check_calls(spans):
+    assert len(spans) == len(WANTED)
+    for span, wanted in zip(spans, WANTED):
+        check_call(span, wanted)
+
+
+def check_peers(run, asked, server):
+    """Every call of this client has a span at both ends, in one trace."""
+    clients = sorted(run.kind("CLIENT", {asked["pid"]}), key=lambda s: s.start_ns)
+    by_parent = {s.parent_id: s for s in run.kind("SERVER", server.pids)}
+    check_calls(clients)
+    check_calls([by_parent[c.span_id] for c in clients])
+    for span in clients:
+        below = by_parent[span.span_id]
+        assert below.trace_id == span.trace_id and below.attributes["sonde.link.method"] == "edge"
+        assert span.attributes["network.peer.port"] == server.port
+
+
+def peer(language, server, *steps, ca="-"):
+    """An entry of a scene."""
+    cmd, env = client(language, server, *steps, ca=ca)
+    return {"cmd": [str(w) for w in cmd], "env": env}
+
+
+PAIRS = [(language, language) for language in LANGUAGES] + [("java", "go")]
+
+
+@pytest.mark.parametrize("asking, answering", PAIRS)
+def test_languages(asking, answering, tmp_path):
+    """Protects: method, status and messages at both ends, whichever implementation of gRPC is at them."""
+    server = GrpcServer(tmp_path, answering)
+    run = trace_scene(tmp_path, [server], [peer(asking, server, *STEPS)], RING).check()
+    assert len(run.spans) == 2 * len(WANTED)
+    check_peers(run, run.results[0], server)
+    # also where a client resets a stream for each message that still comes after it was cancelled (grpc-java)
+    assert run.ledger["records"]["attempted"] < 7 * len(run.spans)
+
+
+def tls_server(tmp_path, language):
+    folder = tls.authority()
+    return GrpcServer(tmp_path, language, (folder / "cert.pem", folder / "key.pem"))
+
+
+# A program is hooked some milliseconds after it was mapped for the first time: a first client lasts longer than
+# that, the second one is counted.
+WARM = ["unary:200", "deadline", "deadline"]
+
+
+@pytest.mark.parametrize("asking, answering", [("go", "go"), ("node", "node"), ("node", "go")])
+def test_languages_tls(asking, answering, tmp_path):
+    """Protects: the same inside TLS, where the libraries at both ends are known."""
+    ca = tls.authority() / "ca.pem"
+    server = tls_server(tmp_path, answering)
+    clients = [peer(asking, server, *WARM, ca=ca), peer(asking, server, *STEPS, ca=ca)]
+    run = trace_scene(tmp_path, [server], clients, RING).check()
+    check_peers(run, run.results[1], server)
+    for span in run.kind("CLIENT", {run.results[1]["pid"]}):
+        assert span.attributes["tls.protocol.version"] == "1.3"
+
+
+def ask_go(tmp_path, asking):
+    """Go's server, whose library is seen into, and this client; also the server's spans of what it has asked."""
+    ca = tls.authority() / "ca.pem"
+    server = tls_server(tmp_path, "go")
+    clients = [peer("go", server, *WARM, ca=ca), peer(asking, server, *STEPS, ca=ca)]
+    run = trace_scene(tmp_path, [server], clients, RING).check()
+    warm, asked = (result["pid"] for result in run.results)
+    over = max(run.kind("CLIENT", {warm}), key=lambda s: s.end_ns).end_ns
+    served = sorted((s for s in run.kind("SERVER", server.pids) if s.start_ns > over), key=lambda s: s.start_ns)
+    check_calls(served)
+    assert run.ledger["records"]["attempted"] < 7 * 2 * (len(WANTED) + 202)
+    return run, run.kind("CLIENT", {asked}), served
+
+
+def test_languages_tls_not_seen_into(tmp_path):
+    """Protects: a client whose library cannot be seen into (grpcio's) has no spans, and its server has all of its own."""
+    run, asked, served = ask_go(tmp_path, "python")
+    assert not asked
+    assert not any(s.parent_id for s in served)
+    assert run.ledger["connections"]["tls"] > run.ledger["connections"]["tls_seen_into"] > 0
+    assert "TLS connections were not seen into" in run.stderr
+
+
+def test_languages_tls_own_copy(tmp_path):
+    """Protects: a library that a program unpacks for itself (grpc-java's BoringSSL) is hooked when it is there: some
+    milliseconds later than it may be used, so that of a connection some is missing, but nothing is wrong."""
+    _, asked, served = ask_go(tmp_path, "java")
+    ids = {s.span_id: s for s in asked}
+    for span in served:
+        assert not span.parent_id or ids[span.parent_id].trace_id == span.trace_id
+    for span in asked:
+        assert span.attributes.get("rpc.method") in (None, "_OTHER", *(f"{SERVICE}/{call[0]}" for call in WANTED))
+    if asked and not any("sonde.joined" in s.attributes for s in asked):
+        check_calls(sorted(asked, key=lambda s: s.start_ns))
+
+
+def test_languages_tls_unknown(tmp_path):
+    """Protects: where neither end's library is known nothing is made up, and that is said."""
+    ca = tls.authority() / "ca.pem"
+    server = tls_server(tmp_path, "python")
+    run = trace_scene(tmp_path, [server], [peer("python", server, *STEPS, ca=ca)], RING).check()
+    assert not run.spans
+    assert run.ledger["connections"]["tls"] > run.ledger["connections"]["tls_seen_into"] == 0
+    assert "TLS connections were not seen into" in run.stderr

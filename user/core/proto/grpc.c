@@ -152,6 +152,9 @@ static struct view name_of(struct span *span, uint16_t status)
 	return (struct view){ text, n };
 }
 
+/* The part of a timeout by which a client may seem to give up early. */
+#define TIMEOUT_SLACK 32
+
 static void describe_status(const struct exchange *ex, struct span *span)
 {
 	struct view timeout = http1__header(ex, VIEW("grpc-timeout"), 0), name;
@@ -162,9 +165,12 @@ static void describe_status(const struct exchange *ex, struct span *span)
 		span__set_int(span, ATTR_SONDE_RPC_TIMEOUT, (int64_t)(timeout_ns / NS_PER_MS));
 	if (!(ex->flags & EX_STATUS))
 		return;
-	/* A client that gives a call up when its time is over says so by the same code as one that wants no more. */
+	/*
+	 * A client that gives a call up when its time is over says so by the same code as one that wants no more. It
+	 * has said how much is left a moment before its request was sent.
+	 */
 	if (status == RPC_CANCELLED && ex->flags & EX_CUT && timeout_ns &&
-	    ex->end_ns - ex->start_ns >= timeout_ns)
+	    ex->end_ns - ex->start_ns >= timeout_ns - timeout_ns / TIMEOUT_SLACK)
 		status = RPC_DEADLINE_EXCEEDED;
 	name = name_of(span, status);
 	span__set_string(span, ATTR_RPC_RESPONSE_STATUS_CODE, name);
