@@ -137,7 +137,10 @@ const steps = {
 		stream.on("error", (err) => (err.code === grpc.status.CANCELLED ? resolve() : reject(err)));
 	}),
 	async deadline(client) {
-		check((await call(client, "unary", Buffer.from("sleep 3000"), { deadline: Date.now() + 300 }))[0] === 4, "deadline");
+		// A server in Go resets the stream when the time is over: where that comes first, it is CANCELLED here.
+		const [code] = await call(client, "unary", Buffer.from("sleep 3000"), { deadline: Date.now() + 300 });
+
+		check(code === 4 || code === 1, "deadline");
 	},
 	async missing(client) {
 		check((await call(client, "missing", Buffer.from("")))[0] === 12, "missing");
