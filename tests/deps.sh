@@ -24,7 +24,8 @@ declare -A SETS=(
 		openssl:openssl nghttp2-client:h2load nghttp2-server:nghttpd ca-certificates util-linux:unshare valgrind:valgrind
 		qemu-system-x86:qemu-system-x86_64 busybox-static cpio:cpio xz-utils:xz
 		zstd:zstd lz4:lz4 chromium:chromium groff-base:groff zsh:zsh fish:fish
-		binutils:objdump binutils-aarch64-linux-gnu:aarch64-linux-gnu-objdump cargo-web:cargo rustc-web:rustc"
+		binutils:objdump binutils-aarch64-linux-gnu:aarch64-linux-gnu-objdump cargo-web:cargo rustc-web:rustc
+		libssl-dev libgnutls28-dev wget:wget"
 )
 # Of these, the services that Debian would start and enable.
 SERVICES="nginx apache2"
