@@ -23,8 +23,14 @@ struct h2_dir {
 	uint8_t head[9];
 	unsigned int have;
 	uint32_t left;
-	uint16_t blocks;
+	uint16_t blocks, begun; /* begun: not told yet */
 };
+
+static bool h2_has_block(const uint8_t *head)
+{
+	return head[3] == HTTP2_HEADERS || head[3] == HTTP2_PUSH_PROMISE ||
+	       head[3] == HTTP2_CONTINUATION;
+}
 
 struct h2 {
 	struct sim *sim;
@@ -136,11 +142,10 @@ static uint32_t h2_stream_of(const uint8_t *head)
 	return (uint32_t)(head[5] & 0x7f) << 24 | head[6] << 16 | head[7] << 8 | head[8];
 }
 
-/* Goes over the frames of these bytes: counts what begins, and where the last one stands. */
-static uint16_t h2_follow(struct h2 *h, int dir, const uint8_t *at, size_t len, size_t *ret_whole)
+/* Goes over the frames of these bytes: counts what begins. Returns how many bytes are told: not a piece of a header. */
+static size_t h2_follow(struct h2 *h, int dir, const uint8_t *at, size_t len)
 {
 	struct h2_dir *d = &h->dirs[dir];
-	uint16_t begun = 0;
 	size_t i = 0, whole = 0;
 
 	while (i < len) {
@@ -158,19 +163,18 @@ static uint16_t h2_follow(struct h2 *h, int dir, const uint8_t *at, size_t len, 
 			if (d->have < 9)
 				break;
 			d->left = (uint32_t)(d->head[0] << 16 | d->head[1] << 8 | d->head[2]);
-			d->blocks += d->head[3] == 1 || d->head[3] == 5 || d->head[3] == 9;
+			d->blocks += h2_has_block(d->head);
 			if (dir == h->request_dir && d->head[3] == HTTP2_HEADERS &&
 			    (h2_stream_of(d->head) & 1) && h2_stream_of(d->head) > h->high) {
 				h->high = h2_stream_of(d->head);
-				begun++;
+				d->begun++;
 			}
 		}
 		whole = i;
 		if (!d->left)
 			d->have = 0;
 	}
-	*ret_whole = whole;
-	return begun;
+	return whole;
 }
 
 static void h2_record(struct h2 *h, int dir, struct sonde_rec_frames *rec, const uint8_t *at,
@@ -214,19 +218,22 @@ static void h2_bytes(struct h2 *h, int dir, const uint8_t *at, size_t len)
 	if (d->have && d->have < 9) {
 		/* a header in pieces: told with what it heads */
 		skip = 9 - d->have < len ? 9 - d->have : len;
-		rec.begun = h2_follow(h, dir, at, skip, &whole);
+		h2_follow(h, dir, at, skip);
 		if (d->have && d->have < 9)
 			return;
 		rec.in_frame = SONDE_FRAMES_INSIDE;
 	} else if (d->have) {
 		rec.in_frame = SONDE_FRAMES_INSIDE;
+		rec.blocks -= h2_has_block(d->head);
 	}
 	memcpy(rec.head, d->head, 9);
 	rec.left = d->left;
-	rec.begun += h2_follow(h, dir, at + skip, len - skip, &whole);
-	/* nothing but the beginning of a header */
+	whole = h2_follow(h, dir, at + skip, len - skip);
+	/* nothing but a header, or its beginning */
 	if (!whole && !(skip && rec.left == 0))
 		return;
+	rec.begun = d->begun;
+	d->begun = 0;
 	do {
 		size_t n = whole < H2_RECORD_BYTES ? whole : H2_RECORD_BYTES;
 
