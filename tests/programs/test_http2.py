@@ -32,6 +32,13 @@ class Nghttpd(Server):
         return ["nghttpd", "--no-tls", "-d", self.directory / "www", self.port]
 
 
+class NghttpdUpload(Nghttpd):
+    """Sends back what is sent to it."""
+
+    def cmd(self):
+        return super().cmd()[:-1] + ["--echo-upload", self.port]
+
+
 class H2Echo(Server):
     """Go's net/http: reads frame headers by themselves, and answers from many threads."""
 
@@ -89,6 +96,9 @@ def test_numbers(tmp_path, clients, streams):
         wanted[line.split()[1]] += 1
     assert sum(wanted.values()) == 10000
     check_both(run, wanted)
+    # in step from the first byte on, at both ends
+    assert run.ledger["connections"]["http2"] == 2 * clients
+    assert run.ledger["frames"] == {"sync_lost": 0, "sync_found": 0}
     for span in run.spans:
         assert span.attributes["http.response.header.x-number"] == [span.path.rsplit("/", 1)[1]]
 
@@ -134,6 +144,23 @@ def test_download_costs_few_records(tmp_path):
     assert run.ledger["records"]["attempted"] <= 2 * (8 + 6 + seconds)
     assert run.ledger["bytes"]["sequence"] > 2 * size
     assert run.ledger["bytes"]["captured"] < 10000
+
+
+def test_more_streams_than_are_counted(tmp_path):
+    """Protects: counts that made room for those of other streams are left out, and none is wrong."""
+    server = NghttpdUpload(tmp_path)
+    size = 200000
+    (tmp_path / "upload").write_bytes(b"u" * size)
+    load = ["h2load", "-n", 4000, "-c", 40, "-m", 100, "-d", tmp_path / "upload", server.url("/up")]
+    run = check_load(trace_scene(tmp_path, [server], [load], RING + ["--headers"]))
+    assert "4000 succeeded" in run.results[0]["stdout"]
+    known = 0
+    for span in run.spans:
+        for side in ("request", "response"):
+            told = span.attributes.get(f"http.{side}.body.size")
+            known += told is not None
+            assert told in (None, size), span
+    assert known
 
 
 def test_cancelled(tmp_path):
@@ -182,7 +209,10 @@ def test_met_in_mid_life(tmp_path):
             process.terminate()
             process.wait()
     assert done.returncode == 0, done.stderr
-    assert not any(residuals(json.loads((tmp_path / "ledger.json").read_text())).values())
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert not any(residuals(ledger).values())
+    # nobody knew where their frames begin until their bytes proved it, in each direction of both ends
+    assert ledger["connections"]["http2"] == 2 and ledger["frames"]["sync_found"] >= 4
     spans = [s for s in parse_spans((tmp_path / "out.jsonl").read_text()) if not s.cut]
     assert {s.kind for s in spans} == {"CLIENT", "SERVER"}
     for span in spans:

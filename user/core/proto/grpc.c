@@ -123,7 +123,7 @@ uint64_t grpc__timeout_ns(struct view value)
 	default:
 		return 0;
 	}
-	return n * unit;
+	return n > UINT64_MAX / unit ? 0 : n * unit;
 }
 
 static bool is_error(const struct exchange *ex, uint16_t status)

@@ -154,7 +154,7 @@ bool grpc__is_export(struct view path);
 int grpc__status_of(struct view value);
 /* What the error code of RST_STREAM means for the call. */
 uint16_t grpc__status_of_reset(uint32_t code);
-/* grpc-timeout in ns; 0: none, or it is broken. */
+/* grpc-timeout in ns; 0: none, or it is broken, or of more than 584 years. */
 uint64_t grpc__timeout_ns(struct view value);
 /* Name, status and rpc.* attributes. */
 void grpc__describe(const struct exchange *ex, struct view path, struct span *span);
