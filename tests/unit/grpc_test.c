@@ -74,13 +74,22 @@ static void timeouts(void **state)
 		const char *text;
 		uint64_t ns;
 	} cases[] = {
-		{ "1n", 1 },	{ "2u", 2000 },	  { "300m", 300 * MS },
-		{ "4S", 4000 * MS }, { "5M", 300000 * MS }, { "6H", 6 * 3600000 * MS },
+		{ "1n", 1 },
+		{ "2u", 2000 },
+		{ "300m", 300 * MS },
+		{ "4S", 4000 * MS },
+		{ "5M", 300000 * MS },
+		{ "6H", 6 * 3600000 * MS },
 		{ "99999999S", 99999999000 * MS },
 		/* 11,000 years: the nanoseconds do not fit, and no wrong number is said */
 		{ "99999999H", 0 },
 		/* eight digits are the most, and a unit is one of six */
-		{ "100000000n", 0 }, { "", 0 }, { "S", 0 }, { "1", 0 }, { "1s", 0 }, { "-1S", 0 },
+		{ "100000000n", 0 },
+		{ "", 0 },
+		{ "S", 0 },
+		{ "1", 0 },
+		{ "1s", 0 },
+		{ "-1S", 0 },
 		{ "1 S", 0 },
 	};
 
@@ -136,8 +145,8 @@ static void describe(enum exchange_side side, uint32_t flags, uint16_t status, c
 	ex->request_messages = 3;
 	ex->response_messages = 1;
 	if (timeout)
-		header_fields__add(&ex->fields, (struct header_field){ VIEW("grpc-timeout"),
-								       view_of(timeout) });
+		header_fields__add(&ex->fields,
+				   (struct header_field){ VIEW("grpc-timeout"), view_of(timeout) });
 	memset(&span, 0, sizeof(span));
 	http2__describe(ex, &options, &span);
 	exchange__free(ex);

@@ -41,8 +41,9 @@ static void check_ended(uint32_t n, uint32_t stream, const char *target, uint16_
 
 static void converse(size_t by)
 {
-	h2_headers(H, h2.request_dir, 0, 1, ":method: POST\n:scheme: http\n:authority: h\n:path: /1\n"
-					   "traceparent: " TP "\n");
+	h2_headers(H, h2.request_dir, 0, 1,
+		   ":method: POST\n:scheme: http\n:authority: h\n:path: /1\n"
+		   "traceparent: " TP "\n");
 	h2_frame(H, HTTP2_DATA, HTTP2_END_STREAM, 1, "abc", 3);
 	h2_headers(H, h2.request_dir, HTTP2_END_STREAM, 3, H2_GET("/3"));
 	h2_say_by(H, h2.request_dir, by);
@@ -84,8 +85,8 @@ static void conversation(void **state)
 		assert_int_equal(e->response_bytes, 2);
 		assert_int_equal(e->flags & ~EX_NOT_ALONE, EX_RESPONSE);
 		assert_int_equal(e->side, by & 1 ? SIDE_SERVER : SIDE_CLIENT);
-		assert_true(e->start_ns <= e->request_end_ns && e->request_end_ns < e->response_ns &&
-			    e->response_ns <= e->end_ns);
+		assert_true(e->start_ns <= e->request_end_ns &&
+			    e->request_end_ns < e->response_ns && e->response_ns <= e->end_ns);
 		h2_close(H);
 		sim->n_conns = 0;
 	}
@@ -105,7 +106,8 @@ static void pieces_padding_priority(void **state)
 	memset(frame + 9, 0, 7);
 	h2_frame(H, HTTP2_HEADERS, HTTP2_PADDED | HTTP2_PRIORITY | HTTP2_END_STREAM, 1, frame, 16);
 	for (size_t i = 3; i < n; i++)
-		h2_frame(H, HTTP2_CONTINUATION, i + 1 == n ? HTTP2_END_HEADERS : 0, 1, block + i, 1);
+		h2_frame(H, HTTP2_CONTINUATION, i + 1 == n ? HTTP2_END_HEADERS : 0, 1, block + i,
+			 1);
 	h2_frame(H, H2_PRIORITY_FRAME, 0, 1, "\0\0\0\0\5", 5);
 	h2_frame(H, HTTP2_DATA, HTTP2_PADDED, 5, "\1ab", 3);
 	h2_say(H, RX);
@@ -149,8 +151,9 @@ static void resets(void **state)
 		uint32_t code;
 		const char *error;
 	} cases[] = {
-		{ 1, 8, "stream_cancelled" }, { 0, 8, "stream_reset" },	  { 0, 7, "stream_refused" },
-		{ 1, 2, "stream_reset" },     { 0, 0xffffffff, "stream_reset" },
+		{ 1, 8, "stream_cancelled" },	   { 0, 8, "stream_reset" },
+		{ 0, 7, "stream_refused" },	   { 1, 2, "stream_reset" },
+		{ 0, 0xffffffff, "stream_reset" },
 	};
 
 	serve(state);
@@ -209,8 +212,8 @@ static void table_sizes(void **state)
 		for (int dir = 0; dir < 2; dir++) {
 			h2_table_size(H, sizes[i]);
 			h2_say(H, !dir);
-			assert_int_equal(nghttp2_hd_deflate_change_table_size(
-						 h2.dirs[dir].deflater, sizes[i]),
+			assert_int_equal(nghttp2_hd_deflate_change_table_size(h2.dirs[dir].deflater,
+									      sizes[i]),
 					 0);
 		}
 		for (uint32_t again = 0; again < 3; again++) {
@@ -334,7 +337,8 @@ static void answers_told_first(void **state)
 	check_ended(2, 3, "http://h:80/3", 404);
 	/* for a request that never comes: not for ever */
 	for (uint32_t i = 0; i < 3000; i++)
-		respond(2 * i + 1001, ":status: 200\nx-long: 0123456789012345678901234567890123456789\n");
+		respond(2 * i + 1001,
+			":status: 200\nx-long: 0123456789012345678901234567890123456789\n");
 	request(5, H2_GET("/5"));
 	respond(5, ":status: 200\n");
 	h2_close(H);
@@ -379,7 +383,7 @@ static void endless_fields(void **state)
 
 	serve(state);
 	block[0] = 0x82;
-	block[1] = 0x84; /* :path: / */
+	block[1] = 0x84;			    /* :path: / */
 	memset(block + 2, 0x90, sizeof(block) - 2); /* accept-encoding: gzip, deflate */
 	h2_frame(H, HTTP2_HEADERS, HTTP2_END_HEADERS | HTTP2_END_STREAM, 1, block, sizeof(block));
 	h2_say(H, RX);
@@ -490,7 +494,7 @@ static void end_call(uint32_t stream)
 
 #define UNKNOWN (EX_REQUESTS_UNKNOWN | EX_RESPONSES_UNKNOWN | EX_SIZES_UNKNOWN)
 #define COUNTED(dir, stream, begins, ends, q, r)                                                   \
-	h2_counted(H, dir, stream, begins, ends, (const uint32_t[]){ q, r },                        \
+	h2_counted(H, dir, stream, begins, ends, (const uint32_t[]){ q, r },                       \
 		   (const uint64_t[]){ 10 * (q), 10 * (r) })
 
 /* Protects: what was counted is added to what was told, once. */

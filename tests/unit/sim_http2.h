@@ -46,8 +46,8 @@ static void h2_open(struct h2 *h, struct sim *sim, uint8_t role, bool from_start
 	*h = (struct h2){ .sim = sim, .request_dir = role == SONDE_ROLE_ACTIVE ? TX : RX };
 	h->c = sim_connect(sim, role, from_start);
 	for (int dir = 0; dir < 2; dir++)
-		assert_int_equal(
-			nghttp2_hd_deflate_new(&h->dirs[dir].deflater, H2_DEFLATE_BYTES), 0);
+		assert_int_equal(nghttp2_hd_deflate_new(&h->dirs[dir].deflater, H2_DEFLATE_BYTES),
+				 0);
 	if (from_start)
 		h->c->off[h->request_dir] = 24; /* the preface is not told */
 }
@@ -66,10 +66,14 @@ static void h2_close(struct h2 *h)
 static void h2_frame(struct h2 *h, uint8_t type, uint8_t flags, uint32_t stream, const void *at,
 		     size_t len)
 {
-	const uint8_t head[9] = { (uint8_t)(len >> 16),	   (uint8_t)(len >> 8),
-				  (uint8_t)len,		   type,
-				  flags,		   (uint8_t)(stream >> 24),
-				  (uint8_t)(stream >> 16), (uint8_t)(stream >> 8),
+	const uint8_t head[9] = { (uint8_t)(len >> 16),
+				  (uint8_t)(len >> 8),
+				  (uint8_t)len,
+				  type,
+				  flags,
+				  (uint8_t)(stream >> 24),
+				  (uint8_t)(stream >> 16),
+				  (uint8_t)(stream >> 8),
 				  (uint8_t)stream };
 
 	buf__add(&h->out, head, sizeof(head));
