@@ -154,7 +154,7 @@ def test_more_streams_than_are_counted(tmp_path):
     load = ["h2load", "-d", tmp_path / "upload"]
     many = load + ["-n", 4000, "-c", 40, "-m", 100, server.url("/many")]
     few = load + ["-n", 100, "-c", 1, "-m", 4, server.url("/few")]
-    run = check_load(trace_scene(tmp_path, [server], [many, few], RING + ["--headers"]))
+    run = trace_scene(tmp_path, [server], [many, few], RING + ["--headers"]).check()
     assert "4000 succeeded" in run.results[0]["stdout"] and "100 succeeded" in run.results[1]["stdout"]
     left_out = 0
     for span in run.spans:

@@ -207,7 +207,7 @@ static void deadlines(void **state)
 	describe(SIDE_CLIENT, EX_STATUS | EX_CUT, 1, "100m", 100 * MS);
 	has("sonde.rpc.timeout", "100");
 	has("rpc.response.status_code", "DEADLINE_EXCEEDED");
-	describe(SIDE_CLIENT, EX_STATUS | EX_CUT, 1, "100m", 99 * MS);
+	describe(SIDE_CLIENT, EX_STATUS | EX_CUT, 1, "100m", 50 * MS);
 	has("rpc.response.status_code", "CANCELLED");
 	describe(SIDE_CLIENT, EX_STATUS | EX_CUT, 1, NULL, 100 * MS);
 	has("rpc.response.status_code", "CANCELLED");
