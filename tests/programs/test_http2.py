@@ -81,7 +81,7 @@ def test_nghttpd(tmp_path, clients, streams):
     run = trace_scene(tmp_path, [server], [h2load(server, 10000, clients, streams, paths)], RING).check(most=500)
     assert "10000 succeeded" in run.results[0]["stdout"]
     check_both(run, {"/index.html": 10000})
-    assert clients * streams == 1 or at_once(run.kind("CLIENT")) >= min(clients * streams, 1) + 9999
+    assert at_once(run.kind("CLIENT")) >= min(clients * streams, 10) / 2
 
 
 @pytest.mark.parametrize("clients, streams", [(1, 1), (1, 100), (10, 10)])
