@@ -201,7 +201,7 @@ struct follow {
 	__u32 messages;	  /* so many in this call */
 	__u32 run_counts; /* so it is with the DATA in the run */
 	__u32 requests;	  /* this is the direction of requests */
-	__u32 again;	  /* the frame is an RST_STREAM like the one right before it: it says nothing new */
+	__u32 again; /* the frame is an RST_STREAM like the one right before it: it says nothing new */
 };
 
 /* The call that a program is looking at right now. */

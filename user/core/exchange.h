@@ -48,7 +48,8 @@ enum {
 	EX_REQUESTS_UNKNOWN = 1 << 14,
 	EX_RESPONSES_UNKNOWN = 1 << 15,
 	EX_CARRIED = 1 << 16, /* inside TLS */
-	EX_COUNTING = 1 << 17,	    /* HTTP/2: the kernel side counts what it does not tell of the bodies */
+	EX_COUNTING =
+		1 << 17, /* HTTP/2: the kernel side counts what it does not tell of the bodies */
 	EX_COUNTED = 1 << 18,	    /* and what it had counted up to the end was told */
 	EX_SIZES_UNKNOWN = 1 << 19, /* how long the bodies were is not known */
 };
