@@ -2,6 +2,7 @@
 """HTTP/2 in the clear: a span for each request at both ends, none mixed up, whatever runs beside it."""
 
 import collections
+import itertools
 import json
 import re
 import subprocess
@@ -46,8 +47,8 @@ class H2Echo(Server):
         return [go_program("h2echo.go"), self.port, self.log]
 
 
-# Requests a second: fewer than half the spans that ship takes from a program that does nothing but ask.
-RATE = 20000
+# Requests a second: twice as many spans, far fewer than ship has room for, also where it waits for its turn.
+RATE = 8000
 
 
 def h2load(server, n, clients, streams, paths):
@@ -73,14 +74,21 @@ def check_both(run, wanted, status=200):
         assert span.attributes["sonde.link.method"] == "edge"
 
 
+def at_once(spans):
+    """How many were open at one time, at the most."""
+    steps = sorted([(s.start_ns, 1) for s in spans] + [(s.end_ns, -1) for s in spans])
+    return max(itertools.accumulate(step for _, step in steps))
+
+
 @pytest.mark.parametrize("clients, streams", [(1, 1), (1, 10), (1, 100), (10, 1), (10, 10), (10, 100)])
 def test_nghttpd(tmp_path, clients, streams):
     """Protects: spans = requests, however many streams and connections, and each says its own path."""
     server = Nghttpd(tmp_path)
     paths = [f"/index.html?n={n}" for n in range(500)]
-    run = trace_scene(tmp_path, [server], [h2load(server, 10000, clients, streams, paths)], RING).check()
+    run = trace_scene(tmp_path, [server], [h2load(server, 10000, clients, streams, paths)], RING).check(most=500)
     assert "10000 succeeded" in run.results[0]["stdout"]
     check_both(run, {"/index.html": 10000})
+    assert at_once(run.kind("CLIENT")) >= min(clients * streams, 10) / 2
 
 
 @pytest.mark.parametrize("clients, streams", [(1, 1), (1, 100), (10, 10)])
@@ -89,7 +97,7 @@ def test_numbers(tmp_path, clients, streams):
     server = H2Echo(tmp_path)
     paths = [f"/echo/{n}" for n in range(1000)]
     load = h2load(server, 10000, clients, streams, paths)
-    run = trace_scene(tmp_path, [server], [load], RING + ["--headers"]).check()
+    run = trace_scene(tmp_path, [server], [load], RING + ["--headers"]).check(most=500)
     assert "10000 succeeded" in run.results[0]["stdout"]
     wanted = collections.Counter()
     for line in server.lines():
@@ -265,7 +273,7 @@ def test_nginx_tls(tmp_path, n, clients, streams):
     """Protects: HTTP/2 inside TLS: spans = requests at both ends, none mixed up."""
     server = NginxTls(tmp_path)
     paths = [f"/{i}" for i in range(500)]
-    run = trace_scene(tmp_path, [server], [h2load(server, n, clients, streams, paths)], RING).check()
+    run = trace_scene(tmp_path, [server], [h2load(server, n, clients, streams, paths)], RING).check(most=500)
     assert f"{n} succeeded" in run.results[0]["stdout"] and "Application protocol: h2" in run.results[0]["stdout"]
     wanted = [line.split()[1] for line in server.lines()]
     assert len(wanted) == n
@@ -278,7 +286,7 @@ def test_go_tls(tmp_path, n, clients, streams):
     server = GoTls(tmp_path)
     paths = [f"/{i}" for i in range(500)]
     warm = ["h2load", "-D", "1", "-c", "1", "-m", "1", "--rps", "50", server.url("/warm")]
-    run = trace_scene(tmp_path, [server], [warm, h2load(server, n, clients, streams, paths)], RING).check()
+    run = trace_scene(tmp_path, [server], [warm, h2load(server, n, clients, streams, paths)], RING).check(most=500)
     assert f"{n} succeeded" in run.results[1]["stdout"] and "Application protocol: h2" in run.results[1]["stdout"]
     # each connection asks for all of them one after another
     each = n // clients
