@@ -230,12 +230,22 @@ static int wait_for_events(struct run *run)
 	return run->signals < 0 ? run->signals : run__watch(run, run->signals);
 }
 
-/* A low soft limit is for programs that use select(2); our descriptors are few but placed high. */
+/* Hooks in TLS libraries before 6.6 are a descriptor each, and what tells of mappings one a processor. */
+#define FILES_WANTED 16384
+
+/*
+ * A low soft limit is for programs that use select(2). A low hard one is for whoever it was given to: it
+ * may be raised as long as we hold what root holds, and a command has got its own by now.
+ */
 static void raise_limits(void)
 {
-	struct rlimit files;
+	struct rlimit files, more;
 
-	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	more.rlim_cur = more.rlim_max =
+		files.rlim_max < FILES_WANTED ? FILES_WANTED : files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &more)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}

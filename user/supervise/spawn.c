@@ -19,14 +19,33 @@
 /* Room for a burst of identities one way and questions the other. */
 #define CONTROL_BUFFER_BYTES (1 << 20)
 
-static int close_from(int first)
+static int close_between(unsigned int first, unsigned int last)
 {
-	if (!syscall(SYS_close_range, (unsigned int)first, ~0u, 0))
+	if (!syscall(SYS_close_range, first, last, 0))
 		return 0;
 	/* before 5.9 */
-	for (int fd = first; fd < 4096; fd++)
-		close(fd);
+	for (unsigned int fd = first; fd <= last && fd < 4096; fd++)
+		close((int)fd);
 	return 0;
+}
+
+/* What is not handed on is in the way: with a low limit there would be no room to move the rest. */
+static void close_others(const struct spawn_fd *fds, unsigned int n, int control)
+{
+	unsigned int from = STDERR_FILENO + 1, next;
+
+	do {
+		next = (unsigned int)control >= from ? (unsigned int)control : ~0u;
+		for (unsigned int i = 0; i < n; i++) {
+			unsigned int ours = (unsigned int)fds[i].ours;
+
+			if (ours >= from && ours < next)
+				next = ours;
+		}
+		if (next > from)
+			close_between(from, next == ~0u ? next : next - 1);
+		from = next + 1;
+	} while (next != ~0u);
 }
 
 /*
@@ -40,6 +59,7 @@ static int place_fds(const struct spawn_fd *fds, unsigned int n, int control)
 
 	if (n > FD_MAX)
 		return -E2BIG;
+	close_others(fds, n, control);
 	high_control = fcntl(control, F_DUPFD, FD_MAX);
 	if (high_control < 0)
 		return -errno;
@@ -59,7 +79,7 @@ static int place_fds(const struct spawn_fd *fds, unsigned int n, int control)
 	for (int fd = 3; fd < FD_MAX; fd++)
 		if (!kept[fd])
 			close(fd);
-	return close_from(FD_MAX);
+	return close_between(FD_MAX, ~0u);
 }
 
 /*
