@@ -51,7 +51,7 @@ def test_numbers_are_translated(tmp_path):
         assert not any(residuals(ledger).values()), ledger
         return parse_spans((tmp_path / f"{name}.jsonl").read_text())
 
-    by_pid = spans("by-pid")
+    by_pid = sorted(spans("by-pid"), key=lambda s: s.start_ns)
     assert [(s.kind, s.path) for s in by_pid] == [("SERVER", f"/by-pid/{i}") for i in (1, 2, 3)]
     assert {s.pid for s in by_pid} == {server}
     assert {s.resource["process.executable.name"].rstrip("0123456789.") for s in by_pid} == {"python"}
