@@ -138,17 +138,21 @@ WALKED_ONCE int stream_counts(void)
 	struct sonde_kcounters *k = counters();
 	struct stream_key key = {};
 	struct stream *stream;
+	long there;
 
 	if (!thread || !k)
 		return 0;
 	key.conn = thread->work.follow.conn;
 	key.stream = frame_stream(thread->work.follow.head);
-	bpf_map_update_elem(&streams, &key, (const void *)stream_none, BPF_NOEXIST);
+	there = bpf_map_update_elem(&streams, &key, (const void *)stream_none, BPF_NOEXIST);
 	stream = bpf_map_lookup_elem(&streams, &key);
 	if (!stream) {
 		thread->work.follow.lost = 1;
 		return 0;
 	}
+	/* the other direction, at the same moment */
+	if (there)
+		return 0;
 	stream->fresh = 1;
 	stream->ended = !!(frame_flags(thread->work.follow.head) & FRAME_END_STREAM);
 	if (!stream->ended)
