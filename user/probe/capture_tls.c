@@ -61,7 +61,7 @@ static int choose(const struct capture *c, struct bpf_object *object)
 	bpf_object__for_each_program (program, object) {
 		bool any = !strcmp(bpf_program__name(program), ONE_FOR_ALL);
 
-		if (any != c->features.attach_cookie)
+		if (any != c->features.uprobe_multi)
 			err = err ?: bpf_program__set_autoload(program, false);
 		else if (any && c->features.uprobe_multi)
 			err = err   ?:
@@ -218,7 +218,7 @@ static int attach_one(struct capture *c, int type, const char *path, const struc
 					.size = sizeof(attr),
 					.config1 = (uintptr_t)path,
 					.config2 = point->offset };
-	const char *name = c->features.attach_cookie ? ONE_FOR_ALL : program_of[point->shape];
+	const char *name = program_of[point->shape];
 	struct bpf_program *program = bpf_object__find_program_by_name(c->tls, name);
 	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = cookie_of(point));
 	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
