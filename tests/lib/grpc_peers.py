@@ -23,8 +23,9 @@ def words(language):
     if language == "node":
         subprocess.run([ROOT / "tests/lib/npm.sh"], check=True)
         return ["node", HERE / "peer.js"], {"NODE_PATH": output(ROOT / "tests/lib/npm.sh", "--path")}
-    subprocess.run([HERE / "build.sh"], check=True)
-    path = output(HERE / "build.sh", "--path", language)
+    build = [ROOT / "tests/lib/go_java.sh", "grpc"]
+    subprocess.run(build, check=True)
+    path = output(*build, "--path", language)
     if language == "go":
         return [path], {}
     return ["java", "-Xshare:auto", "-Xmx256m", "-cp", f"{path}/*:{path}", "Peer"], {}

@@ -63,7 +63,8 @@ prefetch() {
 	case $want in
 	*" programs "*)
 		background npm tests/lib/npm.sh
-		background sdks tests/programs/sdks/build.sh
+		background sdks tests/lib/go_java.sh sdks
+		background grpc tests/lib/go_java.sh grpc
 		;;
 	esac
 	case $want in
@@ -198,7 +199,7 @@ pytest_phase() { # PHASE PATH...
 }
 
 phase_programs() {
-	await npm && await sdks || return
+	await npm && await sdks && await grpc || return
 	pytest_phase programs tests/programs
 }
 

@@ -7,9 +7,6 @@ import subprocess
 import tempfile
 
 import servers
-from harness import PYTHON
-
-HERE = servers.HERE
 
 
 @functools.cache
@@ -73,16 +70,16 @@ class PythonTls(Https, servers.PythonThreads):
     """http.server with threads, its socket wrapped."""
 
     def cmd(self):
-        return [PYTHON, HERE / "tls_server.py", self.port, self.log, authority()]
+        return [*super().cmd(), authority()]
 
 
 class NodeTls(Https, servers.Node):
     def cmd(self):
-        return ["node", HERE / "tls_server.js", self.port, self.log, authority()]
+        return [*super().cmd(), authority()]
 
 
 class GoTls(Https, servers.Go):
     """net/http over crypto/tls."""
 
     def cmd(self):
-        return [servers.go_program("tls_server.go"), self.port, self.log, authority()]
+        return [*super().cmd(), authority()]

@@ -32,10 +32,11 @@ def output(*command):
 
 def commands():
     subprocess.run([ROOT / "tests/lib/npm.sh"], check=True)
-    subprocess.run([SDKS / "build.sh"], check=True)
-    java = output(SDKS / "build.sh", "--path", "java")
+    build = [ROOT / "tests/lib/go_java.sh", "sdks"]
+    subprocess.run(build, check=True)
+    java = output(*build, "--path", "java")
     return {
-        "python": [sys.executable, SDKS / "sdk.py"], "node": ["node", SDKS / "sdk.js"], "go": [output(SDKS / "build.sh", "--path", "go")],
+        "python": [sys.executable, SDKS / "sdk.py"], "node": ["node", SDKS / "sdk.js"], "go": [output(*build, "--path", "go")],
         "java": ["java", "-Xshare:auto", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", f"{java}/*:{java}", "Sdk"],
     }
 

@@ -46,7 +46,7 @@ def node(server):
 
 
 def go(server):
-    return [[go_program("tls_client.go"), server.port, COUNT, ca()]], COUNT
+    return [[go_program("client.go"), server.port, COUNT, 4, "/go/", ca()]], COUNT
 
 
 def check_both_ends(run, server, sent):
@@ -133,9 +133,9 @@ def test_go(tmp_path):
     than that, the second one is counted.
     """
     server = tls.GoTls(tmp_path)
-    warm = [go_program("tls_client.go"), server.port, 3000, ca(), 2]
+    warm = [go_program("client.go"), server.port, 3000, 2, "/go/", ca()]
     count = 400
-    client = [go_program("tls_client.go"), server.port, count, ca(), 16]
+    client = [go_program("client.go"), server.port, count, 16, "/go/", ca()]
     run = trace_scene(tmp_path, [server], [warm, client], ["--ring-size", "4m"]).check()
     assert server.logged() == 3000 + count
     asked = run.kind("CLIENT", {run.results[1]["pid"]})

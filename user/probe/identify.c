@@ -56,8 +56,7 @@ static int read_and_answer(struct identify *identify, const struct identity_quer
 		return -ENOMEM;
 	if (hints->late)
 		log_warn("process %d did not let itself be read within a second: its spans are "
-			 "named by what "
-			 "was known before",
+			 "named by what was known before",
 			 (int)query->pid);
 	identify->answer(identify->arg, identify->message.at, identify->message.len);
 	return 0;

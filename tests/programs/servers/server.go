@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
+// server PORT LOG [FOLDER]: every GET is answered. FOLDER: over TLS, with its cert.pem and key.pem; HTTP/1.1 alone.
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,5 +19,10 @@ func main() {
 		fmt.Fprintf(log, "%s %s 200\n", r.Method, r.URL.Path)
 		fmt.Fprintln(w, "hello")
 	})
-	panic(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+	server := &http.Server{Addr: "127.0.0.1:" + os.Args[1]}
+	if len(os.Args) == 3 {
+		panic(server.ListenAndServe())
+	}
+	server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	panic(server.ListenAndServeTLS(os.Args[3]+"/cert.pem", os.Args[3]+"/key.pem"))
 }

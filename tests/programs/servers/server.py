@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+"""server.py PORT LOG [FOLDER]: every GET is answered. FOLDER: over TLS, with its cert.pem and key.pem."""
 import os
 import signal
+import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,9 +21,20 @@ class Handler(BaseHTTPRequestHandler):
         os.write(log, f"{self.command} {self.path} {args[2]}\n".encode())
 
 
+class TlsServer(ThreadingHTTPServer):
+    def finish_request(self, request, address):
+        # In the thread of the connection: nobody waits for another one's handshake.
+        with context.wrap_socket(request, server_side=True) as wrapped:
+            super().finish_request(wrapped, address)
+
+
 log = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 ThreadingHTTPServer.request_queue_size = 128
-server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+kind = ThreadingHTTPServer
+if len(sys.argv) > 3:
+    kind, context = TlsServer, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{sys.argv[3]}/cert.pem", f"{sys.argv[3]}/key.pem")
+server = kind(("127.0.0.1", int(sys.argv[1])), Handler)
 server.daemon_threads = True
 server.serve_forever()
