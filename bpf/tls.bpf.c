@@ -12,6 +12,17 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+int tls_captured(struct pt_regs *ctx);
+
+enum { NEXT_CAPTURED, NEXT_NEVER, NEXT_COUNT };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, NEXT_COUNT);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(void *));
+} tls_next SEC(".maps") = { .values = { [NEXT_CAPTURED] = (void *)&tls_captured } };
+
 /*
  * From 6.13 on programs of this type get a stack of their own a processor, which is right only where they are
  * never preempted: in uprobes they are, and one that goes on after another of its kind has run there
@@ -19,29 +30,28 @@ char LICENSE[] SEC("license") = "GPL";
  * A program with a tail call in it stays on the kernel's own stack (check_max_stack_depth() of the
  * verifier). This one is never made.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} tls_never SEC(".maps");
-
 static __always_inline void keep_kernel_stack(struct pt_regs *ctx)
 {
 	if (tls_none[0]) /* all of it is 0, which the verifier knows */
-		bpf_tail_call(ctx, &tls_never, 0);
+		bpf_tail_call(ctx, &tls_next, NEXT_NEVER);
+}
+
+SEC("uprobe")
+int tls_captured(struct pt_regs *ctx)
+{
+	keep_kernel_stack(ctx);
+	return tls_capture();
 }
 
 /* What is at this place, by its shape: a constant in most programs. */
 static __always_inline int at_place(struct pt_regs *ctx, __u64 shape)
 {
 	__u64 ssl = PT_REGS_PARM1(ctx), fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
-	struct tls_found found = { NULL, NULL, NULL };
+	struct tls_found found = { NULL, NULL, false };
 	enum tls_kind kind = TLS_INT;
 	__u64 count_at = 0;
 	bool tx = false;
 
-	keep_kernel_stack(ctx);
 	/* else the compiler computes an address in ctx, which no verifier takes */
 	barrier_var(fourth);
 	barrier_var(fifth);
@@ -77,7 +87,9 @@ static __always_inline int at_place(struct pt_regs *ctx, __u64 shape)
 			  tx);
 		break;
 	}
-	return tls_capture(&found);
+	if (found.captures)
+		bpf_tail_call(ctx, &tls_next, NEXT_CAPTURED);
+	return 0;
 }
 
 SEC("uprobe")

@@ -287,10 +287,11 @@ struct tls_call {
 
 /* What of a call is to be captured. */
 struct tls_hit {
+	__u64 ssl;
 	__u64 at;
 	__u64 ns;
 	__u64 skip;  /* bytes of the buffer before the first one */
-	__u64 bytes; /* 0: nothing */
+	__u64 bytes;
 	__u64 tx;
 };
 

@@ -110,40 +110,48 @@ static __always_inline bool tls_socket_decides(const struct tls_stream *stream, 
 }
 
 /*
- * What a program of ours has found out. There is one place in each from which calls are captured: every
- * other one would be another way for a verifier to walk.
+ * What a program at a place in a library has found out. What is to be captured is left in the thread for the
+ * one program that captures (tls_capture()): a verifier walks through that once, not once for each way there.
  */
 struct tls_found {
 	struct sonde_kcounters *k;
 	struct thread *thread;
-	struct tls_stream *stream; /* NULL: there is nothing to capture */
+	bool captures;
 };
 
 /* So many bytes from byte `skip` of the program's buffer on are to be captured. */
-static __always_inline void tls_find(struct tls_found *found, struct tls_stream *stream,
-				     const struct tls_call *call, __u64 skip, __u64 bytes)
+static __always_inline void tls_find(struct tls_found *found, const struct tls_call *call,
+				     __u64 skip, __u64 bytes)
 {
 	struct tls_hit *hit = &found->thread->tls_hit;
 
+	hit->ssl = call->ssl;
 	hit->at = call->at;
 	hit->ns = call->ns;
 	hit->tx = call->tx;
 	hit->skip = skip;
 	hit->bytes = bytes;
-	found->stream = stream;
+	found->captures = true;
 }
 
-static __always_inline int tls_capture(const struct tls_found *found)
+/* What tls_find() has left in this thread. */
+static __always_inline int tls_capture(void)
 {
-	struct tls_stream *stream = found->stream;
+	struct sonde_kcounters *k = counters();
+	struct thread *thread = k ? thread_get(k, false) : NULL;
 	__u64 id = bpf_get_current_pid_tgid();
-	struct sonde_kcounters *k = found->k;
 	const struct tls_hit *what;
+	struct tls_stream *stream;
+	struct tls_key key;
 	struct hit hit;
 
+	if (!thread)
+		return 0;
+	what = &thread->tls_hit;
+	tls_key_of(&key, thread, what->ssl);
+	stream = bpf_map_lookup_elem(&tls_streams, &key);
 	if (!stream || tls_socket_decides(stream, id >> 32))
 		return 0;
-	what = &found->thread->tls_hit;
 	count(k, tls_calls, 1);
 	if (!stream->conn.turn) {
 		count(k, tls_streams, 1);
@@ -157,8 +165,8 @@ static __always_inline int tls_capture(const struct tls_found *found)
 	}
 	hit.k = k;
 	hit.conn = &stream->conn;
-	hit.thread = found->thread;
-	hit.w = &found->thread->work;
+	hit.thread = thread;
+	hit.w = &thread->work;
 	hit.sk = NULL;
 	hit.tx = what->tx;
 	hit.dir = hit.tx ? &hit.conn->tx : &hit.conn->rx;
@@ -200,7 +208,7 @@ static __always_inline void tls_writes(struct tls_found *found, struct tls_strea
 		return;
 	}
 	stream->asked = n;
-	tls_find(found, stream, call, had, n - had);
+	tls_find(found, call, had, n - had);
 }
 
 /* The write is over and took so many bytes; 0: none yet. */
@@ -286,7 +294,7 @@ static __always_inline void tls_over(struct tls_found *found, struct tls_stream 
 	if (call->told)
 		tls_written(stream, moved);
 	else if (moved)
-		tls_find(found, stream, call, 0, moved);
+		tls_find(found, call, 0, moved);
 }
 
 /* A return instruction of a function that moves bytes. */

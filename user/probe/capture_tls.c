@@ -21,6 +21,8 @@
 
 /* Told at each place which one it is. */
 #define ONE_FOR_ALL "tls_any"
+/* Goes on where any of the others has found something. */
+#define BEHIND_ALL "tls_captured"
 #define UPROBE_TYPE "/sys/bus/event_source/devices/uprobe/type"
 
 /* One link of many uprobes: Linux 6.6, which the headers of Debian 12 do not know. */
@@ -52,18 +54,20 @@ static const char *const program_of[SONDE_TLS_SHAPES] = {
 	[SONDE_TLS_GO_CLOSE] = "tls_go_close",
 };
 
-/* Where one program serves all places, it alone is loaded. */
+/* Where one program serves all places, those for each shape are not loaded. */
 static int choose(const struct capture *c, struct bpf_object *object)
 {
+	const bool multi = c->features.uprobe_multi;
 	struct bpf_program *program;
 	int err = 0;
 
 	bpf_object__for_each_program (program, object) {
-		bool any = !strcmp(bpf_program__name(program), ONE_FOR_ALL);
+		const char *name = bpf_program__name(program);
+		bool any = !strcmp(name, ONE_FOR_ALL), behind = !strcmp(name, BEHIND_ALL);
 
-		if (any != c->features.uprobe_multi)
+		if (any != multi && !behind)
 			err = err ?: bpf_program__set_autoload(program, false);
-		else if (any && c->features.uprobe_multi)
+		else if (multi)
 			err = err   ?:
 				      bpf_program__set_expected_attach_type(
 					      program, LINK_CREATE_UPROBE_MULTI);
