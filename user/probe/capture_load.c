@@ -18,7 +18,8 @@ static void settings_fill(const struct capture *c, enum tier_id tier, struct son
 	s->scope = c->scope;
 	s->conn_cookie = tier != TIER_KPROBE && c->features.sk_storage;
 	s->conn_in_storage = s->conn_cookie && !c->storage_fails;
-	s->thread_in_storage = c->features.task_storage && !c->storage_fails;
+	s->thread_in_storage = c->features.task_storage && !c->storage_fails &&
+			       !(c->features.task_storage_shuts && c->features.preempt);
 	s->cpus = c->cpus;
 	s->slots = c->slots;
 	s->slot_mask = c->slots - 1;

@@ -124,7 +124,7 @@ static void find_all(const struct btf *btf, struct asked *asked, size_t n)
 		const char *name;
 
 		if (kind != BTF_KIND_FUNC && kind != BTF_KIND_STRUCT && kind != BTF_KIND_TYPEDEF &&
-		    kind != BTF_KIND_ENUM)
+		    kind != BTF_KIND_ENUM && kind != BTF_KIND_VAR)
 			continue;
 		name = btf__name_by_offset(btf, t->name_off);
 		for (size_t i = 0; i < n; i++)
@@ -167,6 +167,8 @@ enum {
 	REDIRECT,
 	RECVMSG,
 	UPROBES,
+	STORAGE_BUSY,
+	STORAGE_RECUR,
 	QUEUE,
 	LIFE = QUEUE + 3,
 	ASKED = LIFE + 5
@@ -190,6 +192,8 @@ static void read_btf(struct kernel_features *f)
 		[REDIRECT] = { "tcp_bpf_sendmsg_redir", BTF_KIND_FUNC },
 		[RECVMSG] = { "tcp_recvmsg", BTF_KIND_FUNC },
 		[UPROBES] = { "bpf_uprobe_multi_link", BTF_KIND_STRUCT },
+		[STORAGE_BUSY] = { "bpf_task_storage_busy", BTF_KIND_VAR },
+		[STORAGE_RECUR] = { "bpf_task_storage_get_recur", BTF_KIND_FUNC },
 		/* each newer one is called by the one after it */
 		[QUEUE] = { "__sk_msg_recvmsg", BTF_KIND_FUNC },
 		{ "sk_msg_recvmsg", BTF_KIND_FUNC },
@@ -209,6 +213,7 @@ static void read_btf(struct kernel_features *f)
 	f->sock_tracepoints = asked[TP_SENT].type && asked[TP_RECEIVED].type;
 	/* both came with 5.11; the field is how a task holds its storage */
 	f->task_storage = has_member(btf, asked[TASK].type, "bpf_storage");
+	f->task_storage_shuts = asked[STORAGE_BUSY].type && !asked[STORAGE_RECUR].type;
 	f->hash_grows = has_member(btf, asked[HTAB].type, "ma");
 	f->sk_storage = f->task_storage && has_member(btf, asked[SOCK].type, "sk_bpf_storage");
 	f->task_regs = has_value(btf, asked[HELPERS].type, "BPF_FUNC_task_pt_regs");
