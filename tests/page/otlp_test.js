@@ -42,6 +42,17 @@ test("every kind of value is told", () => {
 	assert.equal(text({}), "");
 });
 
+test("rows tell of spans what they say of them at length", () => {
+	const row = ["000000000000000a", "", "GET", 2, 2, 1795303391, 999999999, 8, { "url.path": "/x", "http.response.status_code": 500 }];
+	const trace = parseTrace({ resourceSpans: [{ resource: { attributes: attributes({ "service.name": "shop" }) }, scopeSpans: [{ rows: [
+		row, ["000000000000000b", "000000000000000a", "SELECT", 3, 0, 1795303392, 1, -3], ["c", "", "odd", 77, 9, 1795303392, 0, 0]] }] }] });
+	const [a, b, c] = trace.spans;
+	assert.deepEqual([a.id, a.parent, a.kind, a.status, a.duration, a.service], ["000000000000000a", "", "server", "error", 8, "shop"]);
+	assert.deepEqual([attribute(a, "url.path"), attribute(a, "http.response.status_code"), attribute(a, "toString")], ["/x", "500", ""]);
+	assert.deepEqual([b.parent, b.kind, b.status, b.start - a.start, b.duration, attribute(b, "url.path")], [a.id, "client", "unset", 2, -3, ""]);
+	assert.deepEqual([c.kind, c.status], ["unspecified", "unset"]);
+});
+
 test("an empty answer is a trace of no spans", () => {
 	const trace = parseTrace({ resourceSpans: [], sonde: { lost: true } });
 	assert.deepEqual([trace.spans.length, trace.start, trace.end, trace.lost], [0, 0, 0, true]);

@@ -141,11 +141,32 @@ def test_what_was_traced_is_answered(traced, served):
                                                                                 sort_keys=True)) for s in some}
 
     assert same(spans) == same(s for s in traced.spans if s.trace_id == one[0]["trace_id"])
+    rows_are_spans(served.port, whole)
     longest = max(s.end_ns - s.start_ns for s in traced.spans)
     assert len(get(served.port, "/api/v1/search", min_duration_nano=longest)["traces"]) == 1
     assert get(served.port, "/api/v1/search", min_duration_nano=longest + 1)["traces"] == []
     first = min(s.start_ns for s in traced.spans)
     assert get(served.port, "/api/v1/search", end_unix_nano=first - 1)["traces"] == []
+
+
+def rows_are_spans(port, whole):
+    """The form "rows" says of each span what it says at length, and one span is asked for by its id."""
+    path = f"/api/v1/traces/{whole['resourceSpans'][0]['scopeSpans'][0]['spans'][0]['traceId']}"
+    rows = get(port, path, form="rows")
+    assert rows.pop("sonde") == {"lost": False, "incomplete": False}
+    for brief, long in zip(rows["resourceSpans"], whole["resourceSpans"], strict=True):
+        assert brief["resource"] == long["resource"]
+        for row, span in zip(brief["scopeSpans"][0]["rows"], long["scopeSpans"][0]["spans"], strict=True):
+            few = {a["key"]: a["value"].get("stringValue", int(a["value"].get("intValue", 0))) for a in span["attributes"]
+                   if a["key"].startswith(("url.path", "url.full", "http.response.status_code", "sonde.link.method"))}
+            start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+            assert row[:8] == [span["spanId"], span.get("parentSpanId", ""), span["name"], span["kind"], span["status"].get("code", 0),
+                               *divmod(start, 10**9), end - start]
+            assert row[8] == few
+            alone = get(port, path, span=span["spanId"])
+            assert [s["spans"] for r in alone["resourceSpans"] for s in r["scopeSpans"]] == [[span]]
+    assert ask(port, path + "?span=00000000000000ff").status == 404
+    assert ask(port, path + "?span=abc").status == ask(port, path + "?form=columns").status == 400
 
 
 def nearest(values, percent):

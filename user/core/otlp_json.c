@@ -438,6 +438,80 @@ static int scope_object(struct buf *out, struct view message)
 	return 0;
 }
 
+static bool is_among(const struct view *names, unsigned int n, struct view key)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (view_eq(names[i], key))
+			return true;
+	return false;
+}
+
+/* As JSON has it, but integers that a double does not hold: as text. False: neither text nor a number. */
+static bool add_plain(struct buf *out, const struct otlp_value *value)
+{
+	const int64_t exact = 1ll << 53;
+	bool large = value->number > exact || value->number < -exact;
+
+	switch (value->type) {
+	case OTLP_STRING:
+		otlp_json__string(out, value->bytes);
+		return true;
+	case OTLP_BOOL:
+		buf__add_str(out, value->number ? "true" : "false");
+		return true;
+	case OTLP_INT:
+		buf__add(out, "\"", large);
+		add_i64(out, value->number);
+		buf__add(out, "\"", large);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int row_list(struct buf *out, struct view message, const struct view *names, unsigned int n)
+{
+	struct otlp_attributes it = otlp_attributes__of(message, OTLP_SPAN_ATTRIBUTES);
+	struct otlp_span_view span;
+	struct otlp_value value;
+	struct view key;
+	bool any = false;
+	int more;
+
+	if (otlp_span__read(message, &span))
+		return -EPROTO;
+	add_hex(out, "[\"", span.span_id);
+	buf__add_str(out, span.parent_id.len ? "" : ",\"\"");
+	add_hex(out, ",\"", span.parent_id);
+	buf__add(out, ",", 1);
+	otlp_json__string(out, span.name);
+	buf__add(out, ",", 1);
+	add_i64(out, (int32_t)span.kind);
+	buf__add(out, ",", 1);
+	add_i64(out, (int32_t)span.status);
+	buf__add(out, ",", 1);
+	add_u64(out, span.start_ns / 1000000000);
+	buf__add(out, ",", 1);
+	add_u64(out, span.start_ns % 1000000000);
+	buf__add(out, ",", 1);
+	add_i64(out, (int64_t)(span.end_ns - span.start_ns));
+	while ((more = otlp_attributes__next(&it, &key, &value)) > 0) {
+		size_t before = out->len;
+
+		if (!is_among(names, n, key))
+			continue;
+		buf__add_str(out, any ? "," : ",{");
+		otlp_json__string(out, key);
+		buf__add(out, ":", 1);
+		if (add_plain(out, &value))
+			any = true;
+		else if (!out->err)
+			out->len = before;
+	}
+	buf__add_str(out, any ? "}]" : "]");
+	return more;
+}
+
 /* Whole or not at all. */
 static int whole(struct buf *out, struct view message, int (*object)(struct buf *, struct view))
 {
@@ -462,6 +536,16 @@ void otlp_json__pairs(struct buf *out, const char *name, struct view message, ui
 int otlp_json__span(struct buf *out, struct view message)
 {
 	return whole(out, message, span_object);
+}
+
+int otlp_json__row(struct buf *out, struct view message, const struct view *attributes, unsigned int n)
+{
+	size_t before = out->len;
+	int err = row_list(out, message, attributes, n);
+
+	if (err && !out->err)
+		out->len = before;
+	return err;
 }
 
 int otlp_json__resource(struct buf *out, struct view message)

@@ -17,6 +17,15 @@ int otlp_json__resource(struct buf *out, struct view message);
 int otlp_json__scope(struct buf *out, struct view message);
 
 /*
+ * A span as a list, a quarter as long, for those who show very many: span id, parent's id ("": none), name, kind, status (the numbers
+ * of OTLP), start in seconds and in nanoseconds of that second, duration in ns (negative where the end is before the
+ * start), and where any of the n `attributes` is there an object with their values, those that are text, numbers without a point, or
+ * true or false.
+ */
+int otlp_json__row(struct buf *out, struct view message, const struct view *attributes,
+		   unsigned int n);
+
+/*
  * Attributes (KeyValue, in one field of a message) as a list behind `name`; nothing where there are none, or they
  * are broken.
  */

@@ -25,7 +25,7 @@ struct kernel_features {
 	bool task_storage;     /* task storage for tracing programs: 5.11 */
 	/* It is refused while another thread was preempted in it on the same processor: up to 6.1. */
 	bool task_storage_shuts;
-	bool task_regs;	       /* typed pointers to the registers of a task's call: 5.15 */
+	bool task_regs; /* typed pointers to the registers of a task's call: 5.15 */
 	/*
 	 * Functions that kprobes can follow lives by, in the order set_state, destroy_sock, fork,
 	 * exit, exec: where one is missing its raw tracepoint is used.

@@ -77,6 +77,8 @@ static void add_span(void *arg, unsigned int trace, const struct row *row, struc
 	struct gather *t = arg;
 	struct group *g;
 
+	if (t->format->span_id && memcmp(row->span.span_id.at, t->format->span_id, 8))
+		return;
 	if (t->spans == SPANS_MAX) {
 		t->dropped = true;
 		return;

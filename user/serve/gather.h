@@ -11,6 +11,7 @@ struct gather_format {
 	/* Appends a resource with a scope and their spans, which are taken over. */
 	void (*group)(struct body *out, struct view resource, struct view scope, struct body *spans,
 		      bool first);
+	const uint8_t *span_id; /* of 8 bytes: no other span is wanted; NULL: all are */
 };
 
 struct gathered {

@@ -232,8 +232,8 @@ void tempo__error(struct ask *ask, unsigned int status, const char *why)
 
 static void answer_trace(struct ask *ask, bool wrapped)
 {
-	static const struct gather_format pb = { pb_span, pb_group },
-					  json = { json_span, json_group };
+	static const struct gather_format pb = { pb_span, pb_group, NULL },
+					  json = { json_span, json_group, NULL };
 	struct answer *answer = ask->answer;
 	struct gathered all;
 	uint8_t id[16];

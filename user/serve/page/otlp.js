@@ -3,7 +3,8 @@
 //
 // trace: { id, base: {s, ns}, start, end (ns after base), spans: [span], lost }
 // span:  { id, parent, name, kind, status, message, start, end, duration (ns, start after the trace's base),
-//          service, host, resource (index of trace.resources), raw (the OTLP span) }
+//          service, host, resource (index of trace.resources), raw (the OTLP span, null where only a row of it came),
+//          few (a row's attributes: name -> value, null where it has none) }
 // Times are kept as sent. Seconds and nanoseconds are taken apart first: a double does not
 // hold nanoseconds since 1970, but does hold those since the trace began.
 
@@ -23,16 +24,22 @@ export function parseTrace(answer) {
 		const host = text(find(attributes, "host.id")) || text(find(attributes, "host.name"));
 		for (const ss of rs.scopeSpans || []) {
 			for (const raw of ss.spans || []) {
-				const t = split(raw.startTimeUnixNano);
-				if (t.s < baseS) baseS = t.s;
-				spans.push(makeSpan(raw, t, service, host, resource, ss.scope));
+				const span = fromSpan(raw, service, host, resource, ss.scope);
+				if (span.second < baseS) baseS = span.second;
+				spans.push(span);
+			}
+			for (const row of ss.rows || []) {
+				const span = fromRow(row, service, host, resource, ss.scope);
+				if (span.second < baseS) baseS = span.second;
+				spans.push(span);
 			}
 		}
 	}
 	return settle(spans, resources, baseS, answer);
 }
 
-function makeSpan(raw, t, service, host, resource, scope) {
+function fromSpan(raw, service, host, resource, scope) {
+	const t = split(raw.startTimeUnixNano);
 	const e = split(raw.endTimeUnixNano);
 	return {
 		id: raw.spanId || "",
@@ -50,6 +57,31 @@ function makeSpan(raw, t, service, host, resource, scope) {
 		resource,
 		scope: scope || null,
 		raw,
+		few: null,
+		operation: null,
+	};
+}
+
+// A span of the API's form "rows" (docs/api.yaml, TraceRows).
+function fromRow([id, parent, name, kind, status, second, start, took, few], service, host, resource, scope) {
+	return {
+		id,
+		parent,
+		name,
+		kind: KINDS[kind] || KINDS[0],
+		status: STATUSES[status] || STATUSES[0],
+		message: "",
+		start,
+		end: start + took,
+		second,
+		duration: 0,
+		service,
+		host,
+		resource,
+		scope: scope || null,
+		raw: null,
+		few: few || null,
+		operation: null,
 	};
 }
 
@@ -66,7 +98,7 @@ function settle(spans, resources, baseS, answer) {
 	}
 	if (!spans.length) start = end = baseS = 0;
 	return {
-		id: spans.length ? spans[0].raw.traceId || "" : "",
+		id: spans[0]?.raw?.traceId || "",
 		baseS,
 		start,
 		end,
@@ -111,6 +143,7 @@ export function text(value) {
 }
 
 export function attribute(span, key) {
+	if (!span.raw) return span.few && Object.hasOwn(span.few, key) ? String(span.few[key]) : "";
 	return text(find(span.raw.attributes || [], key));
 }
 

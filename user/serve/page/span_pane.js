@@ -18,8 +18,9 @@ const EVIDENCE = {
 	export: "the program's own export tells of the same exchange",
 };
 
-export function spanPane(tree, i, { onpath, close, select, path }) {
-	const span = tree.spans[i];
+// whole: the OTLP span; undefined while it is being read, null where it has gone from the store meanwhile.
+export function spanPane(tree, i, whole, { onpath, close, select, path }) {
+	const span = whole ? { ...tree.spans[i], raw: whole, message: whole.status?.message || "" } : tree.spans[i];
 	const { trace } = tree;
 	const { inferred, name: op } = operation(span);
 	const ms = atMs(trace, span.start);
@@ -39,12 +40,12 @@ export function spanPane(tree, i, { onpath, close, select, path }) {
 			fact("Span id", h("code", {}, name(span.id, 32)))),
 		(tree.notes.get(i) || []).map((n) => h("p", { class: "note" }, noteText(tree, i, n))),
 		evidence(span),
-		links(span),
-		events(span, trace),
-		table("Attributes", span.raw.attributes || [], true),
+		whole ? [links(span), events(span, trace), table("Attributes", whole.attributes || [], true)] : null,
+		whole === undefined ? h("p", { class: "soft loading" }, "Reading its attributes…") : null,
+		whole === null ? h("p", { class: "note" }, "Its attributes have gone from the store meanwhile.") : null,
 		table("Resource", span.resource.attributes, false),
 		span.scope?.name ? h("p", { class: "soft" }, "Scope ", name(span.scope.name, 80), " ", span.scope.version ? name(span.scope.version, 40) : null) : null,
-		h("div", { class: "actions" }, h("button", { type: "button", onclick: () => copy(JSON.stringify(span.raw, null, 2), "Span as JSON") }, "Copy span as JSON")),
+		whole ? h("div", { class: "actions" }, h("button", { type: "button", onclick: () => copy(JSON.stringify(whole, null, 2), "Span as JSON") }, "Copy span as JSON")) : null,
 	];
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One trace: its head, the waterfall, the pane of the selected span.
 
-import { getTrace } from "./api.js";
+import { getOtlp, getRows, getSpan } from "./api.js";
 import { criticalPath, timeOnPath } from "./critical.js";
 import { copy, empty, h, name, notice, replace, say, service } from "./dom.js";
 import { clock, count, day, duration, plural } from "./format.js";
@@ -14,6 +14,11 @@ import { traceText } from "./text.js";
 import { closedBelow, flatten } from "./tree.js";
 import { Waterfall } from "./waterfall.js";
 
+// Larger traces are shown first, and looked through for patterns and the critical path then.
+const AT_ONCE = 20000;
+// Spans that were looked at and are kept whole.
+const WHOLES_MOST = 200;
+const NO_GROUPS = { list: [], byParent: new Map(), ofMember: new Map() };
 // An address that names more closed spans than this would be longer than may be sent.
 const NAMED_MOST = 60;
 
@@ -28,32 +33,50 @@ export function open(root, state, page) {
 
 class TraceView {
 	constructor(root, state, page) {
-		Object.assign(this, { root, state, page, abort: new AbortController() });
+		Object.assign(this, { root, state, page, abort: new AbortController(), wholes: new Map() });
 		replace(root, h("p", { class: "soft loading" }, "Reading the trace…"));
 		this.load();
 	}
 
 	async load() {
 		try {
-			const { tree, answer, arrived } = await getTrace(this.state.id, this.abort.signal);
+			const { tree, arrived } = await getRows(this.state.id, this.abort.signal);
 			if (!tree.spans.length) {
 				replace(this.root, empty("This trace has no spans"));
 				return;
 			}
-			Object.assign(this, { tree, answer, groups: findGroups(tree), path: criticalPath(tree) });
-			this.onPath = timeOnPath(this.path);
-			this.pathTime = this.path.reduce((sum, p) => sum + p.end - p.start, 0);
+			this.tree = tree;
+			this.later = tree.spans.length > AT_ONCE;
+			this.analyse();
 			this.build();
 			this.update(this.state);
 			requestAnimationFrame(() => {
 				// What a test of the time to the first paint reads.
 				performance.measure("trace-paint", { start: arrived, end: performance.now() });
+				if (this.later) setTimeout(() => this.complete());
 			});
 		} catch (error) {
 			if (error.name === "AbortError") return;
 			replace(this.root, notice(error, error.status === 404 ? null : () => this.load()));
 			if (error.status !== 404 && error.status === undefined) throw error;
 		}
+	}
+
+	analyse() {
+		this.groups = this.later ? NO_GROUPS : findGroups(this.tree);
+		this.path = this.later ? [] : criticalPath(this.tree);
+		this.onPath = timeOnPath(this.path);
+		this.pathTime = this.path.reduce((sum, p) => sum + p.end - p.start, 0);
+	}
+
+	// What was left for after the first paint.
+	complete() {
+		if (this.abort.signal.aborted) return;
+		this.later = false;
+		this.analyse();
+		this.chips.replaceChildren(...[this.groupChips()].filter(Boolean));
+		this.layout = null;
+		this.update(this.state);
 	}
 
 	build() {
@@ -86,7 +109,7 @@ class TraceView {
 					button("Whole trace", "0", () => this.zoom(null)),
 					button("Copy as text", "y", () => this.copyText()), button("Copy as JSON", "", () => this.copyJson()),
 					h("a", { class: "button", href: formatHash({ view: "diff", params: new Map([["a", [this.state.id]]]) }) }, "Diff with…"))),
-			this.groupChips(),
+			(this.chips = h("div", {}, this.groupChips())),
 			h("div", { class: "trace-body" }, this.waterfall.root, this.pane));
 	}
 
@@ -141,7 +164,7 @@ class TraceView {
 			this.flat = flatten(tree, closed, groups, opened);
 		}
 		const none = (this.nothing ||= []);
-		this.waterfall.draw({ tree, groups, flat: this.flat, path: one(this.state, "path") === "0" ? none : this.path, closed, opened, selected, range });
+		this.waterfall.draw({ tree, groups, flat: this.flat, path: one(this.state, "path") === "0" ? none : this.path, closed, opened, selected, range, later: this.later });
 		this.drawPane();
 		if (selected !== null) this.waterfall.show(selected);
 	}
@@ -151,13 +174,31 @@ class TraceView {
 		this.root.classList.toggle("with-pane", this.selected !== null);
 		if (this.selected === null) return;
 		const close = () => this.set({ span: "" });
+		this.reading?.abort();
 		if (this.selected < 0) {
 			replace(this.pane, this.groupPane(this.groups.list[-1 - this.selected], close));
 			return;
 		}
-		replace(this.pane, spanPane(this.tree, this.selected, {
-			onpath: this.onPath.get(this.selected), path: this.pathTime, close, select: (i) => this.goTo(i),
+		const at = this.selected;
+		replace(this.pane, spanPane(this.tree, at, this.wholes.get(at), {
+			onpath: this.onPath.get(at), path: this.pathTime, close, select: (i) => this.goTo(i),
 		}));
+		if (!this.wholes.has(at)) this.readSpan(at);
+	}
+
+	// The rest of what is known of it, shown when it has come, if it is still the one that is looked at.
+	async readSpan(at) {
+		this.reading = new AbortController();
+		try {
+			const whole = await getSpan(this.state.id, this.tree.spans[at], this.reading.signal);
+			if (this.wholes.size >= WHOLES_MOST) this.wholes.clear();
+			this.wholes.set(at, whole);
+			if (this.selected === at && !this.abort.signal.aborted) this.drawPane();
+		} catch (error) {
+			if (error.name === "AbortError") return;
+			this.pane.append(notice(error, () => this.drawPane()));
+			if (error.status === undefined) throw error;
+		}
 	}
 
 	groupPane(g, close) {
@@ -251,8 +292,12 @@ class TraceView {
 		copy(traceText(this.tree, this.flat, this.groups), "Trace as text");
 	}
 
-	copyJson() {
-		copy(JSON.stringify({ resourceSpans: this.answer.resourceSpans }), "Trace as OTLP JSON");
+	async copyJson() {
+		try {
+			copy(JSON.stringify(await getOtlp(this.state.id, this.abort.signal)), "Trace as OTLP JSON");
+		} catch (error) {
+			if (error.name !== "AbortError") say(`Nothing was copied: ${error.message}`);
+		}
 	}
 
 	nextError() {
@@ -320,6 +365,7 @@ class TraceView {
 
 	close() {
 		this.abort.abort();
+		this.reading?.abort();
 		this.waterfall?.close();
 		this.root.classList.remove("with-pane");
 	}

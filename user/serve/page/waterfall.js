@@ -38,9 +38,10 @@ export class Waterfall {
 		this.dragging();
 	}
 
-	// tree, groups, flat ({rows, depth}), path ([] where it is not shown), closed, opened, selected (row or null), range [from, to]
+	// tree, groups, flat ({rows, depth}), path ([] where it is not shown), closed, opened, selected (row or null), range [from, to],
+	// later: the minimap is not drawn yet, which takes longer than the rows in sight
 	draw(shownNow) {
-		const redrawMap = !this.now || this.now.tree !== shownNow.tree || this.now.path !== shownNow.path;
+		const redrawMap = !this.now || this.now.tree !== shownNow.tree || this.now.path !== shownNow.path || this.now.later;
 		if (this.now?.flat !== shownNow.flat) this.rowOf = null;
 		this.now = shownNow;
 		if (redrawMap) {
@@ -211,7 +212,7 @@ export class Waterfall {
 
 	// One line a pixel at the most: of 100,000 spans those that fall on a drawn pixel are skipped.
 	drawMap() {
-		if (!this.now) return;
+		if (!this.now || this.now.later) return;
 		const { tree, path } = this.now;
 		const { start, end } = tree.trace;
 		const colours = Array.from({ length: 10 }, (_, c) => cssColour(`--c${c}`));
