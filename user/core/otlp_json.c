@@ -538,7 +538,8 @@ int otlp_json__span(struct buf *out, struct view message)
 	return whole(out, message, span_object);
 }
 
-int otlp_json__row(struct buf *out, struct view message, const struct view *attributes, unsigned int n)
+int otlp_json__row(struct buf *out, struct view message, const struct view *attributes,
+		   unsigned int n)
 {
 	size_t before = out->len;
 	int err = row_list(out, message, attributes, n);

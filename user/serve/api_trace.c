@@ -114,11 +114,7 @@ void api__trace(struct ask *ask)
 	if (!all.spans)
 		ask__error(ask, 404,
 			   format.span_id ? "there is no such span" : "there is no such trace",
-			   format.span_id ?
-				   "it is not in the store: it never came, or was given up "
-				   "for the store's limits" :
-				   "no span of it is in the store: it never came, or was given up "
-				   "for the store's limits",
+			   "it never came, or was given up for the store's limits",
 			   "take one from /api/v1/search");
 	else
 		buf__printf(ask__text(ask), "],\"sonde\":{\"lost\":%s,\"incomplete\":%s}}\n",
