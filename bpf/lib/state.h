@@ -290,7 +290,7 @@ struct tls_hit {
 	__u64 ssl;
 	__u64 at;
 	__u64 ns;
-	__u64 skip;  /* bytes of the buffer before the first one */
+	__u64 skip; /* bytes of the buffer before the first one */
 	__u64 bytes;
 	__u64 tx;
 };

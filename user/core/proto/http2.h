@@ -103,7 +103,8 @@ struct http2 {
 	uint32_t high; /* the highest stream that a client has opened, as far as it was seen */
 	/* the highest stream of which counts came before its request: they are not known of any up to it */
 	uint32_t counted_early;
-	struct exchange *upgraded; /* stream 1, whose request came as HTTP/1; it is not in the table */
+	struct exchange
+		*upgraded; /* stream 1, whose request came as HTTP/1; it is not in the table */
 	/* Open exchanges by stream: open addressing; size 0: none yet. */
 	struct exchange **streams;
 	uint32_t size, used;
