@@ -457,24 +457,30 @@ WALKED_ONCE __u32 frame_probe(__u32 at)
 		return ~0u;
 	head[0] = w->first[0];
 	head[1] = w->first[1];
-	if (is_preface(head))
+	if (is_preface(head)) {
+		w->kind = KIND_FRAMES;
 		return SONDE_FRAME_HEAD_BYTES + PREFACE_LEFT_BYTES;
+	}
 	return frame_plausible(head) ? SONDE_FRAME_HEAD_BYTES + frame_length(head) : 0;
 }
 
 /*
  * Whether the call begins with a frame, as it proves by its bytes: frames that follow each other, or end with
- * the call. A header alone, as it is read by those who read it by itself, is proof enough of 9 bytes.
+ * the call. A header alone, as it is read by those who read it by itself, is proof enough of 9 bytes, and what a
+ * client says first of all that follows: then w->kind is KIND_FRAMES.
  */
 static __noinline int frames_proven(struct hit *hit)
 {
 	struct work *w = hit->w;
 	__u32 at = 0;
 
+	w->kind = KIND_NO;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FRAMES_PROOF; i++) {
 		__u32 n = frame_probe(at);
 
+		if (!i && w->kind == KIND_FRAMES)
+			return true;
 		if (!n)
 			return false;
 		if (n == ~0u)
@@ -505,17 +511,40 @@ static __always_inline void frames_astray(struct hit *hit)
 	if (hit->dir->state != DIR_ASTRAY)
 		count(hit->k, frames_sync_lost, 1);
 	hit->dir->state = DIR_ASTRAY;
+	hit->dir->first[0] = 0;
 	hit->dir->head++;
 }
 
-/* A direction of which nothing was looked at yet: it is in step if nothing has passed. */
-static __always_inline void frames_start(struct direction *dir, __u64 offset)
+/*
+ * A direction of which nothing was looked at yet: it is in step if nothing has passed, or with what its end says
+ * first. Else what has passed may have been frames, too.
+ */
+static __always_inline void frames_start(struct direction *dir, __u64 offset, bool begins)
 {
 	dir->head = 0;
-	if (offset)
-		dir->state = DIR_ASTRAY;
-	else
-		frames_found(dir, 0);
+	if (!offset || begins) {
+		frames_found(dir, offset);
+		return;
+	}
+	dir->state = DIR_ASTRAY;
+	dir->head = 1;
+}
+
+/*
+ * What was seen last in this direction is the head of 101 (RFC 9110 section 15.2.2), and what follows is of another
+ * protocol.
+ */
+static __always_inline bool has_switched(const struct direction *dir)
+{
+	return is_response(dir) && !(dir->flags & DIR_GAP) &&
+	       (dir->first[1] & 0xffffffffull) == WORD(' ', '1', '0', '1', 0, 0, 0, 0);
+}
+
+/* Whether the bytes that were looked at last are what a server of HTTP/2 says first (RFC 9113 section 3.4). */
+static __always_inline bool settings_begin(const struct work *w)
+{
+	return w->n_first >= SONDE_FRAME_HEAD_BYTES && frame_type(w->first) == FRAME_SETTINGS &&
+	       !frame_flags(w->first) && frame_plausible(w->first);
 }
 
 /*
@@ -524,12 +553,8 @@ static __always_inline void frames_start(struct direction *dir, __u64 offset)
  */
 static __always_inline int frames_begin(struct hit *hit)
 {
-	struct work *w = hit->w;
-
 	if (hit->conn->flags & CONN_FROM_START)
-		return !w->offset && w->n_first >= SONDE_FRAME_HEAD_BYTES &&
-		       frame_type(w->first) == FRAME_SETTINGS && !frame_flags(w->first) &&
-		       frame_plausible(w->first);
+		return !hit->w->offset && settings_begin(hit->w);
 	return frames_proven(hit);
 }
 
@@ -550,13 +575,21 @@ static __always_inline __u32 frames_enter(struct hit *hit)
 			frames_astray(hit);
 		}
 	}
+	if (dir->state != DIR_FRAMES && has_switched(dir) && peek(hit, 0) && settings_begin(w)) {
+		frames_found(dir, w->offset);
+		dir->head = 0;
+		return 0;
+	}
 	if (dir->state != DIR_FRAMES) {
 		if (!frames_proven(hit)) {
 			frames_astray(hit);
 			return ~0u;
 		}
 		frames_found(dir, w->offset);
-		count(hit->k, frames_sync_found, 1);
+		if (w->kind == KIND_FRAMES)
+			dir->head = 0;
+		else
+			count(hit->k, frames_sync_found, 1);
 		return 0;
 	}
 	/* less was taken of the call before than it offered: these bytes are offered again */

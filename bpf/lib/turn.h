@@ -125,16 +125,31 @@ static __always_inline void verdict_http1(struct hit *hit)
 	count(hit->k, conns_http1, 1);
 }
 
-/* From here on both directions are followed frame by frame. */
-static __always_inline void verdict_http2(struct hit *hit)
+/*
+ * From byte `at` of the call on both directions are followed frame by frame. begins: here is what this end says
+ * first. The request that has asked for it in HTTP/1 is stream 1 (RFC 7540 section 3.2).
+ */
+static __always_inline void verdict_http2(struct hit *hit, __u32 at, bool begins)
 {
 	struct conn *conn = hit->conn;
 
+	conn->behind = conn->verdict == SONDE_VERDICT_HTTP1;
 	conn->verdict = SONDE_VERDICT_HTTP2;
-	conn->behind = 0;
-	frames_start(hit->dir, hit->w->offset);
-	frames_start(hit->other, offset_now(hit->other));
+	frames_start(hit->dir, hit->w->offset + at, begins);
+	frames_start(hit->other, offset_now(hit->other), false);
 	count(hit->k, conns_http2, 1);
+}
+
+/* A head ends before byte `at` of the call: it may be HTTP/2 that follows. Of what was captured that is no part. */
+static __noinline int head_switches(struct hit *hit, __u32 at)
+{
+	struct work *w = hit->w;
+
+	if (!has_switched(hit->dir) || at >= w->bytes || !peek(hit, at) || !settings_begin(w))
+		return 0;
+	verdict_http2(hit, at, true);
+	w->captured = at;
+	return 0;
 }
 
 /* A request begins here: at the start of a turn, or inside one. */
@@ -234,6 +249,7 @@ static __noinline int head_piece_done(struct hit *hit)
 		if ((p->closes && p->end == p->copied) ||
 		    !another_follows(hit, p->at - p->copied + p->end)) {
 			head_closed(dir);
+			head_switches(hit, p->at - p->copied + p->end);
 			return 0;
 		}
 		p->whole = 1;
@@ -391,6 +407,7 @@ static __noinline int head_starts(struct hit *hit)
 	struct conn *conn = hit->conn;
 	struct work *w = hit->w;
 	enum kind kind;
+	bool switched;
 
 	if (!peek(hit, 0)) {
 		dir->state = DIR_BODY;
@@ -401,6 +418,7 @@ static __noinline int head_starts(struct hit *hit)
 		return 0;
 	}
 	kind = kind_of(w->first[0], w->first[1], w->n_first);
+	switched = kind == KIND_NO && has_switched(dir) && settings_begin(w);
 	if (w->begins || kind != KIND_NO) {
 		dir->first[0] = w->first[0];
 		dir->first[1] = w->first[1];
@@ -408,8 +426,8 @@ static __noinline int head_starts(struct hit *hit)
 	}
 	if (w->begins && !w->unseen)
 		w->flags |= SONDE_F_TURN_START;
-	if (kind == KIND_FRAMES || (kind == KIND_NO && frames_begin(hit))) {
-		verdict_http2(hit);
+	if (kind == KIND_FRAMES || switched || (kind == KIND_NO && frames_begin(hit))) {
+		verdict_http2(hit, 0, kind == KIND_FRAMES || switched);
 		return 0;
 	}
 	if (kind == KIND_NO) {

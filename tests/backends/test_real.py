@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spans sent to the real Collector and the real Jaeger are read back as they were written to the file."""
 
+import collections
 import dataclasses
 import json
 
@@ -8,6 +9,8 @@ import pytest
 
 import servers
 from backends import Collector, Jaeger
+from grpc_peers import GrpcServer
+from grpc_peers import client as grpc_client
 from harness import trace_scene, wait_for
 
 PROTOCOLS = ["http/protobuf", "http/json", "grpc"]
@@ -42,8 +45,6 @@ def comparable(spans, loose=False):
     return found
 
 
-
-
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_collector(tmp_path, protocol, compression):
@@ -70,3 +71,64 @@ def test_jaeger(tmp_path, protocol):
         for trace_id, spans in traces.items():
             wait_for(lambda t=trace_id, n=len(spans): len(jaeger.spans(t)) >= n, "Jaeger has the trace")
             assert comparable(jaeger.spans(trace_id), True) == comparable(spans, True)
+
+
+GRPC = "sonde.test.Echo"
+# (operation, status, messages of the request, of the response) by how often: what a client of grpc/README is told to do
+STEPS = ["unary:3", "client:5", "server:4", "bidi:2", "fail:5", "missing"]
+CALLS = collections.Counter([
+    *[(f"{GRPC}/Unary", "OK", 1, 1)] * 3, (f"{GRPC}/ClientStream", "OK", 5, 1), (f"{GRPC}/ServerStream", "OK", 1, 4),
+    (f"{GRPC}/Bidi", "OK", 2, 2), (f"{GRPC}/Unary", "NOT_FOUND", 1, 0),
+    # a name that nobody has is not one of the operations
+    ("_OTHER", "UNIMPLEMENTED", None, 0),
+])
+
+
+def grpc_calls(said):
+    """[(operation, attributes)] as CALLS counts them. How much of a call was sent that is refused, none can say."""
+    for operation, attributes in said:
+        assert attributes["rpc.system.name"] == "grpc" and attributes["rpc.method"] == operation
+    return collections.Counter(
+        (operation, a["rpc.response.status_code"], None if operation == "_OTHER" else a["sonde.rpc.request.messages"],
+         a["sonde.rpc.response.messages"]) for operation, a in said)
+
+
+def traced_grpc(tmp_path, backend):
+    server = GrpcServer(tmp_path, "go")
+    command, env = grpc_client("python", server, *STEPS)
+    run = trace_scene(tmp_path, [server], [{"cmd": [str(w) for w in command], "env": env}], ["--otlp", backend.grpc],
+                      env={"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}).check()
+    assert len(run.spans) == 2 * sum(CALLS.values())
+    return run
+
+
+def test_collector_grpc(tmp_path):
+    """Protects: calls of gRPC have their names, kinds and rpc attributes in the Collector."""
+    with Collector(tmp_path) as collector:
+        run = traced_grpc(tmp_path, collector)
+        wait_for(lambda: len(collector.spans()) >= len(run.spans), "the Collector writes its file")
+        found = collector.spans()
+    assert comparable(found) == comparable(run.spans)
+    for kind in ("CLIENT", "SERVER"):
+        assert grpc_calls([(s.name, s.attributes) for s in found if s.kind == kind]) == CALLS
+
+
+def test_jaeger_grpc(tmp_path):
+    """Protects: Jaeger shows calls of gRPC as operations of their services, by what its page asks for."""
+    with Jaeger(tmp_path) as jaeger:
+        run = traced_grpc(tmp_path, jaeger)
+        shown = {"client": [], "server": []}
+        for trace_id in {s.trace_id for s in run.spans}:
+            wanted = sum(s.trace_id == trace_id for s in run.spans)
+            wait_for(lambda t=trace_id, n=wanted: len(jaeger.page(t)) >= n, "Jaeger has the trace")
+            for span in jaeger.page(trace_id):
+                tags = {t["key"]: t["value"] for t in span["tags"]}
+                shown[tags["span.kind"]].append((span["operationName"], tags))
+                # a call of which the client says that it failed is shown as an error
+                if tags["span.kind"] == "client":
+                    assert tags.get("error", False) == (tags["rpc.response.status_code"] != "OK")
+        for kind, said in shown.items():
+            assert grpc_calls(said) == CALLS
+            services = {s.service for s in run.spans if s.kind == kind.upper()}
+            operations = {o for service in services for o in jaeger.operations(service, kind)}
+            assert operations == {operation for operation, *_ in CALLS}

@@ -41,7 +41,7 @@ coverage: $(UNIT)
 	$(Q)OUTPUT=$(OUTPUT) tests/unit/coverage.sh
 
 # Tests that stand in for the tracer: their own definitions come before those of the core.
-$(addprefix $(OUTPUT)/unit/,engine_test engine_ends_test engine_missing_test engine_lives_test engine_shed_test conn_test http2_test): SAN += -Wl,--allow-multiple-definition
+$(addprefix $(OUTPUT)/unit/,engine_test engine_ends_test engine_missing_test engine_lives_test engine_shed_test conn_test http2_test http2_upgrade_test): SAN += -Wl,--allow-multiple-definition
 
 .PHONY: fuzz-build fuzz fuzz-short coverage
 -include $(wildcard $(OUTPUT)/fuzz/*.d $(OUTPUT)/fuzz/obj/user/*/*.d $(OUTPUT)/fuzz/obj/user/*/*/*.d)

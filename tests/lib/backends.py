@@ -73,6 +73,20 @@ class Jaeger(Backend):
         answer.raise_for_status()
         return parse_spans(json.dumps(answer.json()["result"]))
 
+    def page(self, trace_id):
+        """The spans of one trace as its page asks for them, in Jaeger's own format; [] while there is none."""
+        answer = requests.get(f"{self.query}/api/traces/{trace_id}", timeout=10)
+        if answer.status_code == 404:
+            return []
+        answer.raise_for_status()
+        return answer.json()["data"][0]["spans"]
+
+    def operations(self, service, kind):
+        """Names of a service's operations of one kind (client, server)."""
+        answer = requests.get(f"{self.query}/api/v3/operations", params={"service": service, "span_kind": kind}, timeout=10)
+        answer.raise_for_status()
+        return [o["name"] for o in answer.json()["operations"]]
+
 
 class Tempo(Backend):
     """Its query API is at .query; what was sent can be asked for at once."""

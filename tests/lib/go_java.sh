@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# go_java.sh - the programs in go/ and java/ of a folder of tests/programs, built once into the cache.
+# go_java.sh - the programs in go/ and java/ of a folder of tests/programs, built once into the cache; it may have one of them only.
 #
 #   go_java.sh FOLDER                 builds what is missing
 #   go_java.sh FOLDER --path NAME     prints where NAME is: the binary of go; the class path of java
@@ -37,6 +37,7 @@ mkdir -p "$CACHE/bin"
 exec 9>"$CACHE/$folder.lock"
 flock 9
 for name in go java; do
+	[ -d "$name" ] || continue
 	to=$(path "$name")
 	[ -e "$to" ] && continue
 	echo "building what tests/programs/$folder has in $name"

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 import tls
-from harness import SONDE, listening, parse_spans, residuals, trace_scene, wait_for
-from servers import HERE, Server, go_program, lacks
+from harness import ROOT, SONDE, listening, parse_spans, residuals, trace_scene, wait_for
+from servers import HERE, ApacheEvent, Server, go_program, lacks
 
 pytestmark = pytest.mark.skipif(bool(lacks("h2load", "nghttpd", "curl")), reason="no nghttp2-client, nghttp2-server")
 
@@ -193,6 +193,73 @@ def test_headers_partial_is_never_said_from_the_start(tmp_path):
     found = {(s.path, s.status_code) for s in run.spans}
     assert found == {("/index.html", 200), ("/lacks", 404)}
     assert not re.search("[1-9]", str(run.ledger["unseen"]))
+
+
+class ApacheH2c(ApacheEvent):
+    """mod_http2: answers an upgrade from another thread than the one that read it."""
+
+    def prepare(self):
+        super().prepare()
+        conf = self.directory / "httpd.conf"
+        module = "LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so\nProtocols h2c http/1.1\n"
+        conf.write_text(module + conf.read_text())
+
+
+class GoH2c(Server):
+    """golang.org/x/net/http2/h2c."""
+
+    def cmd(self):
+        build = [ROOT / "tests/lib/go_java.sh", "h2c"]
+        subprocess.run(build, check=True)
+        return [subprocess.run([*build, "--path", "go"], check=True, capture_output=True, text=True).stdout.strip(), self.port, self.log]
+
+
+def check_upgraded(run, paths, bodies):
+    """Each path is there once, at both ends, joined; bodies: what was sent, by path."""
+    for kind in ("CLIENT", "SERVER"):
+        spans = {s.path: s for s in run.kind(kind)}
+        assert sorted(spans) == sorted(paths) and len(run.kind(kind)) == len(paths), kind
+        for span in spans.values():
+            assert span.attributes["http.request.method"] == ("POST" if span.path in bodies else "GET")
+            assert span.attributes["network.protocol.version"] == "2" and span.status_code == 200
+            assert not span.cut and not {"sonde.headers", "sonde.upgraded", "sonde.incomplete", "sonde.early_response"} & set(span.attributes)
+            assert span.attributes["http.request.body.size"] == bodies.get(span.path, 0)
+            assert span.attributes["http.response.body.size"] > 0
+            assert "http.response.header.upgrade" not in span.attributes
+    clients = {s.path: s for s in run.kind("CLIENT")}
+    for span in run.kind("SERVER"):
+        assert span.parent_id == clients[span.path].span_id and span.trace_id == clients[span.path].trace_id
+        assert span.attributes["sonde.link.method"] == "edge"
+    assert run.ledger["frames"] == {"sync_lost": 0, "sync_found": 0}
+
+
+def test_upgrade(tmp_path):
+    """Protects: the request that asked for HTTP/2 in HTTP/1 is a span like those after it, which is none of 101."""
+    server = GoH2c(tmp_path)
+    curl = ["curl", "-sS", "--http2", "-o", "/dev/null", "-w", "%{http_version} %{http_code}\\n"]
+    (tmp_path / "body").write_bytes(b"x" * 100000)
+    paths = [f"/{n}" for n in range(9)]
+    run = trace_scene(tmp_path, [server], [
+        curl + [server.url("/0")],
+        curl + ["-X", "POST", "--data-binary", "x" * 3000, server.url("/1")],
+        curl + ["-X", "POST", "--data-binary", f"@{tmp_path}/body", "-H", "Expect:", server.url("/2")],
+        # streams beside the upgraded one
+        ["nghttp", "-u", "-n", *(server.url(path) for path in paths[3:])],
+    ], ["--headers"]).check()
+    assert [result["stdout"].strip() for result in run.results[:3]] == ["2 200"] * 3
+    check_upgraded(run, paths, {"/1": 3000, "/2": 100000})
+    assert run.ledger["connections"]["http2"] == 8
+
+
+def test_upgrade_apache(tmp_path):
+    """Protects: the same where the answer comes from another thread; what is not upgraded stays what it is."""
+    server = ApacheH2c(tmp_path)
+    curl = ["curl", "-sS", "-o", "/dev/null"]
+    run = trace_scene(tmp_path, [server], [
+        *(curl + ["--http2", server.url(f"/{n}")] for n in range(5)),
+        ["nghttp", "-u", "-n", server.url("/5")],
+    ], ["--headers"]).check()
+    check_upgraded(run, [f"/{n}" for n in range(6)], {})
 
 
 def established(port):

@@ -246,8 +246,14 @@ void conn__on_frames(struct core *core, const struct sonde_rec_frames *rec, cons
 		}
 		conn->process = (struct process_key){ rec->tgid, rec->tgid_start_ns };
 	}
+	/* what said that it would be was lost */
+	if (conn->proto == &proto_http1 && conn->first && conn->first == conn->last &&
+	    http1__asks_http2(conn->first))
+		http1__becomes_http2(conn, conn->first);
 	if (conn->proto != &proto_http2) {
-		/* after an upgrade, or its CONN record was lost */
+		/* its CONN record was lost, or what came before cannot be told any more */
+		if (conn->proto && conn->first)
+			conn->proto->cut(conn, NULL, rec->h.ns, CUT_UNSEEN);
 		if (conn->proto && conn->proto->forget)
 			conn->proto->forget(conn);
 		conn->proto = &proto_http2;

@@ -71,7 +71,7 @@ static void ring_close(struct tls_maps *maps, struct ring *ring)
 {
 	if (ring->page)
 		munmap(ring->page, (RING_PAGES + 1) * maps->page_bytes);
-	close(ring->fd);
+	close(ring->fd); /* epoll forgets it */
 }
 
 void tls_maps__free(struct tls_maps *maps)
@@ -106,6 +106,7 @@ static int follow_on(struct tls_maps *maps, pid_t pid, int cpu)
 			       PERF_FLAG_FD_CLOEXEC);
 	if (ring.fd < 0)
 		return -errno;
+	event.data.fd = ring.fd;
 	at = mmap(NULL, (RING_PAGES + 1) * maps->page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 		  ring.fd, 0);
 	if (at != MAP_FAILED) {
@@ -190,10 +191,28 @@ static void ring_read(struct tls_maps *maps, struct ring *ring, tls_mapping_fn f
 	}
 }
 
+/* Whoever was followed has ended, and so have all that it has forked: its ring would poll so for ever. */
+static void ring_ended(struct tls_maps *maps, int fd)
+{
+	for (unsigned int i = 0; i < maps->n; i++) {
+		if (maps->rings[i].fd != fd)
+			continue;
+		ring_close(maps, &maps->rings[i]);
+		maps->rings[i] = maps->rings[--maps->n];
+		return;
+	}
+}
+
 void tls_maps__read(struct tls_maps *maps, tls_mapping_fn fn, void *arg)
 {
+	struct epoll_event events[32];
+	int n = epoll_wait(maps->epoll, events, 32, 0);
+
 	for (unsigned int i = 0; i < maps->n; i++)
 		ring_read(maps, &maps->rings[i], fn, arg);
+	for (int i = 0; i < n; i++)
+		if (events[i].events & (EPOLLHUP | EPOLLERR))
+			ring_ended(maps, events[i].data.fd);
 }
 
 /* "start-end perms offset major:minor inode path": proc_pid_maps(5). */

@@ -191,6 +191,13 @@ void http1__drop(struct conn *conn, struct exchange *ex, uint64_t *reason);
 void http1__out_of_sight(struct conn *conn, int dir);
 /* Bytes of the response direction are missing: whose they were is not known. */
 void http1__responses_lost(struct conn *conn);
+/*
+ * Does this request ask for HTTP/2 on its connection, and for nothing else (RFC 7540 section 3.2)? To one that leaves a
+ * choice the answer's fields would be needed, which are not always kept.
+ */
+bool http1__asks_http2(const struct exchange *ex);
+/* It has got that: what is open beside it is dropped, and it goes on as HTTP/2. */
+void http1__becomes_http2(struct conn *conn, struct exchange *ex);
 /* Nothing on this connection can be matched until a turn begins that needs nothing from before. */
 void http1__give_up(struct conn *conn);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/conn.h"
+#include "core/proto/http2.h"
 
 static struct http1_stream *stream_of(struct conn *conn, bool request)
 {
@@ -219,18 +220,53 @@ void http1__request_head(struct conn *conn, const struct piece *piece, uint64_t 
 	on_request_head(conn, offset, &head, partial);
 }
 
+bool http1__asks_http2(const struct exchange *ex)
+{
+	return view_eq_nocase(http1__header(ex, VIEW("upgrade"), 0), VIEW("h2c")) &&
+	       !http1__header(ex, VIEW("upgrade"), 1).len;
+}
+
+/* No other message of HTTP/1 follows: what is open beside this exchange has no answer here. */
+static void leave_http1(struct conn *conn, struct exchange *ex)
+{
+	struct exchange *other, *next;
+
+	http1__detach(conn, ex);
+	conn->http1.other_protocol = true;
+	for (other = conn->first; other; other = next) {
+		next = other->next;
+		if (other == ex)
+			continue;
+		http1__detach(conn, other);
+		conn__drop(conn, other, &conn->core->account->filtered_continuation);
+	}
+	conn__set_timer(conn, 0);
+}
+
+void http1__becomes_http2(struct conn *conn, struct exchange *ex)
+{
+	const struct http1_stream *q = stream_of(conn, true);
+
+	/* what is left of its body comes before anything of HTTP/2 */
+	if (q->ex == ex && q->state == HTTP1_BODY)
+		ex->request_body_bytes = q->end - q->body_from;
+	else if (q->ex == ex)
+		ex->flags |= EX_SIZES_UNKNOWN;
+	header_fields__clear(&ex->response_fields);
+	buf__clear(&ex->response_text);
+	conn_exchange(ex)->kept[false].head.end = 0;
+	ex->response_ns = 0;
+	ex->response_tid = 0;
+	leave_http1(conn, ex);
+	http2__upgraded(conn, ex);
+}
+
 /* 101, or 2xx to CONNECT: what follows in both directions is not HTTP. */
 static void upgrade(struct conn *conn, struct exchange *ex, uint64_t ns)
 {
 	ex->flags |= EX_UPGRADED;
-	http1__detach(conn, ex);
+	leave_http1(conn, ex);
 	conn__end(conn, ex, ns);
-	conn->http1.other_protocol = true;
-	while (conn->first) {
-		http1__detach(conn, conn->first);
-		conn__drop(conn, conn->first, &conn->core->account->filtered_continuation);
-	}
-	conn__set_timer(conn, 0);
 	conn__ignore(conn);
 }
 
@@ -282,6 +318,10 @@ static void on_response_head(struct conn *conn, const struct piece *piece, uint6
 		s->state = HTTP1_START; /* interim: the final one follows (RFC 9110 15.2) */
 		s->ex = NULL;
 		header_fields__clear(&ex->response_fields);
+		return;
+	}
+	if (head->status == 101 && http1__asks_http2(ex)) {
+		http1__becomes_http2(conn, ex);
 		return;
 	}
 	ex->status = head->status;

@@ -60,6 +60,25 @@ static void met(struct conn *conn, uint64_t tx_offset, uint64_t rx_offset)
 	}
 }
 
+void http2__upgraded(struct conn *conn, struct exchange *ex)
+{
+	struct http2 *h;
+
+	conn->proto = &proto_http2;
+	met(conn, 0, 0);
+	h = conn->http2;
+	if (!h) {
+		conn__drop(conn, ex, &conn->core->account->dropped_bound);
+		return;
+	}
+	h->role_known = true;
+	h->request_dir = ex->side == SIDE_CLIENT ? DIR_TX : DIR_RX;
+	h->high = 1;
+	h->upgraded = ex;
+	ex->proto = &proto_http2;
+	ex->version = VIEW("2");
+}
+
 /* The kernel has counted streams that will not be met any more. */
 static void settle_debt(struct conn *conn, struct http2_dir *d)
 {
@@ -420,6 +439,9 @@ static size_t read_record(struct conn *conn, const struct sonde_rec_frames *rec,
 
 	if (rec->h.flags & SONDE_F_LOST_BEFORE)
 		http2__lost(conn);
+	/* a client that has asked for HTTP/2 speaks it once its request is whole (RFC 7540 section 3.2) */
+	if (h->upgraded && !h->upgraded->request_end_ns && (int)in.dir == h->request_dir)
+		h->upgraded->request_end_ns = rec->h.ns;
 	if ((rec->in_frame & SONDE_FRAMES_HOW) == SONDE_FRAMES_INSIDE &&
 	    is_early(h, rec->head, &in)) {
 		owe(conn, d, in.begun);

@@ -103,6 +103,8 @@ struct http2 {
 	uint32_t high; /* the highest stream that a client has opened, as far as it was seen */
 	/* the highest stream of which counts came before its request: they are not known of any up to it */
 	uint32_t counted_early;
+	struct exchange
+		*upgraded; /* stream 1, whose request came as HTTP/1; it is not in the table */
 	/* Open exchanges by stream: open addressing; size 0: none yet. */
 	struct exchange **streams;
 	uint32_t size, used;
@@ -118,6 +120,12 @@ struct http2_input {
 		begun; /* streams that the kernel has counted for this record and that are not met yet */
 	bool force; /* nothing is early: no other record will explain it */
 };
+
+/*
+ * The connection goes on as HTTP/2: ex, its only open exchange, has asked for that in HTTP/1 and is stream 1 (RFC 7540
+ * section 3.2). Without memory it is dropped.
+ */
+void http2__upgraded(struct conn *conn, struct exchange *ex);
 
 /* ---- http2_stream.c: frames to exchanges ---- */
 

@@ -29,6 +29,8 @@ static uint32_t place_of(const struct http2 *h, uint32_t id)
 
 struct exchange *http2__stream(const struct http2 *h, uint32_t id)
 {
+	if (h->upgraded && id == 1)
+		return h->upgraded;
 	if (!h->size)
 		return NULL;
 	for (uint32_t i = place_of(h, id); h->streams[i]; i = (i + 1) & (h->size - 1))
@@ -74,6 +76,8 @@ static void detach(struct http2 *h, const struct exchange *ex)
 {
 	uint32_t mask = h->size - 1, hole, i;
 
+	if (h->upgraded == ex)
+		h->upgraded = NULL;
 	for (int dir = 0; dir < 2; dir++)
 		if (h->dirs[dir].opened == ex)
 			h->dirs[dir].opened = NULL;
@@ -556,7 +560,8 @@ void http2__go_away(struct conn *conn, int dir, uint32_t last_stream, uint64_t n
 		return;
 	for (ex = conn->first; ex; ex = next) {
 		next = ex->next;
-		if (ex->proto == &proto_http2 && ex->edge.stream > last_stream)
+		if (ex->proto == &proto_http2 &&
+		    (ex == conn->http2->upgraded ? 1 : ex->edge.stream) > last_stream)
 			cut_stream(conn, ex, ns, "stream_refused");
 	}
 }
