@@ -40,12 +40,14 @@ static __always_inline void data_fill(struct sonde_rec_data *rec, struct sonde_r
 #define SCAN_GROUP_BYTES 64
 
 /*
- * The offset after the first end of head (LF LF, LF CR LF) in the first `copied` of `room` bytes;
+ * The offset after the first end of head (LF LF, LF CR LF) in the bytes of a piece that were copied, of `room`;
  * 0: none. tail: the four bytes before. What looks like one but has another byte than CR between
  * its line feeds gives 0: then more is captured than is needed, never less.
  */
-static __always_inline __u32 head_end(const __u8 *at, __u32 room, __u32 copied, __u32 tail)
+static __always_inline __u32 head_end(struct piece *piece, const __u8 *at, __u32 room, __u32 tail)
 {
+	volatile struct piece *kept = piece;
+	__u32 copied = kept->copied;
 	__u64 before = (__u64)((tail >> 16 & 0xff) == '\n') << 62 | (__u64)(tail >> 24 == '\n')
 									    << 63;
 	__u64 ends = 0, end, group;
@@ -62,7 +64,10 @@ static __always_inline __u32 head_end(const __u8 *at, __u32 room, __u32 copied, 
 		if (ends)
 			break;
 	}
-	end = group + lowest_bit(ends) + 1;
+	/* through memory, of which a verifier knows nothing: else it walks what follows once for each group */
+	kept->group = group;
+	end = kept->group + lowest_bit(ends) + 1;
+	copied = kept->copied;
 	/* bytes past `copied` are somebody else's: no end, and no other behind it */
 	if (!ends || end > copied)
 		return 0;
@@ -107,7 +112,7 @@ static __always_inline void piece_scan(struct hit *hit, struct piece *piece, con
 		piece->end = piece->copied;
 		hit->dir->flags &= ~DIR_CLOSER;
 	} else {
-		piece->end = head_end(at, room, piece->copied, before);
+		piece->end = head_end(piece, at, room, before);
 	}
 }
 
@@ -146,7 +151,7 @@ static __always_inline void data_write(struct hit *hit, struct piece *piece,
 	if (scan)
 		piece_scan(hit, piece, rec->payload, room);
 	data_fill(rec, (void *)rec->payload + whole, hit, piece, DATA_BYTES(whole));
-	rec->copied = n;
+	rec->copied = *(volatile __u32 *)&piece->copied;
 	if (piece->end)
 		rec->h.flags |= SONDE_F_HEAD_END;
 	hit->conn->flags &= ~CONN_LOST;

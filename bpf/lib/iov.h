@@ -104,14 +104,30 @@ WALKED_ONCE int segments_slide(__u64 skip)
 	return false;
 }
 
-/*
- * Fills w->segments from the source, from byte `at` of the call on; areas past the last are empty.
- * False: unreadable.
- */
-static __noinline int segments_load(struct work *w, __u32 at)
+/* The first area that is not empty; one of no length: there is none. */
+static __always_inline void area_find(struct work *w)
 {
-	struct segment *to = w->segments;
+	const struct segment *segments = w->segments;
+
+	w->area.base = w->area.len = 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+		if (segments[i].len) {
+			w->area.base = segments[i].base;
+			w->area.len = segments[i].len;
+			break;
+		}
+	}
+}
+
+/*
+ * Fills w->segments from the source, from byte `at` of the call on, and w->area with the first of them; areas past the last
+ * are empty. False: unreadable.
+ */
+static __always_inline bool segments_fill(struct work *w, __u32 at)
+{
 	__u64 skip = w->source.skip + at, from = w->source.at, bytes = w->source.segments;
+	struct segment *to = w->segments;
 
 	if (w->segments_at == at)
 		return true;
@@ -132,39 +148,37 @@ static __noinline int segments_load(struct work *w, __u32 at)
 	if (segments_read(to, bytes, from))
 		return false;
 	w->segments_at = at;
-	if (!skip)
-		return true;
+	if (skip) {
 #pragma unroll
-	for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
-		__u64 cut = smaller(skip, to[i].len);
+		for (int i = 0; i < SONDE_SEGMENTS_MAX; i++) {
+			__u64 cut = smaller(skip, to[i].len);
 
-		to[i].base += cut;
-		to[i].len -= cut;
-		skip -= cut;
+			to[i].base += cut;
+			to[i].len -= cut;
+			skip -= cut;
+		}
 	}
+	area_find(w);
 	return true;
 }
 
-/* The first area that is not empty; one of no length: there is none. */
-static __always_inline struct area area_at(const struct segment *segments)
+/* The same for the current thread's call. */
+WALKED_ONCE int segments_refill(__u32 at)
 {
-	struct area area = { 0, 0 };
+	struct thread *thread = thread_here(false);
 
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < SONDE_SEGMENTS_MAX; i++) {
-		if (segments[i].len) {
-			area.base = segments[i].base;
-			area.len = segments[i].len;
-			break;
-		}
-	}
-	return area;
+	return thread && segments_fill(&thread->work, at);
+}
+
+static __always_inline bool segments_load(const struct work *w, __u32 at)
+{
+	return w->segments_at == at || segments_refill(at);
 }
 
 /* Where byte `at` of a call of segments lies. */
-static __always_inline struct area segments_locate(struct work *w, __u32 at)
+static __always_inline struct area segments_locate(const struct work *w, __u32 at)
 {
-	return segments_load(w, at) ? area_at(w->segments) : (struct area){ 0, 0 };
+	return segments_load(w, at) ? w->area : (struct area){ 0, 0 };
 }
 
 /* Puts n bytes, of which low and high are the first 16, behind the `have` bytes of to. How many. */
@@ -227,11 +241,36 @@ static __always_inline void words_cut(__u64 *words, __u32 n)
 	}
 }
 
+/* Of peek_at(): where the current thread's call consists of segments. */
+WALKED_ONCE int peek_segments(__u32 at)
+{
+	struct thread *thread = thread_here(false);
+	struct work *w;
+	__u64 left;
+
+	if (!thread)
+		return 0;
+	w = &thread->work;
+	left = smaller(w->bytes - at, 16);
+	barrier_var(left);
+	if (left > 16 || !segments_fill(w, at) || !w->area.len)
+		return 0;
+	if (w->area.len >= left) {
+		if (!bpf_probe_read_user(w->first, left, (const void *)w->area.base))
+			w->n_first = left;
+		return 0;
+	}
+	w->n_first = smaller(gather(w->segments, w->n_segments, (__u8 *)w->words, 32), left);
+	words_cut(w->words, w->n_first);
+	w->first[0] = w->words[0];
+	w->first[1] = w->words[1];
+	return 0;
+}
+
 /* Up to 16 bytes from byte `at` of the call, zero-filled, to w->first; 0 where unreadable. */
 static __noinline int peek_at(struct work *w, __u32 at)
 {
 	__u64 left = w->bytes - at;
-	struct area area;
 
 	w->first[0] = w->first[1] = w->n_first = 0;
 	if (at >= w->bytes)
@@ -245,19 +284,7 @@ static __noinline int peek_at(struct work *w, __u32 at)
 					 (const void *)(w->source.at + w->source.skip + at)))
 			w->n_first = left;
 	} else if (w->source.kind == SOURCE_SEGMENTS) {
-		area = segments_locate(w, at);
-		if (area.len == 0)
-			return 0;
-		if (area.len >= left) {
-			if (!bpf_probe_read_user(w->first, left, (const void *)area.base))
-				w->n_first = left;
-			return w->n_first;
-		}
-		w->n_first =
-			smaller(gather(w->segments, w->n_segments, (__u8 *)w->words, 32), left);
-		words_cut(w->words, w->n_first);
-		w->first[0] = w->words[0];
-		w->first[1] = w->words[1];
+		peek_segments(at);
 	}
 	return w->n_first;
 }

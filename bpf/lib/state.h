@@ -167,7 +167,7 @@ struct piece {
 	__u32 lost;   /* out */
 	__u32 whole;  /* messages follow each other: the whole call is heads */
 	__u32 closes; /* in: with its area the head ends, and no other begins behind it */
-	__u32 pad;
+	__u32 group;  /* of head_end() */
 };
 
 /* Where a direction of an HTTP/2 connection stands in its frames, while a call is followed: see frames.h. */
@@ -230,6 +230,8 @@ struct work {
 	struct piece p;
 	__u32 segments_at; /* the byte of the call that segments[] begins at; ~0: none */
 	__u32 n_segments;
+	struct area
+		area; /* the first of segments[] that is not empty; of no length: there is none */
 	__u32 window; /* which of the source's segments segments[] begins with, where it has more */
 	__u32 pad;
 	__u64 passed; /* bytes of the segments before it */
