@@ -274,6 +274,8 @@ static void on_answer(void *arg, const struct inspect_tls *answer)
 	}
 	if (n && (!file->points || hook(watch, file, file->fd)))
 		watch->counts.refused++;
+	if (!file->hooks)
+		tls_use__end(&file->use, 0);
 	close(file->fd);
 	file->fd = -1;
 	ask_waiting(watch);
@@ -394,6 +396,7 @@ static bool meet(struct tls_watch *watch, struct tls_file *file, int fd, const s
 		if (hook(watch, file, fd)) {
 			watch->counts.refused++;
 			file->state = FILE_PLAIN;
+			tls_use__end(&file->use, 0);
 		}
 	}
 	return true;
