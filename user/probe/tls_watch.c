@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,56 +19,13 @@
 #include "base/log.h"
 #include "probe/procfs.h"
 #include "probe/tls_maps.h"
-#include "probe/tls_use.h"
+#include "probe/tls_watch_internal.h"
 
 /* Connections whose processes have ended are looked for so often, while there is traffic. */
 #define SWEEP_NS 10000000000ull
 
 /* Files that inspect has before it at once: it answers others, too, and has room for some dozens. */
 #define ASKED_MAX 16
-
-/* In this order: waits to be asked for, is asked for; without such functions; with them, hooked or not. */
-enum file_state { FILE_WAITS = 1, FILE_ASKED, FILE_PLAIN, FILE_KNOWN, FILE_HOOKED };
-
-/* A file by what tells it from a later one with the same numbers. */
-struct file_key {
-	uint64_t device, inode, bytes;
-	struct timespec written, changed;
-};
-
-struct tls_file {
-	struct tls_watch *watch;
-	struct file_key key;
-	/* as mappings name it, which is not what stat(2) says on overlayfs and btrfs; 0, 0: not known yet */
-	uint64_t map_device, map_inode;
-	enum file_state state;
-	int fd;	       /* -1: not needed any more */
-	char name[64]; /* the end of its path, for messages */
-	bool kept;     /* hooked before anybody has mapped it, and to the end */
-	uint64_t met_ns; /* last time that it was mapped */
-	struct tls_use use;
-	struct tls_hooks *hooks;
-	struct tls_point *points; /* where they belong */
-	unsigned int n_points;
-};
-
-struct tls_watch {
-	struct capture *capture;
-	struct identify *identify;
-	struct tls_maps *maps;
-	int epoll; /* of the mappings, and of the ends of processes */
-	bool verbose;
-	struct tls_file *files[TLS_FILES_MAX];
-	unsigned int n_files, n_asked;
-	bool advance; /* what is looked at now nobody has mapped yet */
-	struct tls_hooks *off[TLS_FILES_MAX]; /* what is taken off beside the loop */
-	unsigned int n_off;
-	bool taking_off;
-	pthread_t thread;
-	uint64_t swept_ns;
-	int refused; /* -errno: the kernel takes no programs for TLS libraries */
-	struct tls_watch_counts counts;
-};
 
 static int watch_open(struct tls_watch *watch)
 {
@@ -116,18 +72,11 @@ static void file_free(struct tls_file *file)
 	free(file);
 }
 
-static void wait_for_taking_off(struct tls_watch *watch)
-{
-	if (watch->taking_off)
-		pthread_join(watch->thread, NULL);
-	watch->taking_off = false;
-}
-
 void tls_watch__free(struct tls_watch *watch)
 {
 	if (!watch)
 		return;
-	wait_for_taking_off(watch);
+	tls_watch__wait_off(watch);
 	identify__tls_forget(watch->identify);
 	for (unsigned int i = 0; i < watch->n_files; i++)
 		file_free(watch->files[i]);
@@ -231,7 +180,7 @@ static int hook(struct tls_watch *watch, struct tls_file *file, int fd)
 		return ret;
 	}
 	/* of one file, a call would be told twice meanwhile */
-	wait_for_taking_off(watch);
+	tls_watch__wait_off(watch);
 	ret = capture__tls_attach(watch->capture, fd, file->points, file->n_points, &file->hooks);
 	if (ret) {
 		log_warn("the kernel refuses breakpoints in a TLS library: %s", strerror(-ret));
@@ -298,7 +247,7 @@ static void ask_waiting(struct tls_watch *watch)
 			ask(watch->files[i]);
 }
 
-static struct tls_file *find(struct tls_watch *watch, uint64_t device, uint64_t inode)
+struct tls_file *tls_watch__find(struct tls_watch *watch, uint64_t device, uint64_t inode)
 {
 	for (unsigned int i = 0; i < watch->n_files; i++)
 		if (watch->files[i]->key.inode == inode && watch->files[i]->key.device == device)
@@ -306,8 +255,7 @@ static struct tls_file *find(struct tls_watch *watch, uint64_t device, uint64_t 
 	return NULL;
 }
 
-/* Of those with breakpoints: others may have been deleted, and their numbers be another's. */
-static struct tls_file *find_mapped(struct tls_watch *watch, const struct tls_mapping *m)
+struct tls_file *tls_watch__find_mapped(struct tls_watch *watch, const struct tls_mapping *m)
 {
 	uint64_t device = makedev(m->major, m->minor);
 
@@ -331,8 +279,8 @@ static void name_of(char to[64], const char *path)
 
 static struct file_key key_of(const struct stat *st)
 {
-	return (struct file_key){ st->st_dev,  st->st_ino,  (uint64_t)st->st_size,
-				  st->st_mtim, st->st_ctim };
+	return (struct file_key){ st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mtim,
+				  st->st_ctim };
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -412,7 +360,7 @@ static struct tls_file *look_at(struct tls_watch *watch, int fd, const char *pat
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		goto out;
 	key = key_of(&st);
-	file = find(watch, st.st_dev, st.st_ino);
+	file = tls_watch__find(watch, st.st_dev, st.st_ino);
 	if (file && meet(watch, file, fd, &key))
 		goto out;
 	file = make_room(watch) ? calloc(1, sizeof(*file)) : NULL;
@@ -434,11 +382,7 @@ out:
 	return file;
 }
 
-/*
- * By its name: a shared library that may have such functions, or a program, which may have a library
- * linked into it.
- */
-static bool is_worth(const char *path)
+bool tls_watch__is_worth(const char *path)
 {
 	static const char *const words[] = { "ssl",  "tls",    "tcnative", "conscrypt",
 					     "grpc", "boring", "quic" };
@@ -453,8 +397,7 @@ static bool is_worth(const char *path)
 	return false;
 }
 
-/* In the process's own view, and as it was mapped: it may have been deleted or replaced since. */
-static int open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path)
+int tls_watch__open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path)
 {
 	char name[PATH_MAX + 64];
 	int fd;
@@ -471,7 +414,7 @@ static int open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path
 /* What is mapped, looked at; NULL: it cannot be. */
 static struct tls_file *file_of(struct tls_watch *watch, const struct tls_mapping *m)
 {
-	int fd = open_mapped(m->pid, m->start, m->end, m->path);
+	int fd = tls_watch__open_mapped(m->pid, m->start, m->end, m->path);
 	struct tls_file *file = fd >= 0 ? look_at(watch, fd, m->path) : NULL;
 
 	watch->counts.gone += fd < 0;
@@ -504,7 +447,7 @@ static void on_mapped(void *arg, const struct tls_mapping *m)
 	struct tls_watch *watch = arg;
 	struct tls_file *file;
 
-	if (m->path[0] != '/' || !is_worth(m->path) ||
+	if (m->path[0] != '/' || !tls_watch__is_worth(m->path) ||
 	    !capture__has_pid(watch->capture, m->pid))
 		return;
 	file = file_of(watch, m);
@@ -537,116 +480,9 @@ void tls_watch__read(struct tls_watch *watch)
 	tls_maps__read(watch->maps, on_mapped, watch);
 }
 
-static bool lacks_user(const struct tls_file *file)
-{
-	return file->hooks && tls_use__due(&file->use);
-}
-
-static unsigned int lacking(const struct tls_watch *watch)
-{
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < watch->n_files; i++)
-		n += lacks_user(watch->files[i]);
-	return n;
-}
-
-/* Everything that the processes in scope have mapped; only_lacking: until all files have somebody. */
-static void each_mapping(struct tls_watch *watch, tls_mapping_fn fn, bool only_lacking)
-{
-	DIR *dir = opendir("/proc");
-	struct dirent *e;
-
-	while (dir && (!only_lacking || lacking(watch)) && (e = readdir(dir))) {
-		pid_t pid = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? (pid_t)atoi(e->d_name) : 0;
-
-		if (pid && pid != getpid() && capture__has_pid(watch->capture, pid))
-			tls_maps__of_process(pid, fn, watch);
-	}
-	if (dir)
-		closedir(dir);
-}
-
 void tls_watch__running(struct tls_watch *watch)
 {
-	each_mapping(watch, on_mapped, false);
-}
-
-static void on_listed(void *arg, const struct tls_mapping *m)
-{
-	struct tls_watch *watch = arg;
-	struct tls_file *file;
-	struct stat st;
-	int fd;
-
-	if (m->path[0] != '/' || !is_worth(m->path))
-		return;
-	file = find_mapped(watch, m);
-	if (!file) {
-		fd = open_mapped(m->pid, m->start, m->end, m->path);
-		if (fd >= 0 && !fstat(fd, &st))
-			file = find(watch, st.st_dev, st.st_ino);
-		if (fd >= 0)
-			close(fd);
-	}
-	if (file && lacks_user(file))
-		tls_use__by(&file->use, m->pid, watch->epoll, file);
-}
-
-/* The kernel takes its time for each. */
-static void *take_off(void *arg)
-{
-	struct tls_watch *watch = arg;
-
-	while (watch->n_off)
-		tls_hooks__free(watch->off[--watch->n_off]);
-	return NULL;
-}
-
-static void let_go(struct tls_watch *watch, struct tls_file *file)
-{
-	if (watch->verbose)
-		log_info("TLS library %s is let go: nobody has it mapped", file->name);
-	watch->off[watch->n_off++] = file->hooks;
-	file->hooks = NULL;
-	file->state = FILE_KNOWN;
-	file->use.left_ns = 0;
-	file->map_device = file->map_inode = 0;
-	watch->counts.hooked--;
-	watch->counts.let_go++;
-}
-
-static uint64_t next_look(const struct tls_watch *watch)
-{
-	uint64_t next = 0;
-
-	for (unsigned int i = 0; i < watch->n_files; i++) {
-		const struct tls_file *file = watch->files[i];
-		uint64_t due = file->hooks ? tls_use__due(&file->use) : 0;
-
-		if (due && (!next || due < next))
-			next = due;
-	}
-	return next;
-}
-
-uint64_t tls_watch__look(struct tls_watch *watch, uint64_t now_ns)
-{
-	uint64_t next = next_look(watch);
-
-	if (!next || now_ns < next)
-		return next;
-	each_mapping(watch, on_listed, true);
-	wait_for_taking_off(watch);
-	for (unsigned int i = 0; i < watch->n_files; i++)
-		if (watch->files[i]->hooks && tls_use__nobody(&watch->files[i]->use, now_ns))
-			let_go(watch, watch->files[i]);
-	if (watch->n_off) {
-		watch->taking_off = !pthread_create(&watch->thread, NULL, take_off, watch);
-		if (!watch->taking_off)
-			take_off(watch);
-	}
-	return next_look(watch);
+	tls_watch__each_mapping(watch, on_mapped, false);
 }
 
 void tls_watch__system(struct tls_watch *watch)

@@ -25,12 +25,14 @@ struct tls_watch;
 
 /* What became of files. */
 struct tls_watch_counts {
-	uint64_t files;	   /* looked at */
-	uint64_t hooked;   /* with breakpoints now */
-	uint64_t hooked_ever, let_go; /* how often breakpoints were set; taken off, as nobody had it mapped */
-	uint64_t full;	   /* not looked at: TLS_FILES_MAX are known, and all in use */
-	uint64_t refused;  /* inspect or the kernel could not */
-	uint64_t broken;   /* programs or libraries that are not whole, or reach past a bound of inspect */
+	uint64_t files;	 /* looked at */
+	uint64_t hooked; /* with breakpoints now */
+	uint64_t hooked_ever,
+		let_go;	  /* how often breakpoints were set; taken off, as nobody had it mapped */
+	uint64_t full;	  /* not looked at: TLS_FILES_MAX are known, and all in use */
+	uint64_t refused; /* inspect or the kernel could not */
+	uint64_t
+		broken; /* programs or libraries that are not whole, or reach past a bound of inspect */
 	uint64_t gone;	   /* mapped by processes that had ended when they were to be looked at */
 	uint64_t unhooked; /* functions whose ends are not known */
 	uint64_t lost;	   /* mappings that were not told: the kernel's ring was full */

@@ -31,11 +31,12 @@ struct ledger_cost {
 /* Files with functions of TLS libraries, and what could not be done about them. */
 struct ledger_libraries {
 	uint64_t looked_at, hooked, let_go, hooked_now;
-	uint64_t refused;	/* inspect or the kernel could not */
-	uint64_t broken;	/* no whole programs or libraries */
-	uint64_t gone;		/* mapped by processes that had ended before it was looked at */
+	uint64_t refused;	 /* inspect or the kernel could not */
+	uint64_t broken;	 /* no whole programs or libraries */
+	uint64_t gone;		 /* mapped by processes that had ended before it was looked at */
 	uint64_t functions_left; /* whose ends are not known */
-	uint64_t full, mappings_lost; /* files not looked at: no room to know them; the kernel had none to tell */
+	uint64_t full,
+		mappings_lost; /* files not looked at: no room to know them; the kernel had none to tell */
 };
 
 struct ledger {
