@@ -40,9 +40,11 @@ static SSL *open_connection(int port, const char *ca)
 
 static void be_strict(void)
 {
-	static const int allowed[] = { SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap),
-				       SCMP_SYS(mremap), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(futex),
-				       SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(newfstatat), SCMP_SYS(fstat) };
+	static const int allowed[] = { SCMP_SYS(read),	 SCMP_SYS(write),      SCMP_SYS(brk),
+				       SCMP_SYS(mmap),	 SCMP_SYS(munmap),     SCMP_SYS(mremap),
+				       SCMP_SYS(exit),	 SCMP_SYS(exit_group), SCMP_SYS(futex),
+				       SCMP_SYS(getpid), SCMP_SYS(getrandom),  SCMP_SYS(newfstatat),
+				       SCMP_SYS(fstat) };
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
@@ -64,7 +66,8 @@ int main(int argc, char **argv)
 	if (!fgets(text, sizeof(text), stdin))
 		fail("nobody told to begin");
 	for (int n = 0; n < count; n++) {
-		int len = snprintf(text, sizeof(text), "GET /strict/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", n);
+		int len = snprintf(text, sizeof(text),
+				   "GET /strict/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", n);
 
 		if (SSL_write(ssl, text, len) != len)
 			fail("not written");
