@@ -5,6 +5,7 @@
 #   make bench-docs     puts what was measured last into README.md and docs/scale.md
 #   make bench-check    what it costs in instructions, allocations and bytes, against tests/bench/budget.json
 #   make bench-accept   today's figures become the budgets: say in the commit why
+#   make bench-works    a million checked requests over TLS in Go, Node and Java while sonde comes and goes (WORKS=1000000; 15 minutes)
 #   make bench-busy     a million checked exchanges under the newest kernel in QEMU (BUSY=1000000)
 $(OUTPUT)/bench/empty.bpf.o: tests/bench/empty.bpf.c
 	$(call say,BPF,$<)
@@ -54,4 +55,10 @@ bench-busy: bench-build
 	$(Q)tests/deps.sh test
 	$(Q)tests/vm/kernels.sh knew
 	$(Q)OUTPUT=$(OUTPUT) $(PYTHON) tests/bench/busy_vm.py --exchanges $(BUSY) --json $(OUTPUT)/bench/busy.json
-.PHONY: bench bench-docs bench-build bench-check bench-accept bench-busy
+
+WORKS ?= 1000000
+bench-works: all
+	$(Q)tests/deps.sh test
+	$(Q)OUTPUT=$(OUTPUT) SONDE_TLS_REQUESTS=$(WORKS) "$$(tests/lib/venv.sh --path)/bin/python" -m pytest -q -s -p no:cacheprovider \
+		-c tests/pytest.ini tests/programs/test_tls_works.py -k attached
+.PHONY: bench bench-docs bench-build bench-check bench-accept bench-busy bench-works

@@ -42,7 +42,7 @@ LINES = {
     "bodies": (lines_growth.bodies, 40),
     "page": (lines_page.page, 45),
     "store": (lines_store.store, 65),
-    "tls": (lines_tls.tls, 120),
+    "tls": (lines_tls.tls, 150),
     "guest": (lines_guest.guest_lines, 270),
 }
 LONG = {"tiny": (lines_long.tiny, 60), "busy": (lines_long.busy, 180)}

@@ -10,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 
 from arms import OUTPUT, ROOT, Nginx, Nothing, Running, Sonde, answers, free_port, wrk
 from measure import bpf_descriptors, cpu_ns, residuals, tree, wait_for
@@ -19,6 +20,11 @@ CALLS = OUTPUT / "bench/tls_calls"
 HERE = ROOT / "tests/bench"
 CACHE = pathlib.Path(os.environ.get("SONDE_CACHE", "/var/cache/sonde"))
 EXCHANGES = 5000
+# Of HTTP/2, many small ones and a few large ones.
+STREAMS = 20000
+LARGE, LARGE_BYTES = 8, 1 << 26
+# What a stream may cost of the ring, and as many more a second that it lives.
+RECORDS_A_STREAM = 6
 
 
 def certificate(folder):
@@ -119,6 +125,36 @@ def server_rows(name, rounds):
     ]
 
 
+def h2load(port, path, streams, *options):
+    out = subprocess.run(["h2load", "-n", str(streams), *options, f"https://127.0.0.1:{port}{path}"], text=True, capture_output=True,
+                         check=True).stdout
+    if f"{streams} succeeded" not in out:
+        raise RuntimeError(f"h2load: {out}")
+
+
+def records_of(server, args, path, streams, *options):
+    """(records, seconds) of one sonde."""
+    with Sonde(args, [server.process.pid]) as sonde:
+        hooked(sonde)
+        begun = time.monotonic()
+        h2load(server.port, path, streams, *options)
+        seconds = time.monotonic() - begun
+    return sonde.ledger["records"]["attempted"], seconds, residuals(sonde.ledger)
+
+
+def stream_rows(server, args):
+    small = [records_of(server, args, "/", STREAMS, "-c4", "-m10") for _ in range(args.rounds)]
+    # one more, so that what a connection costs by itself can be taken off
+    one = [records_of(server, args, "/", 1) for _ in range(args.rounds)]
+    large = [records_of(server, args, f"/bytes/{LARGE_BYTES}", LARGE + 1, "-m1") for _ in range(args.rounds)]
+    marginal = [(n - first - seconds) / LARGE for (n, seconds, _), (first, _, _) in zip(large, one)]
+    return [
+        Row(f"records a stream of HTTP/2 over TLS, of {STREAMS} small ones", [n / STREAMS for n, _, _ in small], "", RECORDS_A_STREAM),
+        Row(f"  of {LARGE_BYTES >> 20} MiB each, one for each second taken off", marginal, "", RECORDS_A_STREAM),
+        Row("  residuals of all accounts there", [r for _, _, r in small + one + large], "", 0, judge="most"),
+    ], {"small": small, "one": one, "large": large}
+
+
 def call_rows(name, command, made, args):
     rounds = []
     with Calls(command, made) as calls:
@@ -145,8 +181,11 @@ def tls(args):
         with Nginx(tls=made) as nginx, contextlib.ExitStack() as more:
             raw["nginx"] = served(nginx, args)
             rows += server_rows("nginx", raw["nginx"])
-            raw["go"] = served(more.enter_context(GoServer(made)), args)
+            go = more.enter_context(GoServer(made))
+            raw["go"] = served(go, args)
             rows += server_rows("Go's net/http", raw["go"])
+            found, raw["streams"] = stream_rows(go, args)
+            rows += found
         for name, command in (("OpenSSL", [CALLS, "openssl"]), ("GnuTLS", [CALLS, "gnutls"]), ("crypto/tls", [go_peer(), "calls"])):
             found, raw[name] = call_rows(name, command, made, args)
             rows += found

@@ -6,7 +6,7 @@ STORE_BENCH_OBJ := $(patsubst %.c,$(OUTPUT)/obj/%.o,$(wildcard user/ship/store/*
 $(OUTPUT)/bench/store: tests/bench/store.c $(STORE_BENCH_OBJ) $(CORE_OBJ) $(OUTPUT)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LINK_CFLAGS) -o $@ $(filter %.c %.o,$^) -lsqlite3 -lzstd -ljansson
+	$(Q)$(CC) $(ALL_CFLAGS) $(LINK_CFLAGS) -o $@ $(filter %.c %.o,$^) -lsqlite3 -lzstd -ljansson -lz -lnghttp2
 bench-store: $(OUTPUT)/bench/store
 	$(Q)OUTPUT=$(OUTPUT) tests/bench/store.sh $(STORE_SPANS)
 .PHONY: bench-store

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //	tls_peer calls CERTIFICATE KEY           as tls_calls.c does, by crypto/tls
-//	tls_peer serve PORT CERTIFICATE KEY      a small page by net/http over TLS, HTTP/1.1 and HTTP/2
+//	tls_peer serve PORT CERTIFICATE KEY      a small page by net/http over TLS, HTTP/1.1 and HTTP/2; /bytes/N: N bytes
 package main
 
 import (
@@ -14,7 +14,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -93,6 +95,13 @@ func calls(config *tls.Config) {
 	}
 }
 
+type zeros struct{}
+
+func (zeros) Read(to []byte) (int, error) {
+	clear(to)
+	return len(to), nil
+}
+
 func serve(port string, config *tls.Config) {
 	config.NextProtos = []string{"h2", "http/1.1"}
 	listener, err := tls.Listen("tcp", "127.0.0.1:"+port, config)
@@ -102,6 +111,10 @@ func serve(port string, config *tls.Config) {
 	page := bytes.Repeat([]byte("x"), 128)
 	http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
+		if n, err := strconv.ParseInt(path.Base(r.URL.Path), 10, 64); err == nil {
+			io.CopyN(w, zeros{}, n)
+			return
+		}
 		w.Write(page)
 	}))
 }

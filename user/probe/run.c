@@ -316,6 +316,8 @@ static uint64_t tick(struct run *run)
 	soonest(&next, run->end_ns);
 	soonest(&next, govern__tick(&run->govern, now));
 	soonest(&next, identify__deadline(&run->identify));
+	if (run->tls)
+		soonest(&next, tls_watch__look(run->tls, now));
 	soonest(&next, run->next_check_ns);
 	return next;
 }

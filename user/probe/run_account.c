@@ -23,6 +23,24 @@ static void add_blind(struct run *run, struct ledger *ledger)
 					       run->misses[i].missed };
 }
 
+static void add_libraries(struct run *run, struct ledger *ledger)
+{
+	const struct tls_watch_counts *counts = &run->tls_counts;
+
+	if (run->tls)
+		tls_watch__counts(run->tls, &run->tls_counts);
+	ledger->libraries = (struct ledger_libraries){ .looked_at = counts->files,
+						       .hooked = counts->hooked_ever,
+						       .let_go = counts->let_go,
+						       .hooked_now = counts->hooked,
+						       .refused = counts->refused,
+						       .broken = counts->broken,
+						       .gone = counts->gone,
+						       .functions_left = counts->unhooked,
+						       .full = counts->full,
+						       .mappings_lost = counts->lost };
+}
+
 void run__account(struct run *run, struct ledger *ret)
 {
 	*ret = (struct ledger){ .tier = run->capture ? capture__tier(run->capture) : "" };
@@ -38,6 +56,7 @@ void run__account(struct run *run, struct ledger *ret)
 		ret->kernel.begun_lost += drain__begun_lost(run->drain);
 	}
 	add_blind(run, ret);
+	add_libraries(run, ret);
 }
 
 static void add_role(struct ledger *ledger, const char *name, pid_t pid)

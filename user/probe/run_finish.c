@@ -109,7 +109,11 @@ static void *detach_tls(void *arg)
 static void detach(struct run *run)
 {
 	pthread_t thread;
-	bool alone = run->tls && !pthread_create(&thread, NULL, detach_tls, run->tls);
+	bool alone;
+
+	if (run->tls)
+		tls_watch__counts(run->tls, &run->tls_counts);
+	alone = run->tls && !pthread_create(&thread, NULL, detach_tls, run->tls);
 
 	capture__detach(run->capture);
 	if (alone)

@@ -25,8 +25,9 @@ struct run {
 	struct identify identify;
 	struct govern govern;
 	struct child child;
-	struct tls_watch *tls; /* NULL: TLS libraries are not looked for */
-	struct drain *drain;   /* NULL: trace has the kernel's ring itself */
+	struct tls_watch *tls;		    /* NULL: TLS libraries are not looked for */
+	struct tls_watch_counts tls_counts; /* as they were when the hooks came off */
+	struct drain *drain;		    /* NULL: trace has the kernel's ring itself */
 	struct signals_before before;
 	int epoll, signals;
 	pid_t watched_inspect;	/* whose socket was added */

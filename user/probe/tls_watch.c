@@ -15,35 +15,31 @@
 #include <unistd.h>
 
 #include "../../headers/tls.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "probe/procfs.h"
 #include "probe/tls_maps.h"
+#include "probe/tls_watch_internal.h"
 
 /* Connections whose processes have ended are looked for so often, while there is traffic. */
 #define SWEEP_NS 10000000000ull
 
-enum file_state { FILE_ASKED = 1, FILE_PLAIN, FILE_HOOKED };
+/* Files that inspect has before it at once: it answers others, too, and has room for some dozens. */
+#define ASKED_MAX 16
 
-struct tls_file {
-	struct tls_watch *watch;
-	uint64_t device, inode;
-	enum file_state state;
-	int fd;	       /* -1: not needed any more */
-	char name[64]; /* the end of its path, for messages */
-	struct tls_hooks *hooks;
-};
+static int watch_open(struct tls_watch *watch)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	int err = tls_maps__new(&watch->maps);
 
-struct tls_watch {
-	struct capture *capture;
-	struct identify *identify;
-	struct tls_maps *maps;
-	bool verbose;
-	struct tls_file *files[TLS_FILES_MAX];
-	unsigned int n_files;
-	uint64_t swept_ns;
-	int refused; /* -errno: the kernel takes no programs for TLS libraries */
-	struct tls_watch_counts counts;
-};
+	if (err)
+		return err;
+	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (watch->epoll < 0 ||
+	    epoll_ctl(watch->epoll, EPOLL_CTL_ADD, tls_maps__fd(watch->maps), &event))
+		return -errno;
+	return 0;
+}
 
 int tls_watch__new(struct capture *capture, struct identify *identify, bool verbose,
 		   struct tls_watch **ret, struct err *err)
@@ -56,9 +52,10 @@ int tls_watch__new(struct capture *capture, struct identify *identify, bool verb
 	watch->capture = capture;
 	watch->identify = identify;
 	watch->verbose = verbose;
-	code = tls_maps__new(&watch->maps);
+	watch->epoll = -1;
+	code = watch_open(watch);
 	if (code) {
-		free(watch);
+		tls_watch__free(watch);
 		return err__set(err, code, "cannot watch what processes map: %s", strerror(-code));
 	}
 	*ret = watch;
@@ -67,7 +64,9 @@ int tls_watch__new(struct capture *capture, struct identify *identify, bool verb
 
 static void file_free(struct tls_file *file)
 {
+	tls_use__end(&file->use, 0);
 	tls_hooks__free(file->hooks);
+	free(file->points);
 	if (file->fd >= 0)
 		close(file->fd);
 	free(file);
@@ -77,10 +76,13 @@ void tls_watch__free(struct tls_watch *watch)
 {
 	if (!watch)
 		return;
+	tls_watch__wait_off(watch);
 	identify__tls_forget(watch->identify);
 	for (unsigned int i = 0; i < watch->n_files; i++)
 		file_free(watch->files[i]);
 	tls_maps__free(watch->maps);
+	if (watch->epoll >= 0)
+		close(watch->epoll);
 	free(watch);
 }
 
@@ -163,9 +165,8 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 	return n;
 }
 
-/* The programs are loaded when the first library is found. */
-static int hook(struct tls_watch *watch, struct tls_file *file, const struct tls_point *points,
-		unsigned int n)
+/* The programs are loaded when the first library is found. fd: the file's. */
+static int hook(struct tls_watch *watch, struct tls_file *file, int fd)
 {
 	struct err err = { "" };
 	int ret;
@@ -178,11 +179,25 @@ static int hook(struct tls_watch *watch, struct tls_file *file, const struct tls
 		log_warn("%s: nothing inside TLS is seen", err.text);
 		return ret;
 	}
-	ret = capture__tls_attach(watch->capture, file->fd, points, n, &file->hooks);
-	if (ret)
+	/* of one file, a call would be told twice meanwhile */
+	tls_watch__wait_off(watch);
+	ret = capture__tls_attach(watch->capture, fd, file->points, file->n_points, &file->hooks);
+	if (ret) {
 		log_warn("the kernel refuses breakpoints in a TLS library: %s", strerror(-ret));
-	return ret;
+		return ret;
+	}
+	file->state = FILE_HOOKED;
+	watch->counts.hooked++;
+	watch->counts.hooked_ever++;
+	/* it may have been unmapped again while it was looked at: then this is looked for */
+	if (!file->use.pid && !file->kept)
+		tls_use__end(&file->use, clock__boot_ns());
+	if (watch->verbose)
+		log_info("TLS library %s is hooked, at %u places", file->name, file->n_points);
+	return 0;
 }
+
+static void ask_waiting(struct tls_watch *watch);
 
 static void on_answer(void *arg, const struct inspect_tls *answer)
 {
@@ -191,25 +206,62 @@ static void on_answer(void *arg, const struct inspect_tls *answer)
 	struct tls_watch *watch = file->watch;
 	unsigned int n = 0;
 
+	watch->n_asked--;
 	watch->counts.files++;
 	if (!answer)
 		watch->counts.refused++;
 	else if (!answer->status)
 		n = choose(watch, answer, points);
-	if (n && hook(watch, file, points, n))
+	if (answer && (answer->status ? answer->status != -ENOEXEC : answer->flags & INSPECT_CUT))
+		watch->counts.broken++;
+	file->state = FILE_PLAIN;
+	if (n)
+		file->points = malloc(n * sizeof(points[0]));
+	if (file->points) {
+		memcpy(file->points, points, n * sizeof(points[0]));
+		file->n_points = n;
+	}
+	if (n && (!file->points || hook(watch, file, file->fd)))
 		watch->counts.refused++;
-	if (file->hooks && watch->verbose)
-		log_info("TLS library %s is hooked, at %u places", file->name, n);
-	file->state = file->hooks ? FILE_HOOKED : FILE_PLAIN;
-	watch->counts.hooked += file->hooks != NULL;
+	if (!file->hooks)
+		tls_use__end(&file->use, 0);
 	close(file->fd);
 	file->fd = -1;
+	ask_waiting(watch);
 }
 
-static struct tls_file *find(struct tls_watch *watch, uint64_t device, uint64_t inode)
+static void ask(struct tls_file *file)
+{
+	int copy = fcntl(file->fd, F_DUPFD_CLOEXEC, 3);
+
+	file->state = FILE_ASKED;
+	file->watch->n_asked++;
+	if (copy < 0 || identify__tls(file->watch->identify, copy, on_answer, file))
+		on_answer(file, NULL);
+}
+
+static void ask_waiting(struct tls_watch *watch)
+{
+	for (unsigned int i = 0; i < watch->n_files && watch->n_asked < ASKED_MAX; i++)
+		if (watch->files[i]->state == FILE_WAITS)
+			ask(watch->files[i]);
+}
+
+struct tls_file *tls_watch__find(struct tls_watch *watch, uint64_t device, uint64_t inode)
 {
 	for (unsigned int i = 0; i < watch->n_files; i++)
-		if (watch->files[i]->inode == inode && watch->files[i]->device == device)
+		if (watch->files[i]->key.inode == inode && watch->files[i]->key.device == device)
+			return watch->files[i];
+	return NULL;
+}
+
+struct tls_file *tls_watch__find_mapped(struct tls_watch *watch, const struct tls_mapping *m)
+{
+	uint64_t device = makedev(m->major, m->minor);
+
+	for (unsigned int i = 0; i < watch->n_files; i++)
+		if (watch->files[i]->hooks && watch->files[i]->map_inode == m->inode &&
+		    watch->files[i]->map_device == device)
 			return watch->files[i];
 	return NULL;
 }
@@ -225,40 +277,112 @@ static void name_of(char to[64], const char *path)
 	to[n] = 0;
 }
 
-/* fd is ours from here on. */
-static void look_at(struct tls_watch *watch, int fd, const char *path)
+static struct file_key key_of(const struct stat *st)
 {
-	struct tls_file *file = NULL;
-	struct stat st;
-	int copy;
+	return (struct file_key){ st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mtim,
+				  st->st_ctim };
+}
 
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || find(watch, st.st_dev, st.st_ino) ||
-	    watch->n_files == TLS_FILES_MAX)
-		goto out;
-	file = calloc(1, sizeof(*file));
-	copy = file ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-	if (copy < 0)
-		goto out;
-	*file = (struct tls_file){ .watch = watch,
-				   .device = st.st_dev,
-				   .inode = st.st_ino,
-				   .state = FILE_ASKED,
-				   .fd = copy };
-	name_of(file->name, path);
-	watch->files[watch->n_files++] = file;
-	if (identify__tls(watch->identify, fd, on_answer, file))
-		on_answer(file, NULL);
-	return;
-out:
-	free(file);
-	close(fd);
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Breakpoints hold on to a file: no other can have its numbers, and all that matters is what is in it. */
+static bool same(const struct tls_file *file, const struct file_key *key)
+{
+	return file->key.bytes == key->bytes && same_time(&file->key.written, &key->written) &&
+	       (file->hooks || same_time(&file->key.changed, &key->changed));
+}
+
+static void forget(struct tls_watch *watch, struct tls_file *file)
+{
+	for (unsigned int i = 0; i < watch->n_files; i++)
+		if (watch->files[i] == file)
+			watch->files[i] = watch->files[--watch->n_files];
+	file_free(file);
+}
+
+/* Room for one more: of those without breakpoints the one that was not mapped for longest is forgotten. */
+static bool make_room(struct tls_watch *watch)
+{
+	struct tls_file *oldest = NULL;
+
+	if (watch->n_files < TLS_FILES_MAX)
+		return true;
+	for (unsigned int i = 0; i < watch->n_files; i++) {
+		struct tls_file *file = watch->files[i];
+
+		if ((file->state == FILE_PLAIN || file->state == FILE_KNOWN) &&
+		    (!oldest || file->met_ns < oldest->met_ns))
+			oldest = file;
+	}
+	if (oldest)
+		forget(watch, oldest);
+	else
+		watch->counts.full++;
+	return oldest;
 }
 
 /*
- * By its name: a shared library that may have such functions, or a program, which may have a library
- * linked into it.
+ * A file that is known, met again. false: it is another one by now, with the same numbers, or was written to: what is
+ * known of it is void. Breakpoints in what was overwritten would be in the middle of instructions.
  */
-static bool is_worth(const char *path)
+static bool meet(struct tls_watch *watch, struct tls_file *file, int fd, const struct file_key *key)
+{
+	if (file->state == FILE_WAITS || file->state == FILE_ASKED)
+		return true;
+	if (!same(file, key)) {
+		watch->counts.hooked -= file->hooks != NULL;
+		forget(watch, file);
+		return false;
+	}
+	if (file->state == FILE_KNOWN) {
+		/* it was let go too soon */
+		if (file->use.grace_ns < TLS_GRACE_MAX_NS)
+			file->use.grace_ns *= 2;
+		if (hook(watch, file, fd)) {
+			watch->counts.refused++;
+			file->state = FILE_PLAIN;
+			tls_use__end(&file->use, 0);
+		}
+	}
+	return true;
+}
+
+/* The file that fd is, which is ours from here on; NULL: it is not looked at. */
+static struct tls_file *look_at(struct tls_watch *watch, int fd, const char *path)
+{
+	struct tls_file *file = NULL;
+	struct file_key key;
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		goto out;
+	key = key_of(&st);
+	file = tls_watch__find(watch, st.st_dev, st.st_ino);
+	if (file && meet(watch, file, fd, &key))
+		goto out;
+	file = make_room(watch) ? calloc(1, sizeof(*file)) : NULL;
+	if (!file)
+		goto out;
+	*file = (struct tls_file){ .watch = watch,
+				   .key = key,
+				   .state = FILE_WAITS,
+				   .fd = fd,
+				   .kept = watch->advance,
+				   .met_ns = clock__boot_ns() };
+	tls_use__init(&file->use);
+	name_of(file->name, path);
+	watch->files[watch->n_files++] = file;
+	ask_waiting(watch);
+	return file;
+out:
+	close(fd);
+	return file;
+}
+
+bool tls_watch__is_worth(const char *path)
 {
 	static const char *const words[] = { "ssl",  "tls",    "tcnative", "conscrypt",
 					     "grpc", "boring", "quic" };
@@ -273,8 +397,7 @@ static bool is_worth(const char *path)
 	return false;
 }
 
-/* In the process's own view, and as it was mapped: it may have been deleted or replaced since. */
-static int open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path)
+int tls_watch__open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path)
 {
 	char name[PATH_MAX + 64];
 	int fd;
@@ -288,18 +411,50 @@ static int open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path
 	return open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
+/* What is mapped, looked at; NULL: it cannot be. */
+static struct tls_file *file_of(struct tls_watch *watch, const struct tls_mapping *m)
+{
+	int fd = tls_watch__open_mapped(m->pid, m->start, m->end, m->path);
+	struct tls_file *file = fd >= 0 ? look_at(watch, fd, m->path) : NULL;
+
+	watch->counts.gone += fd < 0;
+	if (file) {
+		file->map_device = makedev(m->major, m->minor);
+		file->map_inode = m->inode;
+		file->met_ns = clock__boot_ns();
+	}
+	return file;
+}
+
+static void used_by(struct tls_watch *watch, struct tls_file *file, pid_t pid)
+{
+	if (!file->kept && file->state != FILE_PLAIN &&
+	    tls_use__by(&file->use, pid, watch->epoll, file) && file->state == FILE_HOOKED &&
+	    !file->use.left_ns)
+		tls_use__end(&file->use, clock__boot_ns());
+}
+
+/* A process that begins another program has let go of all that it had mapped. */
+static void left_by(struct tls_watch *watch, pid_t pid, const struct tls_file *but)
+{
+	for (unsigned int i = 0; i < watch->n_files; i++)
+		if (watch->files[i]->use.pid == pid && watch->files[i] != but)
+			tls_use__end(&watch->files[i]->use, clock__boot_ns());
+}
+
 static void on_mapped(void *arg, const struct tls_mapping *m)
 {
 	struct tls_watch *watch = arg;
-	int fd;
+	struct tls_file *file;
 
-	if (m->path[0] != '/' || !is_worth(m->path) ||
-	    find(watch, makedev(m->major, m->minor), m->inode) ||
+	if (m->path[0] != '/' || !tls_watch__is_worth(m->path) ||
 	    !capture__has_pid(watch->capture, m->pid))
 		return;
-	fd = open_mapped(m->pid, m->start, m->end, m->path);
-	if (fd >= 0)
-		look_at(watch, fd, m->path);
+	file = file_of(watch, m);
+	if (!strstr(m->path, ".so"))
+		left_by(watch, m->pid, file);
+	if (file)
+		used_by(watch, file, m->pid);
 }
 
 int tls_watch__follow(struct tls_watch *watch, pid_t pid)
@@ -309,27 +464,25 @@ int tls_watch__follow(struct tls_watch *watch, pid_t pid)
 
 int tls_watch__fd(const struct tls_watch *watch)
 {
-	return tls_maps__fd(watch->maps);
+	return watch->epoll;
 }
 
 void tls_watch__read(struct tls_watch *watch)
 {
+	struct epoll_event events[64];
+	int n = epoll_wait(watch->epoll, events, 64, 0);
+
+	/* before mappings are read, which may make that files are forgotten */
+	for (int i = 0; i < n; i++)
+		if (events[i].data.ptr)
+			tls_use__end(&((struct tls_file *)events[i].data.ptr)->use,
+				     clock__boot_ns());
 	tls_maps__read(watch->maps, on_mapped, watch);
 }
 
 void tls_watch__running(struct tls_watch *watch)
 {
-	DIR *dir = opendir("/proc");
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir))) {
-		pid_t pid = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? (pid_t)atoi(e->d_name) : 0;
-
-		if (pid && pid != getpid() && capture__has_pid(watch->capture, pid))
-			tls_maps__of_process(pid, on_mapped, watch);
-	}
-	if (dir)
-		closedir(dir);
+	tls_watch__each_mapping(watch, on_mapped, false);
 }
 
 void tls_watch__system(struct tls_watch *watch)
@@ -343,6 +496,7 @@ void tls_watch__system(struct tls_watch *watch)
 		"/lib/libssl.so.[0-9]*",       "/usr/local/lib*/libssl.so.[0-9]*",
 	};
 
+	watch->advance = true;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
 		glob_t found = { 0 };
 
@@ -356,6 +510,7 @@ void tls_watch__system(struct tls_watch *watch)
 			}
 		globfree(&found);
 	}
+	watch->advance = false;
 }
 
 void tls_watch__counts(const struct tls_watch *watch, struct tls_watch_counts *ret)

@@ -241,6 +241,22 @@ static void add_cost(json_t *root, const struct ledger *ledger)
 	set(line, "map_bytes", ledger->map_bytes);
 }
 
+static void add_libraries(json_t *tls, const struct ledger_libraries *l)
+{
+	json_t *line = add_object(tls, "libraries");
+
+	set(line, "looked_at", l->looked_at);
+	set(line, "hooked", l->hooked);
+	set(line, "let_go", l->let_go);
+	set(line, "hooked_now", l->hooked_now);
+	set(line, "refused", l->refused);
+	set(line, "broken", l->broken);
+	set(line, "gone", l->gone);
+	set(line, "functions_left", l->functions_left);
+	set(line, "full", l->full);
+	set(line, "mappings_lost", l->mappings_lost);
+}
+
 static void add_moment(json_t *root, const struct ledger *ledger)
 {
 	char text[24];
@@ -291,6 +307,7 @@ void ledger__json(const struct ledger *ledger, struct buf *out)
 	set(connections, "not_decoded", ledger->kernel.conns_other);
 	reasons(add_object(root, "frames"), kernel, n_kernel, "frames_", true);
 	reasons(add_object(root, "tls"), kernel, n_kernel, "tls_", true);
+	add_libraries(json_object_get(root, "tls"), &ledger->libraries);
 	add_cost(root, ledger);
 	text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	if (text)

@@ -28,6 +28,17 @@ struct ledger_cost {
 	uint64_t cpu_ns, memory_bytes; /* memory: proportional */
 };
 
+/* Files with functions of TLS libraries, and what could not be done about them. */
+struct ledger_libraries {
+	uint64_t looked_at, hooked, let_go, hooked_now;
+	uint64_t refused;	 /* inspect or the kernel could not */
+	uint64_t broken;	 /* no whole programs or libraries */
+	uint64_t gone;		 /* mapped by processes that had ended before it was looked at */
+	uint64_t functions_left; /* whose ends are not known */
+	uint64_t full,
+		mappings_lost; /* files not looked at: no room to know them; the kernel had none to tell */
+};
+
 struct ledger {
 	bool running;	     /* it goes on: what is on its way stands in the residuals */
 	uint64_t at_unix_ns; /* when, of one that is running; 0: not said */
@@ -39,6 +50,7 @@ struct ledger {
 	bool untraced;				 /* there is nothing but that */
 	struct ledger_blind blind[LEDGER_BLIND_MAX];
 	unsigned int n_blind;
+	struct ledger_libraries libraries;
 	struct ledger_cost cost[LEDGER_ROLES_MAX];
 	unsigned int n_cost; /* 0: not measured, and not told */
 	uint64_t map_bytes;  /* of the kernel's maps */
