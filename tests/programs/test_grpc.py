@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """gRPC, in the clear and in TLS: each call is a span at both ends, with its method, its status and its messages."""
 
+import json
+import os
+import subprocess
+import time
+
 import pytest
 
 import tls
 from grpc_peers import LANGUAGES, GrpcServer, client
-from harness import refused, trace_scene
+from harness import SONDE, listening, parse_spans, refused, residuals, trace_scene, wait_for
 from servers import HERE, Server, venv_python
 
 CLIENT = HERE.parent / "clients/grpc_client.py"
@@ -233,3 +238,91 @@ def test_languages_tls_unknown(tmp_path):
     assert not run.spans
     assert run.ledger["connections"]["tls"] > run.ledger["connections"]["tls_seen_into"] == 0
     assert "TLS connections were not seen into" in run.stderr
+
+
+class Steps:
+    """A client that makes its calls when it is told to: clients/grpc_steps.py."""
+
+    def __init__(self, server):
+        self.process = subprocess.Popen([venv_python(), CLIENT.parent / "grpc_steps.py", str(server.port)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def do(self, step, number):
+        self.process.stdin.write(f"{step} {number}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+
+def trace_steps(tmp_path, server, steps):
+    """The client's connection is older than sonde; what is said before, while and after its tables are refilled."""
+    out = tmp_path / "out.jsonl"
+    steps.do("call", 5)
+    pids = f"{server.process.pid},{steps.process.pid}"
+    command = [SONDE, "trace", "-p", pids, "-o", out, "--ledger", tmp_path / "ledger.json", *RING]
+    with open(tmp_path / "stderr", "w") as log:
+        sonde = subprocess.Popen([str(w) for w in command], stderr=log)
+    try:
+        def both_ends():
+            steps.do("call", 1)
+            said = parse_spans(out.read_text()) if out.exists() else []
+            return {s.kind for s in said} == {"CLIENT", "SERVER"}
+
+        wait_for(both_ends, "sonde tells of calls at both ends", 60)
+        steps.do("call", 20)
+        refill = time.time_ns()
+        steps.do("refill", 60)
+        again = time.time_ns()
+        steps.do("call", 30)
+        sonde.terminate()
+        assert sonde.wait(60) == 0, (tmp_path / "stderr").read_text()
+    finally:
+        if sonde.poll() is None:
+            sonde.kill()
+            sonde.wait()
+    spans = [s for s in parse_spans(out.read_text()) if not s.cut]
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert not any(residuals(ledger).values()), ledger
+    return [[s for s in spans if low <= s.start_ns < high]
+            for low, high in ((0, refill), (refill, again), (again, 1 << 63))]
+
+
+def test_met_in_mid_life(tmp_path):
+    """Protects: of a connection whose methods stand in the tables of header fields since before sonde was there nothing is
+    guessed, and that is said; once the tables were refilled everything is right again, at both ends."""
+    server = GrpcServer(tmp_path, "go")
+    with open(tmp_path / "server.log", "w") as log:
+        server.process = subprocess.Popen([str(w) for w in server.cmd()], env={**os.environ, **server.env()}, stdout=log, stderr=log)
+    steps = None
+    try:
+        wait_for(lambda: listening(server.port, server.process.pid), "the server listens")
+        steps = Steps(server)
+        before, meanwhile, after = trace_steps(tmp_path, server, steps)
+    finally:
+        for process in filter(None, (steps and steps.process, server.process)):
+            process.kill()
+            process.wait()
+    # the method was said before sonde was there
+    for kind in ("CLIENT", "SERVER"):
+        assert len([s for s in before if s.kind == kind]) >= 20
+    for span in before:
+        assert span.attributes["sonde.headers"] == "partial"
+        assert not {"rpc.method", "rpc.response.status_code", "url.path", "url.full"} & set(span.attributes)
+    # what comes as a literal is known at once; that there is no such method may still be said by an entry that is not
+    lacking = {f"{SERVICE}/{'Lacking' * 8}{i}" for i in range(60)}
+    told = set()
+    for span in meanwhile:
+        said = span.attributes
+        told.add(said.get("rpc.method_original", said.get("rpc.method")) or (span.path or "").lstrip("/"))
+        assert ("rpc.method_original" in said) == (said.get("rpc.response.status_code") == "UNIMPLEMENTED")
+    assert told - {"", f"{SERVICE}/Unary"} == lacking
+    for span in before + meanwhile:
+        assert span.attributes["sonde.joined"] and span.status_code in (None, 200)
+        assert span.attributes.get("http.request.method") in (None, "POST")
+    clients = [s for s in after if s.kind == "CLIENT"]
+    servers = {s.parent_id: s for s in after if s.kind == "SERVER"}
+    assert len(clients) == len(servers) == 30
+    for span in clients:
+        assert servers[span.span_id].attributes["sonde.link.method"] == "edge"
+        for end in (span, servers[span.span_id]):
+            assert "sonde.headers" not in end.attributes
+            check_call(end, ("Unary", "OK", 1, 1))
