@@ -116,9 +116,9 @@ struct sonde_rec_conn {
 	__u8 local[16], remote[16]; /* network byte order; IPv4 in the first 4; Unix: all 0 */
 	/*
 	 * TCP: sequence number of the first payload byte (ISN + 1) in each direction. The tx one is
-	 * one too high for an active opener that was met in mid-life (snd_una - bytes_acked counts
-	 * its SYN); then role is UNKNOWN and tx offsets are one too low, which user space mends once
-	 * it knows who opened. Unix: an id of the socket pair, equal on both ends, in pair[].
+	 * one too low for an active opener that was met in mid-life (bytes_acked counts its SYN); then
+	 * role is UNKNOWN and tx offsets are one too high, which user space mends once it knows who
+	 * opened. Unix: an id of the socket pair, equal on both ends, in pair[].
 	 * Carried: addresses, role and bases are those of the socket's connection, whose id is pair[0];
 	 * 0: it is not known, and family is 0. Offsets are of the plaintext, and mean the same on both
 	 * ends where from_start says that its first byte was seen.

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """gRPC, in the clear and in TLS: each call is a span at both ends, with its method, its status and its messages."""
 
+import contextlib
+import json
+import os
+import signal
+import subprocess
+
 import pytest
 
+import bpf
 import tls
 from grpc_peers import LANGUAGES, GrpcServer, client
-from harness import refused, trace_scene
+from harness import SONDE, listening, parse_spans, refused, residuals, trace_scene, wait_for
 from servers import HERE, Server, venv_python
 
 CLIENT = HERE.parent / "clients/grpc_client.py"
@@ -233,3 +240,159 @@ def test_languages_tls_unknown(tmp_path):
     assert not run.spans
     assert run.ledger["connections"]["tls"] > run.ledger["connections"]["tls_seen_into"] == 0
     assert "TLS connections were not seen into" in run.stderr
+
+
+class Steps:
+    """A client that makes its calls when it is told to: clients/grpc_steps.py."""
+
+    def __init__(self, server):
+        self.process = subprocess.Popen([venv_python(), CLIENT.parent / "grpc_steps.py", str(server.port)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def do(self, step, number):
+        self.process.stdin.write(f"{step} {number}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+
+def trace_steps(tmp_path, server, steps):
+    """The client's connection is older than sonde; what is said before, while and after its tables are refilled."""
+    out = tmp_path / "out.jsonl"
+    steps.do("call", 5)
+    pids = f"{server.process.pid},{steps.process.pid}"
+    command = [SONDE, "trace", "-p", pids, "-o", out, "--ledger", tmp_path / "ledger.json", *RING]
+    with open(tmp_path / "stderr", "w") as log:
+        sonde = subprocess.Popen([str(w) for w in command], stderr=log)
+    try:
+        def both_ends():
+            steps.do("call", 1)
+            said = parse_spans(out.read_text()) if out.exists() else []
+            return {s.kind for s in said} == {"CLIENT", "SERVER"}
+
+        wait_for(both_ends, "sonde tells of calls at both ends", 60)
+        steps.do("call", 20)
+        steps.do("refill", 60)
+        steps.do("call", 30)
+        sonde.terminate()
+        assert sonde.wait(60) == 0, (tmp_path / "stderr").read_text()
+    finally:
+        if sonde.poll() is None:
+            sonde.kill()
+            sonde.wait()
+    spans = sorted(parse_spans(out.read_text()), key=lambda s: s.start_ns)
+    assert not any("sonde.incomplete" in s.attributes for s in spans)
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert not any(residuals(ledger).values()), ledger
+    each = [[s for s in spans if s.kind == kind] for kind in ("CLIENT", "SERVER")]
+    return [[s for end in each for s in end[part]] for part in (slice(-91), slice(-91, -30), slice(-30, None))]
+
+
+@contextlib.contextmanager
+def go_server(tmp_path):
+    """Go's peer, outside of any scene; ended by its pid."""
+    server = GrpcServer(tmp_path, "go")
+    with open(tmp_path / "server.log", "w") as log:
+        server.process = subprocess.Popen([str(w) for w in server.cmd()], env={**os.environ, **server.env()}, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: listening(server.port, server.process.pid), "the server listens")
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+@contextlib.contextmanager
+def stepping(server):
+    steps = Steps(server)
+    try:
+        yield steps
+    finally:
+        steps.process.kill()
+        steps.process.wait()
+
+
+def test_met_in_mid_life(tmp_path):
+    """Protects: of a connection whose methods stand in the tables of header fields since before sonde was there nothing is
+    guessed, and that is said; once the tables were refilled everything is right again, at both ends."""
+    with go_server(tmp_path) as server, stepping(server) as steps:
+        before, meanwhile, after = trace_steps(tmp_path, server, steps)
+    # the method was said before sonde was there
+    for kind in ("CLIENT", "SERVER"):
+        assert len([s for s in before if s.kind == kind]) >= 20
+    for span in before:
+        assert span.attributes["sonde.headers"] == "partial"
+        assert not {"rpc.method", "rpc.response.status_code", "url.path", "url.full"} & set(span.attributes)
+    # what comes as a literal is known at once; that there is no such method may still be said by an entry that is not
+    lacking = {f"{SERVICE}/{'Lacking' * 8}{i}" for i in range(60)}
+    told = set()
+    for span in meanwhile:
+        said = span.attributes
+        told.add(said.get("rpc.method_original", said.get("rpc.method")) or (span.path or "").lstrip("/"))
+        assert ("rpc.method_original" in said) == (said.get("rpc.response.status_code") == "UNIMPLEMENTED")
+    assert told - {"", f"{SERVICE}/Unary"} == lacking
+    for span in before + meanwhile:
+        assert span.attributes["sonde.joined"] and span.status_code in (None, 200)
+        assert span.attributes.get("http.request.method") in (None, "POST")
+    check_after(after)
+
+
+def check_after(after):
+    """The last 30 calls are whole at both ends."""
+    clients = [s for s in after if s.kind == "CLIENT"]
+    servers = {s.parent_id: s for s in after if s.kind == "SERVER"}
+    assert len(clients) == len(servers) == 30
+    for span in clients:
+        assert servers[span.span_id].attributes["sonde.link.method"] == "edge"
+        for end in (span, servers[span.span_id]):
+            check_call(end, ("Unary", "OK", 1, 1))
+
+
+def last(spans, n):
+    return [s for kind in ("CLIENT", "SERVER") for s in sorted((s for s in spans if s.kind == kind), key=lambda s: s.start_ns)[-n:]]
+
+
+def test_lost_records(tmp_path):
+    """Protects: records that were lost in the middle of a connection cost what was in them, and nothing that follows is wrong:
+    what refers to them is left out, and once it was said anew all is right again. A replay says the same."""
+    file = tmp_path / "run.sonde"
+    with go_server(tmp_path) as server, stepping(server) as steps:
+        sonde = subprocess.Popen([str(w) for w in (SONDE, "record", "-o", file, "-p", f"{server.process.pid},{steps.process.pid}",
+                                                   "--ledger", tmp_path / "ledger.json")], stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: steps.do("call", 20) or (file.exists() and file.stat().st_size), "sonde records", 60)
+            reader = bpf.roles(sonde.pid)["trace"]
+            steps.do("refill", 60)
+            steps.do("call", 30)
+            # nobody reads the ring: what it does not hold is lost
+            os.kill(reader, signal.SIGSTOP)
+            steps.do("call", 1500)
+            os.kill(reader, signal.SIGCONT)
+            steps.do("call", 100)
+            steps.do("refill", 60)
+            steps.do("call", 30)
+            sonde.terminate()
+            assert sonde.wait(60) == 0
+        finally:
+            if sonde.poll() is None:
+                sonde.kill()
+                sonde.wait()
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert sum(ledger["records"]["lost"].values()) > 0
+    assert not any(residuals(ledger).values()), ledger
+    said = []
+    for n in range(2):
+        subprocess.run([SONDE, "replay", file, "-o", tmp_path / f"{n}.jsonl"], check=True, capture_output=True, timeout=60)
+        said.append((tmp_path / f"{n}.jsonl").read_text())
+    assert said[0] == said[1]
+    spans = parse_spans(said[0])
+    names = {f"{SERVICE}/{'Lacking' * 8}{i}" for i in range(60)} | {f"{SERVICE}/Unary"}
+    for span in spans:
+        method = span.attributes.get("rpc.method_original", span.attributes.get("rpc.method"))
+        assert method in names or (method is None and span.attributes["sonde.headers"] == "partial")
+        if method == f"{SERVICE}/Unary" and "rpc.response.status_code" in span.attributes:
+            assert span.attributes["rpc.response.status_code"] == "OK"
+    # known, then not, then again
+    partial = [s.attributes.get("sonde.headers") for s in sorted(spans, key=lambda s: s.start_ns)]
+    known = partial.index(None)
+    assert "partial" in partial[known:] and partial[known:].count(None) >= 2 * (30 + 30)
+    check_after(last(spans, 30))

@@ -232,9 +232,9 @@ static void joins(void **state)
 			assert_int_equal(sim_ended_at(0)->flags, EX_RESPONSE | EX_MID);
 			/* both ends agree on the key: see struct sonde_rec_conn */
 			assert_true(sim_ended_at(0)->edge.known);
-			assert_int_equal(sim_ended_at(0)->edge.client_base, client ? 999 : 2000);
+			assert_int_equal(sim_ended_at(0)->edge.client_base, client ? 1001 : 2000);
 			assert_int_equal(sim_ended_at(0)->edge.server_base, client ? 2000 : 1000);
-			assert_int_equal(sim_ended_at(0)->edge.offset, tx0 + (client ? 1 : 0));
+			assert_int_equal(sim_ended_at(0)->edge.offset, tx0 - (client ? 1 : 0));
 			assert_true(sim->account.trace.dropped_unjoined <= 1);
 			sim_say(c, req, GET);
 			sim_say(c, res, OK5);

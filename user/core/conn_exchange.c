@@ -6,7 +6,7 @@
 
 /*
  * The key that both ends compute alike. A connection met in mid-life does not say who opened it;
- * then whoever sends requests did, and its tx base, taken after its SYN, is one too high.
+ * then whoever sends requests did, and its tx base, which counts its SYN, is one too low.
  */
 static void set_edge(const struct conn *conn, const struct piece *piece, uint64_t offset,
 		     struct edge *edge)
@@ -32,8 +32,8 @@ static void set_edge(const struct conn *conn, const struct piece *piece, uint64_
 	if (conn->role == SONDE_ROLE_UNKNOWN && !conn->carried) {
 		active = piece->dir == DIR_TX;
 		if (active) {
-			base[DIR_TX]--;
-			edge->offset++;
+			base[DIR_TX]++;
+			edge->offset--;
 		}
 	}
 	edge->known |= !conn->carried;

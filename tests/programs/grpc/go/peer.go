@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -43,6 +44,10 @@ func unary(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServe
 	switch {
 	case strings.HasPrefix(string(message), "fail "):
 		return nil, status.Error(codes.Code(number(message)), "as asked for")
+	case strings.HasPrefix(string(message), "refill "):
+		for i := range number(message) {
+			grpc.SetHeader(ctx, metadata.Pairs(fmt.Sprintf("x-refill-%d", i), strings.Repeat("r", 40)))
+		}
 	case strings.HasPrefix(string(message), "sleep "):
 		time.Sleep(time.Duration(number(message)) * time.Millisecond)
 	}
