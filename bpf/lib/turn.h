@@ -111,7 +111,7 @@ static __always_inline void verdict_tls(struct hit *hit)
 	}
 #ifndef SONDE_UPROBE
 	if (!hello)
-		tls_tie(hit->k, hit->thread, conn, hit->sk);
+		tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes);
 #endif
 }
 
@@ -348,9 +348,9 @@ static __noinline int hello_capture(struct hit *hit)
 
 #ifndef SONDE_UPROBE
 	if (dir->flags & DIR_HELLO_NEXT)
-		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx);
+		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes);
 	else
-		tls_tie(hit->k, hit->thread, hit->conn, hit->sk);
+		tls_tie(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes);
 #endif
 	dir->flags &= ~DIR_HELLO_NEXT;
 	p->at = 0;
