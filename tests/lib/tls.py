@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 import servers
+from rust import rust_program
 
 
 @functools.cache
@@ -83,3 +84,11 @@ class GoTls(Https, servers.Go):
 
     def cmd(self):
         return [*super().cmd(), authority()]
+
+
+class RustTls(Https, servers.Server):
+    """A server of rustls, a thread a connection."""
+
+    def cmd(self):
+        folder = authority()
+        return [rust_program("rustls", "server"), self.port, self.log, folder / "cert.pem", folder / "key.pem"]
