@@ -540,6 +540,10 @@ static __always_inline bool worth_looking(struct hit *hit)
 	if (conn->verdict == SONDE_VERDICT_TLS) {
 		if (conn->rx.state != DIR_HELLO && conn->tx.state != DIR_HELLO)
 			quiet_begins(conn);
+#ifndef SONDE_UPROBE
+		if (hit->dir->state != DIR_HELLO)
+			tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes);
+#endif
 		return hit->dir->state == DIR_HELLO;
 	}
 	if (wish_of(conn) & SONDE_WISH_IGNORE) {
