@@ -331,9 +331,10 @@ static __always_inline void tls_enter(struct tls_found *found, struct pt_regs *c
 	call->tx = tx;
 	call->told = call->carried = call->areas = 0;
 	call->kind = kind;
-	if (kind == TLS_HANDSHAKE)
-		tls_out_note(found->thread, ssl, stream->carrier, 0);
-	else if (tx && kind != TLS_RESULT)
+	/* it may leave something of a handshake to be sent */
+	if (!tx && !stream->carrier && !stream->conn.turn)
+		tls_out_note(found->thread, ssl, 0, 0);
+	if (tx && kind != TLS_RESULT)
 		tls_writes(found, stream, call);
 }
 
