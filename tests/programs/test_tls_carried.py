@@ -107,3 +107,54 @@ def check_peers(served, asked, connections):
     for span in served:
         parent = clients.get(span.parent_id)
         assert not parent or parent.path == span.path
+
+
+ROUNDS = 8
+
+
+def ask_rounds(server, client, rounds, tmp_path):
+    """Each round is a request on each connection of a client, which sonde meets after the first round."""
+    process = subprocess.Popen([str(w) for w in client], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(path):
+        process.stdin.write(path + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+
+    ask("/before")
+    watching = Watching(tmp_path, [*server, process.pid])
+    watching.hooked()
+    for n in range(rounds):
+        ask(f"/joined/{n}")
+    process.stdin.close()
+    assert process.wait(30) == 0
+    spans, ledger = watching.end()
+    return spans, ledger, process.pid
+
+
+@pytest.mark.parametrize("kind, loop", [(tls.Aio, "asyncio"), (tls.AioUv, "uvloop")], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("connections", [1, 20])
+def test_asyncio_joined(kind, loop, connections, tmp_path):
+    """Protects: connections older than sonde, whose bytes programs carry: the right peer, as soon as it is sure."""
+    server = kind(tmp_path)
+    with serving(server, workers=False) as pids:
+        client = [sys.executable, CLIENTS / "aio.py", server.port, ca(), loop, connections]
+        spans, ledger, _ = ask_rounds(pids, client, ROUNDS, tmp_path)
+    for side in ("CLIENT", "SERVER"):
+        found = [s for s in spans if s.kind == side]
+        assert sorted(s.path for s in found) == sorted(f"/joined/{n}/{c}" for n in range(ROUNDS) for c in range(connections))
+        assert all(s.attributes["sonde.joined"] is True for s in found)
+    served = [s for s in spans if s.kind == "SERVER"]
+    ports = collections.defaultdict(set)
+    for span in served:
+        if span.attributes.get("network.peer.port"):
+            ports[span.path.split("/")[3]].add(span.attributes["network.peer.port"])
+    # a connection is of one peer, and a peer of one connection
+    assert all(len(p) == 1 for p in ports.values()) and len(ports) == len(set().union(*ports.values()))
+    for span in spans:
+        if span.kind == "CLIENT":
+            assert span.attributes.get("network.peer.port", server.port) == server.port
+    assert ledger["tls"]["crossed"] == 0
+    last = [s for s in served if s.path.startswith(f"/joined/{ROUNDS - 1}/")]
+    known = [s for s in last if "network.peer.port" in s.attributes]
+    assert len(known) == connections
