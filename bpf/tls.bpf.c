@@ -9,12 +9,13 @@
  */
 #include "../headers/tls.h"
 #include "lib/tls_go.h"
+#include "lib/tls_rust.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 int tls_captured(struct pt_regs *ctx);
 
-enum { NEXT_CAPTURED, NEXT_NEVER, NEXT_COUNT };
+enum { NEXT_CAPTURED, NEXT_COUNT };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -28,19 +29,15 @@ struct {
  * never preempted: in uprobes they are, and one that goes on after another of its kind has run there
  * finds that one's memory in its stack, and the kernel falls over it (seen on 7.2 with lazy preemption).
  * A program with a tail call in it stays on the kernel's own stack (check_max_stack_depth() of the
- * verifier). This one is never made.
+ * verifier): each one here has one.
  */
-static __always_inline void keep_kernel_stack(struct pt_regs *ctx)
-{
-	if (tls_none[0]) /* all of it is 0, which the verifier knows */
-		bpf_tail_call(ctx, &tls_next, NEXT_NEVER);
-}
-
 SEC("uprobe")
 int tls_captured(struct pt_regs *ctx)
 {
-	keep_kernel_stack(ctx);
-	return tls_capture();
+	tls_capture();
+	if (tls_more())
+		bpf_tail_call(ctx, &tls_next, NEXT_CAPTURED);
+	return 0;
 }
 
 /* What is at this place, by its shape: a constant in most programs. */
@@ -67,6 +64,13 @@ static __always_inline int at_place(struct pt_regs *ctx, __u64 shape)
 		break;
 	case SONDE_TLS_GO_RETURN:
 		go_leave(&found, ctx);
+		break;
+	case SONDE_TLS_RUST_WRITE:
+	case SONDE_TLS_RUST_VECTOR:
+		rust_write(&found, ctx, shape == SONDE_TLS_RUST_VECTOR);
+		break;
+	case SONDE_TLS_RUST_TAKE:
+		rust_take(&found, ctx);
 		break;
 	case SONDE_TLS_GO_CLOSE:
 		return tls_free(GO_ARGUMENT_1(ctx));
@@ -117,3 +121,6 @@ PLACE(tls_go_read, SONDE_TLS_GO_READ)
 PLACE(tls_go_write, SONDE_TLS_GO_WRITE)
 PLACE(tls_go_return, SONDE_TLS_GO_RETURN)
 PLACE(tls_go_close, SONDE_TLS_GO_CLOSE)
+PLACE(tls_rust_write, SONDE_TLS_RUST_WRITE)
+PLACE(tls_rust_vector, SONDE_TLS_RUST_VECTOR)
+PLACE(tls_rust_take, SONDE_TLS_RUST_TAKE)

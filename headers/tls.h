@@ -21,13 +21,17 @@ enum sonde_tls_shape {
 	SONDE_TLS_WRITE_COUNT = 4, /* the same */
 	SONDE_TLS_WRITE_FLAGS = 5, /* (connection, buffer, n, flags, size_t *moved): 1, or 0 */
 	SONDE_TLS_HANDSHAKE = 6,   /* (connection); returns are not hooked */
-	SONDE_TLS_RETURN = 7,	   /* a return instruction of any of those that move bytes */
+	SONDE_TLS_RETURN = 7,	   /* a return instruction of any of C or Rust that move bytes */
 	SONDE_TLS_END = 8,	   /* (connection), which is given back */
 	SONDE_TLS_GO_READ = 9,	  /* method of a connection, (buffer, length, capacity): n, error */
 	SONDE_TLS_GO_WRITE = 10,  /* the same */
 	SONDE_TLS_GO_RETURN = 11, /* a return instruction of one of these two */
 	SONDE_TLS_GO_CLOSE = 12,  /* method of a connection */
-	SONDE_TLS_SHAPES = 13,
+	/* rustls; a result is in two registers: 0 where it is good, and the number of bytes */
+	SONDE_TLS_RUST_WRITE = 13,  /* (connection, buffer, n) */
+	SONDE_TLS_RUST_VECTOR = 14, /* (connection, array of {buffer, n}, areas) */
+	SONDE_TLS_RUST_TAKE = 15,   /* (connection, {any, buffer, n} *): a record that was decrypted */
+	SONDE_TLS_SHAPES = 16,
 };
 
 /* Key of map tls_streams: a connection of a library, in one process. */

@@ -167,6 +167,21 @@ static __always_inline __u8 consumer_generation(void)
 	return sw ? *(volatile __u32 *)&sw->generation : 0;
 }
 
+#ifdef SONDE_UPROBE
+/* It is told again only for its ends: whoever knows it has seen it from where he saw it before. */
+static __always_inline bool tls_told_late(struct conn *conn)
+{
+	struct tls_stream *stream = (struct tls_stream *)conn;
+
+	if (!(stream->flags & TLS_LATE))
+		return false;
+	stream->flags &= ~TLS_LATE;
+	if (stream->flags & TLS_HELLO)
+		conn->flags |= CONN_FROM_START;
+	return true;
+}
+#endif
+
 /*
  * The connection is decoded: once, before its first DATA; and again where another consumer reads
  * the ring, who meets it in mid-life.
@@ -179,7 +194,10 @@ static __always_inline bool conn_announce(struct hit *hit)
 	if (conn->flags & CONN_SENT) {
 		if (conn->generation == generation)
 			return true;
-		conn->flags &= ~CONN_FROM_START;
+#ifdef SONDE_UPROBE
+		if (!tls_told_late(conn))
+#endif
+			conn->flags &= ~CONN_FROM_START;
 		conn->rx_start = conn->rx.offset;
 		conn->tx_start = conn->tx.offset;
 		conn->rx.flags &= ~DIR_TOLD;

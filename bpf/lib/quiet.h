@@ -49,7 +49,7 @@ static __always_inline bool quiet_call(struct conn *conn, const struct sock *sk,
 		return false;
 	k->hits_quiet++;
 	if (bytes && conn->verdict == SONDE_VERDICT_TLS)
-		tls_tie_here(k, conn, sk);
+		tls_tie_here(k, conn, sk, tx, bytes);
 	return !bytes || !(conn->flags & CONN_SHED) || quiet_shed(k, conn, tx);
 }
 

@@ -270,6 +270,7 @@ enum tls_kind {
 	TLS_INT,       /* in its result */
 	TLS_COUNT,     /* where `count` points, if its result is 1 */
 	TLS_HANDSHAKE, /* it moves none; its return is not seen */
+	TLS_RESULT,    /* Rust: in the second register of its result, if the first one is 0 */
 };
 
 /* A call of a TLS library that a thread is in. */
@@ -283,8 +284,32 @@ struct tls_call {
 	__u64 carrier; /* id of the connection that carries it; 0: not known yet */
 	__u32 kind;    /* enum tls_kind */
 	__u8 tx;
-	__u8 told;   /* what it is to write was captured at its entry */
-	__u16 first; /* it is the first one that was seen on ssl */
+	__u8 told;    /* what it is to write was captured at its entry */
+	__u8 carried; /* the library itself sent or received meanwhile */
+	__u8 areas;   /* at is an array of so many {address, length}; 0: it is the buffer */
+};
+
+/*
+ * Where programs carry what the library has encrypted: what this thread has received last on a connection
+ * that speaks TLS, and how much of it has come out of a library's connection since.
+ */
+struct tls_in {
+	__u64 conn; /* id of the socket's connection; 0: none */
+	__u64 sk;   /* its address */
+	__u64 ssl;  /* what it came out of; 0: nothing has yet */
+	__u32 bytes;
+	__u32 taken; /* plaintext */
+	__u32 records;
+	__u32 pad;
+};
+
+/* What has gone into a library's connection since this thread has last sent on one that speaks TLS. */
+struct tls_out {
+	__u64 ssl;     /* 0: none */
+	__u64 carrier; /* that it is known by */
+	__u32 bytes, records;
+	__u32 mixed; /* into more than one */
+	__u32 pad;
 };
 
 /* What of a call is to be captured. */
@@ -295,6 +320,8 @@ struct tls_hit {
 	__u64 skip; /* bytes of the buffer before the first one */
 	__u64 bytes;
 	__u64 tx;
+	__u64 more_at; /* the array of areas behind this one; areas of it that are left, and their bytes */
+	__u64 more, more_bytes;
 };
 
 /* A call of a goroutine, which may go on in another thread than it began in. */
@@ -323,7 +350,9 @@ enum {
 	TLS_REFUSED =
 		1 << 3, /* the last call took nothing of what it was to write: that comes again */
 	TLS_TOLD = 1 << 4,  /* the carrier was known when the connection was told */
-	TLS_HELLO = 1 << 2, /* tied at the first bytes of its handshake: no plaintext was before */
+	TLS_HELLO = 1 << 2, /* the first bytes of its handshake were seen: no plaintext was before */
+	TLS_NESTED = 1 << 6, /* its library itself sends and receives */
+	TLS_LATE = 1 << 5,  /* tied after it was told, and that has not been told yet */
 };
 
 /* What goes through one of a TLS library's connections, and what carries it. */
@@ -339,6 +368,11 @@ struct tls_stream {
 	__u8 local[16], remote[16];
 	__u64 object; /* address of what the library or runtime has of it */
 	__u64 asked;  /* bytes of the write that is in progress, or was refused */
+	__u64 tied_ns;	  /* when its carrier was found */
+	__u64 carrier_sk; /* its address; 0: not known */
+	__u64 candidate; /* id of another connection whose bytes agreed with its own, and how often */
+	__u32 agreed;
+	__u32 pad2;
 };
 
 /* Values of thread.kind. */
@@ -357,6 +391,8 @@ struct thread {
 	__u32 pad;
 	struct tls_call tls;
 	struct tls_hit tls_hit;
+	struct tls_in tls_in;
+	struct tls_out tls_out;
 };
 
 /* Who opened a Unix connection, and when. */

@@ -45,6 +45,7 @@ static __always_inline void tls_stream_begin(struct sonde_kcounters *k, struct t
 {
 	stream->conn.id = tls_number();
 	stream->conn.slot = ~0u;
+	stream->candidate = stream->agreed = 0;
 }
 
 const volatile __u64 tls_none[sizeof(struct tls_stream) / sizeof(__u64)] SEC(".rodata.none") = {};
@@ -61,7 +62,7 @@ static __always_inline void tls_stream_again(struct sonde_kcounters *k, struct t
 {
 	tls_stream_end(k, stream);
 	__builtin_memset(&stream->conn, 0, sizeof(stream->conn));
-	stream->flags &= ~TLS_AGAIN;
+	stream->flags &= ~(TLS_AGAIN | TLS_LATE | TLS_TOLD);
 	tls_stream_begin(k, stream);
 }
 
@@ -88,6 +89,12 @@ tls_stream_get(struct sonde_kcounters *k, struct thread *thread, __u64 ssl, bool
 	return stream;
 }
 
+#if defined(__TARGET_ARCH_x86)
+#define RESULT_SECOND(ctx) ((ctx)->dx)
+#elif defined(__TARGET_ARCH_arm64)
+#define RESULT_SECOND(ctx) ((ctx)->regs[1])
+#endif
+
 /* What a call that is over has moved. */
 static __always_inline __u32 tls_moved(struct pt_regs *ctx, const struct tls_call *call)
 {
@@ -96,6 +103,10 @@ static __always_inline __u32 tls_moved(struct pt_regs *ctx, const struct tls_cal
 
 	if (call->kind == TLS_INT)
 		return result > 0 ? result : 0;
+	if (call->kind == TLS_RESULT) {
+		n = PT_REGS_RC(ctx) ? 0 : RESULT_SECOND(ctx);
+		return n > 0x7fffffff ? 0x7fffffff : n;
+	}
 	if (call->kind != TLS_COUNT || result != 1 ||
 	    bpf_probe_read_user(&n, sizeof(n), (const void *)call->count))
 		return 0;
@@ -131,7 +142,41 @@ static __always_inline void tls_find(struct tls_found *found, const struct tls_c
 	hit->tx = call->tx;
 	hit->skip = skip;
 	hit->bytes = bytes;
+	hit->more = hit->more_bytes = 0;
 	found->captures = true;
+}
+
+/* More than this are counted, and not looked at. */
+#define TLS_AREAS_MAX 24
+
+/* The next area of those that are left; at its end: nothing of what is left may be looked at. */
+static __always_inline void tls_next_area(struct tls_hit *hit)
+{
+	struct segment area = { 0 };
+
+	if (hit->more &&
+	    bpf_probe_read_user(&area, sizeof(area), (const void *)hit->more_at))
+		hit->more = 0;
+	hit->at = area.base;
+	hit->bytes = hit->more ? smaller(area.len, hit->more_bytes) : hit->more_bytes;
+	hit->more_bytes -= hit->bytes;
+	hit->more_at += sizeof(area);
+	if (hit->more)
+		hit->more--;
+	else
+		hit->at = 0;
+}
+
+/* There is more of what a call has moved, elsewhere: that is found next. */
+static __always_inline bool tls_more(void)
+{
+	struct sonde_kcounters *k = counters();
+	struct thread *thread = k ? thread_get(k, false) : NULL;
+
+	if (!thread || !thread->tls_hit.more_bytes)
+		return false;
+	tls_next_area(&thread->tls_hit);
+	return true;
 }
 
 /* What tls_find() has left in this thread. */
@@ -152,6 +197,8 @@ static __always_inline int tls_capture(void)
 	stream = bpf_map_lookup_elem(&tls_streams, &key);
 	if (!stream || tls_socket_decides(stream, id >> 32))
 		return 0;
+	if (!what->bytes)
+		return 0; /* an area of none */
 	count(k, tls_calls, 1);
 	if (!stream->conn.turn) {
 		count(k, tls_streams, 1);
@@ -161,6 +208,8 @@ static __always_inline int tls_capture(void)
 	/* told without its ends before: it is told once more */
 	if (stream->carrier && !(stream->flags & TLS_TOLD)) {
 		stream->flags |= TLS_TOLD;
+		if (stream->conn.flags & CONN_SENT)
+			stream->flags |= TLS_LATE;
 		stream->conn.generation = consumer_generation() + 1;
 	}
 	hit.k = k;
@@ -174,7 +223,7 @@ static __always_inline int tls_capture(void)
 	/* the other end may have read, and answered, before a sender is back */
 	hit.w->ns = hit.tx ? what->ns : bpf_ktime_get_boot_ns();
 	work_begin(hit.w);
-	hit.w->source.kind = SOURCE_USER;
+	hit.w->source.kind = what->at ? SOURCE_USER : SOURCE_NONE;
 	hit.w->source.at = what->at;
 	hit.w->source.skip = what->skip;
 	hit.w->bytes = what->bytes;
@@ -280,21 +329,133 @@ static __always_inline void tls_enter(struct tls_found *found, struct pt_regs *c
 	call->ns = bpf_ktime_get_boot_ns();
 	call->carrier = stream->carrier;
 	call->tx = tx;
-	call->told = 0;
-	call->first = is_new;
+	call->told = call->carried = call->areas = 0;
 	call->kind = kind;
-	if (tx)
+	/* it may leave something of a handshake to be sent */
+	if (!tx && !stream->carrier && !stream->conn.turn)
+		tls_out_note(found->thread, ssl, 0, 0);
+	if (tx && kind != TLS_RESULT)
 		tls_writes(found, stream, call);
+}
+
+/* What a call has moved lies in several areas of memory. */
+static __always_inline void tls_find_areas(struct tls_hit *hit, const struct tls_call *call,
+					   __u32 moved)
+{
+	hit->more_at = call->at;
+	hit->more = call->areas;
+	hit->more_bytes = moved;
+	tls_next_area(hit);
+}
+
+static __always_inline void tls_ends(struct tls_stream *stream, const struct sock *sk)
+{
+	__builtin_memset(stream->local, 0, sizeof(stream->local));
+	__builtin_memset(stream->remote, 0, sizeof(stream->remote));
+	stream->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	stream->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	stream->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	stream->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (stream->family == SONDE_AF_INET6 &&
+	    bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
+		address_read(stream->local, sk, false);
+		address_read(stream->remote, sk, true);
+	} else {
+		*(__u32 *)stream->local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		*(__u32 *)stream->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	}
+}
+
+/* This socket carries the library's connection ssl. */
+static __always_inline void tls_tie_to(struct sonde_kcounters *k, struct thread *thread,
+				       struct tls_stream *stream, __u64 ssl,
+				       struct tls_carrier *carrier, const struct sock *sk)
+{
+	carrier->tied = 1;
+	tls_key_of(&carrier->key, thread, ssl);
+	tls_ends(stream, sk);
+	stream->role = carrier->role;
+	stream->tx_base = carrier->tx_base;
+	stream->rx_base = carrier->rx_base;
+	stream->carrier = carrier->id;
+	stream->carrier_sk = (__u64)sk;
+	stream->tied_ns = bpf_ktime_get_boot_ns();
+	count(k, tls_tied, 1);
+	count(k, conns_tls_tied, 1);
+}
+
+/* So many bytes have come out of the library, of those that this thread has received last. */
+static __noinline int tls_tie_taken(struct thread *thread, struct tls_stream *stream, __u64 ssl,
+				    __u32 bytes)
+{
+	struct tls_in *in = &thread->tls_in;
+	struct sonde_kcounters *k = counters();
+	struct tls_carrier *carrier;
+	const struct sock *sk;
+	__u64 key, before;
+
+	if (in->ssl && in->ssl != ssl) {
+		in->conn = 0; /* of which of the two it was is not known */
+		return 0;
+	}
+	in->ssl = ssl;
+	in->taken += bytes;
+	in->records++;
+	if (!k || in->conn == stream->carrier)
+		return 0;
+	before = stream->conn.rx.offset + stream->conn.tx.offset;
+	if (!tls_agrees(in->bytes, in->taken, in->records) &&
+	    (in->records > 1 || !tls_agrees_first(in->bytes, in->taken)))
+		return 0;
+	key = in->sk;
+	sk = (const struct sock *)key;
+	carrier = bpf_map_lookup_elem(&tls_carriers, &key);
+	if (!carrier || carrier->id != in->conn || carrier->pair != conn_pair(sk))
+		return 0;
+	/* what was at this address is over: it is another connection's, which began later */
+	if (stream->carrier && !carrier->tied && tls_from_start(carrier) &&
+	    carrier->hello_ns > stream->tied_ns) {
+		tls_stream_again(k, stream);
+		stream->carrier = before = 0;
+	}
+	if (tls_believe(k, stream, carrier, before))
+		tls_tie_to(k, thread, stream, ssl, carrier, sk);
+	return 0;
+}
+
+/* Bytes have passed through a connection of a library that sends and receives nothing by itself. */
+static __always_inline void tls_passed(struct thread *thread, struct tls_stream *stream, __u64 ssl,
+				       bool tx, __u32 bytes)
+{
+	if (tx)
+		tls_out_note(thread, ssl, stream->carrier, bytes);
+	else if (thread->tls_in.conn)
+		tls_tie_taken(thread, stream, ssl, bytes);
 }
 
 /* A call is over. */
 static __always_inline void tls_over(struct tls_found *found, struct tls_stream *stream,
 				     const struct tls_call *call, __u32 moved)
 {
-	if (call->told)
+	if (call->told) {
 		tls_written(stream, moved);
-	else if (moved)
+	} else if (moved && call->areas) {
+		tls_find(found, call, 0, 0);
+		tls_find_areas(&found->thread->tls_hit, call, moved);
+	} else if (moved) {
 		tls_find(found, call, 0, moved);
+	}
+}
+
+/* The same where the thread itself was in it, and its calls on sockets tell whose bytes they are. */
+static __always_inline void tls_over_here(struct tls_found *found, struct tls_stream *stream,
+					  struct tls_call *call, __u32 moved)
+{
+	if (call->carried)
+		found->thread->tls_out.ssl = 0;
+	else if (moved && !(stream->flags & (TLS_NESTED | TLS_CROSSED)))
+		tls_passed(found->thread, stream, call->ssl, call->tx, moved);
+	tls_over(found, stream, call, moved);
 }
 
 /* A return instruction of a function that moves bytes. */
@@ -313,7 +474,7 @@ static __always_inline void tls_leave(struct tls_found *found, struct pt_regs *c
 		return;
 	stream = tls_stream_get(found->k, found->thread, call->ssl, &is_new);
 	if (stream)
-		tls_over(found, stream, call, tls_moved(ctx, call));
+		tls_over_here(found, stream, call, tls_moved(ctx, call));
 	call->kind = TLS_NONE;
 }
 

@@ -71,32 +71,6 @@ static __always_inline const struct sock *go_socket(int fd)
 	return socket ? BPF_CORE_READ(socket, sk) : NULL;
 }
 
-static __always_inline void go_addresses(struct tls_stream *stream, const struct sock *sk)
-{
-	__builtin_memset(stream->local, 0, sizeof(stream->local));
-	__builtin_memset(stream->remote, 0, sizeof(stream->remote));
-	stream->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	stream->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	stream->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	stream->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (stream->family == SONDE_AF_INET6 &&
-	    bpf_core_field_exists(struct sock_common___v6, skc_v6_daddr)) {
-		address_read(stream->local, sk, false);
-		address_read(stream->remote, sk, true);
-	} else {
-		*(__u32 *)stream->local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-		*(__u32 *)stream->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
-	}
-}
-
-/* Whether this connection's hello came after the library was hooked: then no plaintext was before. */
-static __always_inline bool go_from_start(const struct tls_carrier *carrier)
-{
-	struct sonde_switches *sw = ring_switches();
-
-	return sw && carrier->hello_ns > *(volatile __u64 *)&sw->tls_ns;
-}
-
 static __noinline int go_tie(struct thread *thread, struct tls_stream *stream)
 {
 	int fd = go_descriptor(stream->object);
@@ -110,17 +84,9 @@ static __noinline int go_tie(struct thread *thread, struct tls_stream *stream)
 	carrier = bpf_map_lookup_elem(&tls_carriers, &key);
 	if (!carrier || carrier->tied || carrier->pair != conn_pair(sk))
 		return 0;
-	carrier->tied = 1;
-	tls_key_of(&carrier->key, thread, stream->object);
-	if (go_from_start(carrier))
+	if (tls_from_start(carrier))
 		stream->flags |= TLS_HELLO;
-	go_addresses(stream, sk);
-	stream->role = carrier->role;
-	stream->tx_base = carrier->tx_base;
-	stream->rx_base = carrier->rx_base;
-	stream->carrier = carrier->id;
-	count(k, tls_tied, 1);
-	count(k, conns_tls_tied, 1);
+	tls_tie_to(k, thread, stream, stream->object, carrier, sk);
 	return 0;
 }
 

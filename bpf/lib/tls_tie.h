@@ -7,8 +7,8 @@
 #ifndef SONDE_BPF_TLS_TIE_H
 #define SONDE_BPF_TLS_TIE_H
 
-#include "emit.h"
 #include "scope.h"
+#include "tls_carry.h"
 
 static __always_inline void tls_key_of(struct tls_key *key, struct thread *thread, __u64 ssl)
 {
@@ -85,112 +85,167 @@ static __always_inline void tls_tie_fill(struct tls_stream *stream, const struct
 	}
 }
 
-static __always_inline struct tls_stream *tls_stream_of(struct thread *thread)
+static __always_inline struct tls_stream *tls_stream_of(struct thread *thread, __u64 ssl)
 {
 	struct tls_key key;
 
-	tls_key_of(&key, thread, thread->tls.ssl);
+	tls_key_of(&key, thread, ssl);
 	return bpf_map_lookup_elem(&tls_streams, &key);
 }
 
-static __always_inline void tls_carrier_tie(struct thread *thread, const struct sock *sk)
+static __always_inline void tls_carrier_tie(struct thread *thread, __u64 ssl,
+					    struct tls_stream *stream, const struct sock *sk)
 {
 	volatile __u64 key = (__u64)sk;
 	struct tls_carrier *carrier = bpf_map_lookup_elem(&tls_carriers, (const void *)&key);
 
 	if (!carrier)
 		return;
+	/* its first byte was seen, and nothing of what it carries was before */
+	if (!stream->conn.turn && tls_from_start(carrier))
+		stream->flags |= TLS_HELLO;
 	carrier->tied = 1;
-	tls_key_of(&carrier->key, thread, thread->tls.ssl);
+	tls_key_of(&carrier->key, thread, ssl);
 }
 
-static __always_inline void tls_tied_to(struct sonde_kcounters *k, struct thread *thread,
+static __always_inline void tls_tied_to(struct sonde_kcounters *k, struct thread *thread, __u64 ssl,
 					struct tls_stream *stream, struct conn *conn,
 					const struct sock *sk)
 {
 	tls_tie_fill(stream, conn, sk);
 	stream->carrier = conn->id;
-	thread->tls.carrier = conn->id;
+	stream->carrier_sk = (__u64)sk;
+	stream->tied_ns = bpf_ktime_get_boot_ns();
+	if (thread->tls.ssl == ssl)
+		thread->tls.carrier = conn->id;
 	if (!(conn->flags & CONN_TIED))
 		count(k, conns_tls_tied, 1);
 	conn->flags |= CONN_TIED;
-	tls_carrier_tie(thread, sk);
+	tls_carrier_tie(thread, ssl, stream, sk);
 	count(k, tls_tied, 1);
 }
 
 /* The thread is inside of a call that moves bytes of another connection than those it is known by. */
 static __noinline int tls_tie_new(struct thread *thread, struct conn *conn, const struct sock *sk)
 {
-	struct tls_stream *stream = tls_stream_of(thread);
+	__u64 ssl = thread->tls.ssl;
+	struct tls_stream *stream = tls_stream_of(thread, ssl);
 	struct sonde_kcounters *k = counters();
 
 	if (!k || !stream || (stream->flags & TLS_CROSSED))
 		return 0;
-	if (!stream->carrier) {
-		tls_tied_to(k, thread, stream, conn, sk);
-		return 0;
-	}
-	/* on which of the two it is nobody knows */
-	stream->flags |= TLS_CROSSED;
-	stream->carrier = 0;
-	stream->family = stream->role = 0;
-	count(k, tls_crossed, 1);
+	stream->flags |= TLS_NESTED;
+	if (!stream->carrier)
+		tls_tied_to(k, thread, ssl, stream, conn, sk);
+	else
+		tls_cross(k, stream);
 	return 0;
 }
 
 /*
  * The first bytes of a handshake, each way. What the library's functions do is seen where they move bytes
- * themselves; where the program carries them (memory BIOs), what it sends first is what the last call
- * has left to be sent. A handshake's return is not seen, so what is received is its doing only if it is
- * the first that was ever asked of that connection.
+ * themselves. A handshake's return is not seen, and the program may carry them itself (memory BIOs): what
+ * the thread sends first on a socket is then what the last call has left to be sent, unless calls on
+ * other connections have left something since anything was sent.
  */
 static __noinline int tls_tie_first(struct thread *thread, struct conn *conn, const struct sock *sk,
 				    int tx)
 {
 	const struct tls_call *call = &thread->tls;
-	struct tls_stream *stream = tls_stream_of(thread);
+	struct tls_stream *stream = tls_stream_of(thread, call->ssl);
 	struct sonde_kcounters *k = counters();
 	bool inside = call->kind == TLS_INT || call->kind == TLS_COUNT;
 
 	if (!k || !stream || (stream->flags & TLS_CROSSED) || stream->carrier == conn->id)
 		return 0;
 	if (!inside && (stream->carrier || stream->conn.turn || (conn->flags & CONN_TIED) ||
-			(!tx && (call->kind != TLS_HANDSHAKE || !call->first))))
+			!tx || thread->tls_out.ssl != call->ssl || thread->tls_out.mixed))
 		return 0;
 	/* the library's object was another connection's before */
 	if (stream->carrier)
 		stream->flags |= TLS_AGAIN;
-	stream->flags |= TLS_HELLO;
-	tls_tied_to(k, thread, stream, conn, sk);
+	stream->flags |= TLS_HELLO | (inside ? TLS_NESTED : 0);
+	tls_tied_to(k, thread, call->ssl, stream, conn, sk);
 	return 0;
+}
+
+/* What the thread sends may be what it has given to the library since it sent last. */
+static __noinline int tls_tie_sent(struct thread *thread, struct conn *conn, const struct sock *sk,
+				   __u32 bytes)
+{
+	const struct tls_out *out = &thread->tls_out;
+	struct sonde_kcounters *k = counters();
+	struct tls_carrier *carrier;
+	struct tls_stream *stream;
+	__u64 key = (__u64)sk;
+
+	if (!k || !tls_agrees(bytes, out->bytes, out->records))
+		return 0;
+	stream = tls_stream_of(thread, out->ssl);
+	carrier = bpf_map_lookup_elem(&tls_carriers, &key);
+	if (!stream || !carrier || carrier->id != conn->id ||
+	    (stream->flags & (TLS_CROSSED | TLS_NESTED)) || stream->carrier == conn->id)
+		return 0;
+	if (tls_believe(k, stream, carrier,
+			stream->conn.rx.offset + stream->conn.tx.offset - out->bytes))
+		tls_tied_to(k, thread, out->ssl, stream, conn, sk);
+	return 0;
+}
+
+/* Of a call that is not the library's: what it means to the next one that is, or meant to the last. */
+static __always_inline void tls_carry(struct thread *thread, struct conn *conn,
+				      const struct sock *sk, bool tx, __u32 bytes)
+{
+	struct tls_out *out = &thread->tls_out;
+	struct tls_in *in = &thread->tls_in;
+
+	if (!tx) {
+		in->conn = conn->id;
+		in->sk = (__u64)sk;
+		in->ssl = 0;
+		in->bytes = bytes;
+		in->taken = in->records = 0;
+		return;
+	}
+	if (out->ssl && out->records && !out->mixed && out->carrier != conn->id)
+		tls_tie_sent(thread, conn, sk, bytes);
+	out->ssl = 0;
+	out->mixed = 0;
 }
 
 /* A call on a connection that speaks TLS. */
 static __always_inline void tls_tie(struct sonde_kcounters *k, struct thread *thread,
-				    struct conn *conn, const struct sock *sk)
+				    struct conn *conn, const struct sock *sk, bool tx, __u32 bytes)
 {
-	const struct tls_call *call = &thread->tls;
+	struct tls_call *call = &thread->tls;
 
-	if ((call->kind == TLS_INT || call->kind == TLS_COUNT) && call->carrier != conn->id)
+	if (call->kind != TLS_INT && call->kind != TLS_COUNT) {
+		tls_carry(thread, conn, sk, tx, bytes);
+		return;
+	}
+	call->carried = 1;
+	if (call->carrier != conn->id)
 		tls_tie_new(thread, conn, sk);
 }
 
 /* The same of one that moves the first bytes of a direction. */
 static __always_inline void tls_tie_hello(struct sonde_kcounters *k, struct thread *thread,
-					  struct conn *conn, const struct sock *sk, bool tx)
+					  struct conn *conn, const struct sock *sk, bool tx,
+					  __u32 bytes)
 {
 	if (thread->tls.ssl)
 		tls_tie_first(thread, conn, sk, tx);
+	tls_tie(k, thread, conn, sk, tx, bytes);
 }
 
 /* The same where the thread's state was not needed otherwise. */
 static __always_inline void tls_tie_here(struct sonde_kcounters *k, struct conn *conn,
-					 const struct sock *sk)
+					 const struct sock *sk, bool tx, __u32 bytes)
 {
 	struct thread *thread = thread_here(false);
 
 	if (thread)
-		tls_tie(k, thread, conn, sk);
+		tls_tie(k, thread, conn, sk, tx, bytes);
 }
 #endif
 

@@ -111,7 +111,7 @@ static __always_inline void verdict_tls(struct hit *hit)
 	}
 #ifndef SONDE_UPROBE
 	if (!hello)
-		tls_tie(hit->k, hit->thread, conn, hit->sk);
+		tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes);
 #endif
 }
 
@@ -364,9 +364,9 @@ static __noinline int hello_capture(struct hit *hit)
 
 #ifndef SONDE_UPROBE
 	if (dir->flags & DIR_HELLO_NEXT)
-		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx);
+		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes);
 	else
-		tls_tie(hit->k, hit->thread, hit->conn, hit->sk);
+		tls_tie(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes);
 #endif
 	dir->flags &= ~DIR_HELLO_NEXT;
 	p->at = 0;
@@ -558,6 +558,10 @@ static __always_inline bool worth_looking(struct hit *hit)
 	if (conn->verdict == SONDE_VERDICT_TLS) {
 		if (conn->rx.state != DIR_HELLO && conn->tx.state != DIR_HELLO)
 			quiet_begins(conn);
+#ifndef SONDE_UPROBE
+		if (hit->dir->state != DIR_HELLO)
+			tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes);
+#endif
 		return hit->dir->state == DIR_HELLO;
 	}
 	if (wish_of(conn) & SONDE_WISH_IGNORE) {

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 import servers
+from rust import rust_program
 
 
 @functools.cache
@@ -83,3 +84,26 @@ class GoTls(Https, servers.Go):
 
     def cmd(self):
         return [*super().cmd(), authority()]
+
+
+class RustTls(Https, servers.Server):
+    """A server of rustls, a thread a connection."""
+
+    def cmd(self):
+        folder = authority()
+        return [rust_program("rustls", "server"), self.port, self.log, folder / "cert.pem", folder / "key.pem"]
+
+
+class Aio(Https, servers.Server):
+    """aiohttp on asyncio's loop: memory BIOs."""
+
+    loop = "asyncio"
+
+    def cmd(self):
+        return [servers.venv_python(), servers.HERE / "aio.py", self.port, self.log, self.loop, authority()]
+
+
+class AioUv(Aio):
+    """The same on uvloop, which sends what was written when a round of the loop is over."""
+
+    loop = "uvloop"

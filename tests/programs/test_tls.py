@@ -184,17 +184,17 @@ class Turns:
 
 
 @contextlib.contextmanager
-def serving(server):
-    """The server by itself, untraced; its pids."""
+def serving(server, workers=True):
+    """The server by itself, untraced; its pids. workers: it has children, which serve."""
     plan = server.plan()
     with open(plan["log"], "w") as log:
         process = subprocess.Popen(plan["cmd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=plan["cwd"],
                                    env={**os.environ, **plan["env"]})
     try:
         wait_for(lambda: listening(server.port, process.pid), "the server listens")
-        children = wait_for(lambda: pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split(),
+        children = workers and wait_for(lambda: pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split(),
                             "its workers are there")
-        yield [process.pid, *map(int, children)]
+        yield [process.pid, *map(int, children or [])]
     finally:
         process.terminate()
         process.wait(30)

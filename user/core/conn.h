@@ -142,6 +142,9 @@ void conn__on_timers(struct core *core);
 /* Input is over: everything that is open is ended. */
 void conn__on_input_end(struct core *core);
 
+/* Inside TLS: which socket carries it has become known. What is open learns of its ends. */
+void conn__learned(struct conn *conn);
+
 /* conn_exchange.c: the life of exchanges, for protocols. */
 
 /*

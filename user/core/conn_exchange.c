@@ -14,6 +14,7 @@ static void set_edge(const struct conn *conn, const struct piece *piece, uint64_
 	bool active = conn->role == SONDE_ROLE_ACTIVE;
 	uint32_t base[2] = { conn->base[DIR_RX], conn->base[DIR_TX] };
 
+	/* piece: of TCP in the clear whose role is not known, else NULL is fine */
 	*edge = (struct edge){ .offset = offset };
 	if (!conn->known)
 		return;
@@ -121,6 +122,20 @@ static const struct tls_info *tls_of(struct conn *conn)
 	if (conn->said)
 		*conn->said = *info;
 	return conn->said;
+}
+
+void conn__learned(struct conn *conn)
+{
+	for (struct exchange *ex = conn->first; ex; ex = ex->next) {
+		ex->endpoints = conn->endpoints;
+		ex->tls = tls_of(conn);
+		if (!conn->from_start)
+			continue;
+		ex->flags &= ~(uint32_t)EX_MID;
+		set_edge(conn, NULL, ex->edge.offset, &ex->edge);
+		if (conn_exchange(ex)->announced)
+			tracer__learned(conn->core->tracer, ex);
+	}
 }
 
 struct exchange *conn__open(struct conn *conn, struct piece *piece, uint64_t offset,

@@ -35,8 +35,7 @@ static void learn_ends(struct conn *conn, const struct sonde_rec_conn *rec)
 	if (!conn->carried || conn->pair[0] || !rec->carried || !rec->pair[0])
 		return;
 	set_known(conn, rec);
-	for (struct exchange *ex = conn->first; ex; ex = ex->next)
-		ex->endpoints = conn->endpoints;
+	conn__learned(conn);
 }
 
 void conn__on_conn(struct core *core, const struct sonde_rec_conn *rec)

@@ -319,6 +319,28 @@ struct node *links__request(struct links *links, struct process *process, struct
 	return node;
 }
 
+void links__learned(struct links *links, struct node *node, const struct exchange *ex,
+		    struct node **ret_other)
+{
+	struct span_ids ids;
+
+	*ret_other = NULL;
+	if (node->side != SIDE_CLIENT || node->edge_known || !ex->edge.known)
+		return;
+	ids__key(links->config, ex, &node->key);
+	ids__of(links->config->fleet_key, 'c', &node->key, &ids);
+	/* nobody can know it by its first id: it has no child but by its edge */
+	node->id = ids.span;
+	node->edge_id = ids.edge;
+	node->edge_known = true;
+	node->place = ids__place(links->config->fleet_key, &node->key);
+	node->peer_port = ex->endpoints.remote_port;
+	*ret_other = find_edge(links, node, SIDE_SERVER);
+	if (*ret_other)
+		meet(links, node, *ret_other);
+	map__add(&links->by_edge, &node->by_edge, node->place);
+}
+
 void links__end(struct links *links, struct node *node, bool cut)
 {
 	if (node->side == SIDE_SERVER) {

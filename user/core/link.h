@@ -177,6 +177,12 @@ void links__release(struct links *links);
  */
 struct node *links__request(struct links *links, struct process *process, struct exchange *ex,
 			    struct node **ret_other);
+/*
+ * Where a client's request goes has become known after it was announced: its edge, and what that settles, as in
+ * links__request(). Of a server's, whose parent has been settled, nothing changes.
+ */
+void links__learned(struct links *links, struct node *node, const struct exchange *ex,
+		    struct node **ret_other);
 /* The exchange is over (node->end_ns, response_tid are set): out of the tables of what is open. */
 void links__end(struct links *links, struct node *node, bool cut);
 /* Until when a server's node, whose edge is not settled, waits for the client's end. */

@@ -95,6 +95,20 @@ void tracer__request(struct tracer *tracer, struct exchange *ex)
 	tracer__run(tracer);
 }
 
+void tracer__learned(struct tracer *tracer, struct exchange *ex)
+{
+	struct node *other;
+
+	if (!ex->link)
+		return;
+	links__learned(&tracer->links, ex->link, ex, &other);
+	if (!other)
+		return;
+	hold__wake(&tracer->hold, &other->waiters);
+	hold__wake_one(&tracer->hold, other);
+	tracer__run(tracer);
+}
+
 /* What the node is when its exchange is over, however it was. */
 static void close_node(struct tracer *tracer, struct node *node, const struct exchange *ex,
 		       uint64_t end_ns)

@@ -18,6 +18,8 @@ void tracer__free(struct tracer *tracer);
 
 /* The request head is whole (or as whole as it will get): candidates are fixed now. */
 void tracer__request(struct tracer *tracer, struct exchange *ex);
+/* Its edge has become known since, see links__learned(). */
+void tracer__learned(struct tracer *tracer, struct exchange *ex);
 
 /*
  * The exchange has ended (whole or cut). The tracer owns it from here and gives it back by

@@ -52,6 +52,9 @@ static const char *const program_of[SONDE_TLS_SHAPES] = {
 	[SONDE_TLS_GO_WRITE] = "tls_go_write",
 	[SONDE_TLS_GO_RETURN] = "tls_go_return",
 	[SONDE_TLS_GO_CLOSE] = "tls_go_close",
+	[SONDE_TLS_RUST_WRITE] = "tls_rust_write",
+	[SONDE_TLS_RUST_VECTOR] = "tls_rust_vector",
+	[SONDE_TLS_RUST_TAKE] = "tls_rust_take",
 };
 
 /* Where one program serves all places, those for each shape are not loaded. */

@@ -109,6 +109,9 @@ static enum sonde_tls_shape shape_of(enum tls_function function)
 		[TLS_FN_GO_CONN_READ] = SONDE_TLS_GO_READ,
 		[TLS_FN_GO_CONN_WRITE] = SONDE_TLS_GO_WRITE,
 		[TLS_FN_GO_CONN_CLOSE] = SONDE_TLS_GO_CLOSE,
+		[TLS_FN_RUSTLS_WRITE] = SONDE_TLS_RUST_WRITE,
+		[TLS_FN_RUSTLS_WRITE_VECTORED] = SONDE_TLS_RUST_VECTOR,
+		[TLS_FN_RUSTLS_TAKE_PLAINTEXT] = SONDE_TLS_RUST_TAKE,
 	};
 
 	return function < TLS_FN_COUNT ? shapes[function] : SONDE_TLS_NONE;
@@ -117,12 +120,35 @@ static enum sonde_tls_shape shape_of(enum tls_function function)
 static bool has_returns(enum sonde_tls_shape shape)
 {
 	return (shape >= SONDE_TLS_READ && shape <= SONDE_TLS_WRITE_FLAGS) ||
-	       shape == SONDE_TLS_GO_READ || shape == SONDE_TLS_GO_WRITE;
+	       shape == SONDE_TLS_GO_READ || shape == SONDE_TLS_GO_WRITE ||
+	       shape == SONDE_TLS_RUST_WRITE || shape == SONDE_TLS_RUST_VECTOR;
+}
+
+static bool is_go(enum sonde_tls_shape shape)
+{
+	return shape >= SONDE_TLS_GO_READ && shape <= SONDE_TLS_GO_CLOSE;
 }
 
 static enum sonde_tls_shape return_of(enum sonde_tls_shape shape)
 {
-	return shape < SONDE_TLS_GO_READ ? SONDE_TLS_RETURN : SONDE_TLS_GO_RETURN;
+	return is_go(shape) ? SONDE_TLS_GO_RETURN : SONDE_TLS_RETURN;
+}
+
+/*
+ * What is received and what is sent by rustls are functions that a compiler may have put into others, each by
+ * itself: where one of them is not there, messages would be seen of one direction alone.
+ */
+static bool is_half(const struct inspect_tls *answer, enum sonde_tls_shape shape)
+{
+	bool writes = false, takes = false;
+
+	if (shape < SONDE_TLS_RUST_WRITE)
+		return false;
+	for (uint32_t i = 0; i < answer->n_functions; i++) {
+		writes |= answer->functions[i].function == TLS_FN_RUSTLS_WRITE;
+		takes |= answer->functions[i].function == TLS_FN_RUSTLS_TAKE_PLAINTEXT;
+	}
+	return !writes || !takes;
 }
 
 static bool is_there(const struct tls_point *points, unsigned int n, uint64_t offset)
@@ -148,7 +174,7 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 		enum sonde_tls_shape shape = shape_of(p->function);
 
 		if (shape == SONDE_TLS_NONE || !(p->sets & set) ||
-		    (shape >= SONDE_TLS_GO_READ && !answer->go.registers))
+		    (is_go(shape) && !answer->go.registers) || is_half(answer, shape))
 			continue;
 		if (has_returns(shape) && (answer->functions[p->of].flags & endless)) {
 			watch->counts.unhooked += p->is_return == INSPECT_ENTRY;
