@@ -205,6 +205,26 @@ def test_kept_by_a_fork(tmp_path, runner, server):
     assert ledger["tls"]["libraries"]["hooked_now"] == 1
 
 
+def test_older_children(tmp_path, runner, server):
+    """Protects: what a child of a process in scope maps later, which was there before sonde came."""
+    env = {"LD_LIBRARY_PATH": own_library(tmp_path / "lib").parent}
+    client = Turns(runner, server, env, wrap=["bash", "-c", 'read -r line; exec "$@"', "later"])
+    watching = Watching(tmp_path, [runner.pid])
+    # it follows whom it finds after it has said that its hooks are attached
+    other = Turns(runner, server, {"LD_LIBRARY_PATH": own_library(tmp_path / "other").parent})
+    other.ask("/before")
+    watching.hooked()
+    client.stdin.write("go\n")
+    client.ask("/before")
+    watching.hooked(2)
+    for n in range(COUNT):
+        client.ask(f"/later/{n}")
+    other.end()
+    client.end()
+    spans, _ = watching.end()
+    assert [p for p in paths(spans) if p != "/before"] == sorted(f"/later/{n}" for n in range(COUNT))
+
+
 def test_many_files(tmp_path, runner, server):
     """Protects: thousands of programs that run once leave room for one that matters."""
     files = 1100

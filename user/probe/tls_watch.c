@@ -504,6 +504,11 @@ void tls_watch__read(struct tls_watch *watch)
 			tls_use__end(&((struct tls_file *)events[i].data.ptr)->use,
 				     clock__boot_ns());
 	tls_maps__read(watch->maps, on_mapped, watch);
+	if (tls_maps__lost(watch->maps) == watch->lost)
+		return;
+	/* what the kernel could not tell of is there to be seen, if it is there still */
+	watch->lost = tls_maps__lost(watch->maps);
+	tls_watch__each_mapping(watch, on_mapped, false);
 }
 
 void tls_watch__running(struct tls_watch *watch)

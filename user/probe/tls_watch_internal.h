@@ -48,8 +48,8 @@ struct tls_watch {
 	unsigned int n_off;
 	bool taking_off;
 	pthread_t thread;
-	uint64_t swept_ns;
-	int refused; /* -errno: the kernel takes no programs for TLS libraries */
+	uint64_t swept_ns, lost; /* lost: mappings that were looked for since */
+	int refused;		 /* -errno: the kernel takes no programs for TLS libraries */
 	struct tls_watch_counts counts;
 };
 
