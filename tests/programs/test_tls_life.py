@@ -104,12 +104,15 @@ class Turns:
 class Watching:
     """`sonde trace -p`."""
 
+    started = []
+
     def __init__(self, folder, pids):
         self.folder, self.err = folder, folder / "watching.err"
         with open(self.err, "w") as err:
             self.process = subprocess.Popen(
                 [SONDE, "trace", "-v", "-p", ",".join(map(str, pids)), "-o", folder / "watching.jsonl", "--ledger",
                  folder / "watching.json"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err)
+        self.started.append(self.process)
         self.said("hooks are attached")
 
     def said(self, what, count=1):
@@ -138,6 +141,11 @@ def runner(tmp_path):
     runner = Runner(tmp_path)
     yield runner
     runner.end()
+    while Watching.started:
+        process = Watching.started.pop()
+        if process.poll() is None:  # the test has failed
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture
