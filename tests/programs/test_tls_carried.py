@@ -44,7 +44,7 @@ def test_rustls_client(kind, tmp_path):
     A program is hooked some milliseconds after it was mapped for the first time: a first client lasts longer
     than that, those behind the next one are counted.
     """
-    server = kind(tmp_path, server=ECHO) if kind is tls.NginxTls else kind(tmp_path)
+    server = kind(tmp_path, server=ECHO, workers=1) if kind is tls.NginxTls else kind(tmp_path)
     clients = [rust(server, WARM, "/warm/"), rust(server, 5, "/warm/"), *(rust(server) for _ in range(5))]
     run = trace_scene(tmp_path, [server], clients, ["--ring-size", "4m"]).check()
     assert server.logged() == WARM + 5 + 5 * COUNT
