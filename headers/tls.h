@@ -30,7 +30,8 @@ enum sonde_tls_shape {
 	/* rustls; a result is in two registers: 0 where it is good, and the number of bytes */
 	SONDE_TLS_RUST_WRITE = 13,  /* (connection, buffer, n) */
 	SONDE_TLS_RUST_VECTOR = 14, /* (connection, array of {buffer, n}, areas) */
-	SONDE_TLS_RUST_TAKE = 15,   /* (connection, {any, buffer, n} *): a record that was decrypted */
+	SONDE_TLS_RUST_TAKE =
+		15, /* (connection, {any, buffer, n} *): a record that was decrypted */
 	SONDE_TLS_SHAPES = 16,
 };
 

@@ -349,10 +349,11 @@ enum {
 	TLS_AGAIN = 1 << 1,   /* the library's object is used for another connection */
 	TLS_REFUSED =
 		1 << 3, /* the last call took nothing of what it was to write: that comes again */
-	TLS_TOLD = 1 << 4,  /* the carrier was known when the connection was told */
-	TLS_HELLO = 1 << 2, /* the first bytes of its handshake were seen: no plaintext was before */
+	TLS_TOLD = 1 << 4, /* the carrier was known when the connection was told */
+	TLS_HELLO =
+		1 << 2, /* the first bytes of its handshake were seen: no plaintext was before */
 	TLS_NESTED = 1 << 6, /* its library itself sends and receives */
-	TLS_LATE = 1 << 5,  /* tied after it was told, and that has not been told yet */
+	TLS_LATE = 1 << 5,   /* tied after it was told, and that has not been told yet */
 };
 
 /* What goes through one of a TLS library's connections, and what carries it. */
@@ -366,8 +367,8 @@ struct tls_stream {
 	__u8 family, role;
 	__u8 pad[2];
 	__u8 local[16], remote[16];
-	__u64 object; /* address of what the library or runtime has of it */
-	__u64 asked;  /* bytes of the write that is in progress, or was refused */
+	__u64 object;	  /* address of what the library or runtime has of it */
+	__u64 asked;	  /* bytes of the write that is in progress, or was refused */
 	__u64 tied_ns;	  /* when its carrier was found */
 	__u64 carrier_sk; /* its address; 0: not known */
 	__u64 candidate; /* id of another connection whose bytes agreed with its own, and how often */

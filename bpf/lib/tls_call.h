@@ -154,8 +154,7 @@ static __always_inline void tls_next_area(struct tls_hit *hit)
 {
 	struct segment area = { 0 };
 
-	if (hit->more &&
-	    bpf_probe_read_user(&area, sizeof(area), (const void *)hit->more_at))
+	if (hit->more && bpf_probe_read_user(&area, sizeof(area), (const void *)hit->more_at))
 		hit->more = 0;
 	hit->at = area.base;
 	hit->bytes = hit->more ? smaller(area.len, hit->more_bytes) : hit->more_bytes;

@@ -40,7 +40,8 @@ static __always_inline bool tls_agrees(__u32 moved, __u32 plain, __u32 records)
 {
 	__u32 fewest = (plain + TLS_RECORD_BYTES - 1) / TLS_RECORD_BYTES, more = moved - plain;
 
-	return moved > plain && (tls_records_agree(more, records) || tls_records_agree(more, fewest));
+	return moved > plain &&
+	       (tls_records_agree(more, records) || tls_records_agree(more, fewest));
 }
 
 /* The same of the first bytes that a server is sent, which may have come with the end of the handshake. */
@@ -54,7 +55,8 @@ static __always_inline bool tls_agrees_first(__u32 moved, __u32 plain)
 }
 
 /* What the thread gave to the library has not been sent yet. */
-static __always_inline void tls_out_note(struct thread *thread, __u64 ssl, __u64 carrier, __u32 bytes)
+static __always_inline void tls_out_note(struct thread *thread, __u64 ssl, __u64 carrier,
+					 __u32 bytes)
 {
 	struct tls_out *out = &thread->tls_out;
 

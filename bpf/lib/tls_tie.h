@@ -158,8 +158,8 @@ static __noinline int tls_tie_first(struct thread *thread, struct conn *conn, co
 
 	if (!k || !stream || (stream->flags & TLS_CROSSED) || stream->carrier == conn->id)
 		return 0;
-	if (!inside && (stream->carrier || stream->conn.turn || (conn->flags & CONN_TIED) ||
-			!tx || thread->tls_out.ssl != call->ssl || thread->tls_out.mixed))
+	if (!inside && (stream->carrier || stream->conn.turn || (conn->flags & CONN_TIED) || !tx ||
+			thread->tls_out.ssl != call->ssl || thread->tls_out.mixed))
 		return 0;
 	/* the library's object was another connection's before */
 	if (stream->carrier)

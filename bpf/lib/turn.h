@@ -101,6 +101,8 @@ static __always_inline void verdict_tls(struct hit *hit)
 	bool hello = tls_is_hello(hit->w->first[0]);
 
 	if (conn->verdict != SONDE_VERDICT_TLS) {
+		if (conn->verdict == SONDE_VERDICT_OTHER)
+			count(hit->k, conns_other, -1ull);
 		conn->verdict = SONDE_VERDICT_TLS;
 		count(hit->k, conns_tls, 1);
 		if (hello)
@@ -418,6 +420,12 @@ static __noinline int head_starts(struct hit *hit)
 		return 0;
 	}
 	kind = kind_of(w->first[0], w->first[1], w->n_first);
+	/*
+	 * One byte that may begin a method, on a connection that began with something else: a server's answer
+	 * to whether it speaks TLS (PostgreSQL: 'S', 'N'), which begins behind it.
+	 */
+	if (kind == KIND_MAYBE && w->bytes == 1 && conn->verdict == SONDE_VERDICT_OTHER)
+		kind = KIND_NO;
 	switched = kind == KIND_NO && has_switched(dir) && settings_begin(w);
 	if (w->begins || kind != KIND_NO) {
 		dir->first[0] = w->first[0];

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real HTTPS servers for scene.py, with a certificate authority of the test's own."""
 
+import atexit
 import functools
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -107,3 +109,28 @@ class AioUv(Aio):
     """The same on uvloop, which sends what was written when a round of the loop is over."""
 
     loop = "uvloop"
+
+
+class Postgres(servers.Server):
+    """PostgreSQL, which begins TLS when it is asked to. It refuses to be root's."""
+
+    stop = "SIGINT"
+
+    def prepare(self):
+        self.bin = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="sonde-postgres-"))
+        atexit.register(shutil.rmtree, self.home, True)
+        for name in ("cert.pem", "key.pem"):
+            shutil.copy(authority() / name, self.home / name)
+            (self.home / name).chmod(0o600)
+        subprocess.run(["chown", "-R", "postgres:", self.home], check=True)
+        subprocess.run(self.own(["initdb", "-D", self.home / "data", "-A", "trust", "-U", "postgres", "-N"]), check=True,
+                       capture_output=True, cwd="/")
+
+    def own(self, words):
+        """As its user."""
+        return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", self.bin / words[0], *words[1:]]
+
+    def cmd(self):
+        return self.own(["postgres", "-D", self.home / "data", "-p", self.port, "-h", "127.0.0.1", "-k", "", "-c", "ssl=on",
+                         "-c", f"ssl_cert_file={self.home}/cert.pem", "-c", f"ssl_key_file={self.home}/key.pem"])

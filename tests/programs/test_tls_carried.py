@@ -44,7 +44,7 @@ def test_rustls_client(kind, tmp_path):
     A program is hooked some milliseconds after it was mapped for the first time: a first client lasts longer
     than that, those behind the next one are counted.
     """
-    server = kind(tmp_path, server=ECHO) if kind is tls.NginxTls else kind(tmp_path)
+    server = kind(tmp_path, server=ECHO, workers=1) if kind is tls.NginxTls else kind(tmp_path)
     clients = [rust(server, WARM, "/warm/"), rust(server, 5, "/warm/"), *(rust(server) for _ in range(5))]
     run = trace_scene(tmp_path, [server], clients, ["--ring-size", "4m"]).check()
     assert server.logged() == WARM + 5 + 5 * COUNT
@@ -158,3 +158,20 @@ def test_asyncio_joined(kind, loop, connections, tmp_path):
     last = [s for s in served if s.path.startswith(f"/joined/{ROUNDS - 1}/")]
     known = [s for s in last if "network.peer.port" in s.attributes]
     assert len(known) == connections
+
+
+@pytest.mark.skipif(not shutil.which("psql"), reason="needs PostgreSQL")
+def test_postgres(tmp_path):
+    """Protects: TLS that begins behind a request for it: the connection is TLS's and is seen into at both ends, what it
+    carries is nobody's requests (PostgreSQL's protocol is none that is known), and the account balances."""
+    server = tls.Postgres(tmp_path)
+    queries = [w for n in range(COUNT) for w in ("-c", f"select 'GET /{n} HTTP/1.1' || repeat('x', {n * 1000})")]
+    client = ["psql", "-qAt", f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres sslmode=require", *queries]
+    run = trace_scene(tmp_path, [server], [client] * 3).check()
+    assert all(c["stdout"].count("GET /") == COUNT for c in run.results)
+    assert not run.spans
+    connections, inside = run.ledger["connections"], run.ledger["tls"]
+    # one at each end, but for those of PostgreSQL's own processes with each other
+    assert connections["tls"] == connections["tls_seen_into"] == 6
+    assert inside["streams"] == inside["tied"] == 6 and inside["crossed"] == 0
+    assert connections["http1"] == connections["http2"] == 0
