@@ -195,6 +195,31 @@ def test_headers_partial_is_never_said_from_the_start(tmp_path):
     assert not re.search("[1-9]", str(run.ledger["unseen"]))
 
 
+class NghttpdPush(Nghttpd):
+    """Pushes two more files with its index."""
+
+    files = {"index.html": "hello\n", "a.css": "a" * 3000, "b.css": "b" * 5000}
+
+    def cmd(self):
+        *words, port = super().cmd()
+        return [*words, "-p/index.html=/a.css,/b.css", port]
+
+
+def test_push(tmp_path):
+    """Protects: what a server pushes is no span, nothing of it is another stream's, and the fields that follow are known."""
+    server = NghttpdPush(tmp_path)
+    asked = [server.url(path) for path in ("/index.html", "/lacks", "/index.html?again")]
+    run = trace_scene(tmp_path, [server], [["nghttp", "-v", "-n", *asked]], ["--headers"]).check()
+    # it was pushed in fact
+    assert "recv PUSH_PROMISE" in run.results[0]["stdout"] and "/b.css" in run.results[0]["stdout"]
+    for kind in ("CLIENT", "SERVER"):
+        spans = run.kind(kind)
+        assert sorted((s.path, s.status_code) for s in spans) == [("/index.html", 200), ("/index.html", 200), ("/lacks", 404)]
+        for span in spans:
+            assert not {"sonde.headers", "sonde.incomplete"} & set(span.attributes)
+            assert span.path == "/lacks" or span.attributes["http.response.body.size"] == 6
+
+
 class ApacheH2c(ApacheEvent):
     """mod_http2: answers an upgrade from another thread than the one that read it."""
 

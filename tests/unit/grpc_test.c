@@ -235,12 +235,117 @@ static void inside_tls(void **state)
 	has("sonde.headers", NULL);
 }
 
+/* A call by grpc-web or Connect; fields are "name: value", and NULL. */
+static void describe_web(int side, uint32_t flags, uint16_t status, uint16_t rpc_status,
+			 const char *target, const char *const *fields)
+{
+	static const struct describe_options options = { .known_methods = "" };
+	struct exchange *ex = exchange_pool__get(pool);
+
+	ex->side = (enum exchange_side)side;
+	ex->flags = flags | EX_RESPONSE;
+	ex->status = status;
+	ex->rpc_status = rpc_status;
+	ex->method = VIEW("POST");
+	ex->target = view_of(target);
+	ex->version = VIEW("1.1");
+	for (; *fields; fields++) {
+		const char *colon = strchr(*fields, ':');
+		struct header_field field = { { *fields, (size_t)(colon - *fields) },
+					      view_of(colon + 2) };
+
+		assert_int_equal(header_fields__add(&ex->fields, field), 0);
+	}
+	memset(&span, 0, sizeof(span));
+	http1__describe(ex, &options, &span);
+	exchange__free(ex);
+}
+
+#define FIELDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define CONNECT "connect-protocol-version: 1"
+
+/* Protects: what fields of HTTP say of a call is said beside what is said of HTTP, and nothing else is. */
+static void web_calls(void **state)
+{
+	static const struct {
+		const char *type, *version, *system;
+	} cases[] = {
+		{ "content-type: application/grpc-web", NULL, "grpc" },
+		{ "Content-Type: application/grpc-web+proto", NULL, "grpc" },
+		{ "content-type: application/grpc-web-text; charset=x", NULL, "grpc" },
+		{ "content-type: application/connect+proto", NULL, "connectrpc" },
+		{ "content-type: application/connect+json", CONNECT, "connectrpc" },
+		{ "content-type: application/proto", CONNECT, "connectrpc" },
+		{ "content-type: application/json", CONNECT, "connectrpc" },
+		{ "content-type: application/json", NULL, NULL },
+		{ "content-type: application/proto", NULL, NULL },
+		{ "content-type: application/connect", NULL, NULL },
+		{ "content-type: application/grpc-website", NULL, NULL },
+		{ "content-type: text/plain", CONNECT, NULL },
+		{ "content-type: a", CONNECT, NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		describe_web(SIDE_SERVER, 0, 200, 0, "/shop.Cart/Add",
+			     FIELDS(cases[i].type, cases[i].version));
+		has("rpc.system.name", cases[i].system);
+		has("rpc.method", cases[i].system ? "shop.Cart/Add" : NULL);
+		has("rpc.response.status_code", NULL);
+		has("http.request.method", "POST");
+		has("http.response.status_code", "200");
+		has("url.path", "/shop.Cart/Add");
+		assert_true(
+			view_eq(span.name, cases[i].system ? VIEW("shop.Cart/Add") : VIEW("POST")));
+		assert_int_equal(span.status, 0);
+	}
+}
+
+static void web_statuses(void **state)
+{
+	static const char type[] = "content-type: application/grpc-web";
+
+	/* one that was said */
+	describe_web(SIDE_CLIENT, EX_STATUS, 200, 5, "/shop.Cart/Add", FIELDS(type));
+	has("rpc.response.status_code", "NOT_FOUND");
+	has("error.type", "NOT_FOUND");
+	assert_int_equal(span.status, 2);
+	describe_web(SIDE_SERVER, EX_STATUS, 200, 5, "/shop.Cart/Add", FIELDS(type));
+	assert_int_equal(span.status, 0);
+	/* none: what HTTP says, and nothing made of it */
+	describe_web(SIDE_CLIENT, 0, 503, 0, "/shop.Cart/Add", FIELDS(type));
+	has("rpc.response.status_code", NULL);
+	has("error.type", "503");
+	assert_int_equal(span.status, 2);
+	/* a name that may be anybody's */
+	describe_web(SIDE_SERVER, 0, 404, 0, "/any/Thing", FIELDS(type));
+	assert_true(view_eq(span.name, VIEW("_OTHER")));
+	has("rpc.method", "_OTHER");
+	has("rpc.method_original", "any/Thing");
+	describe_web(SIDE_SERVER, EX_STATUS, 200, 12, "/any/Thing", FIELDS(type));
+	has("rpc.method_original", "any/Thing");
+}
+
+static void web_paths(void **state)
+{
+	static const char type[] = "content-type: application/connect+proto";
+	static const char *const none[] = { "*", "/", "/a", "//", "/a/", "//a", "h:80", "/a//" };
+
+	describe_web(SIDE_SERVER, 0, 200, 0, "/api/v1/shop.Cart/Add?x=1", FIELDS(type));
+	has("rpc.method", "shop.Cart/Add");
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		describe_web(SIDE_SERVER, 0, 200, 0, none[i], FIELDS(type));
+		has("rpc.method", NULL);
+		has("rpc.system.name", NULL);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(content_types), TEST(statuses),  TEST(timeouts),	     TEST(calls),
-		TEST(errors),	     TEST(deadlines), TEST(unknown_numbers), TEST(inside_tls),
+		TEST(content_types), TEST(statuses),	 TEST(timeouts),	TEST(calls),
+		TEST(errors),	     TEST(deadlines),	 TEST(unknown_numbers), TEST(inside_tls),
+		TEST(web_calls),     TEST(web_statuses), TEST(web_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * gRPC over HTTP/2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md): names, status,
- * deadlines; attributes by the RPC semantic conventions 1.44.
+ * deadlines; attributes by the RPC semantic conventions 1.44. What of grpc-web
+ * (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md) and of Connect (https://connectrpc.com/docs/protocol)
+ * stands in fields of HTTP.
  */
 #include <string.h>
 
@@ -202,4 +204,80 @@ void grpc__describe(const struct exchange *ex, struct view path, struct span *sp
 		span__set_int(span, ATTR_SONDE_RPC_REQUEST_MESSAGES, ex->request_messages);
 	if (!(ex->flags & EX_RESPONSES_UNKNOWN))
 		span__set_int(span, ATTR_SONDE_RPC_RESPONSE_MESSAGES, ex->response_messages);
+}
+
+/* ---- over HTTP as it is: grpc-web and Connect ---- */
+
+/* Whether the value of Content-Type is this type, or one of it with a suffix. */
+static bool is_type(struct view value, struct view type)
+{
+	return value.len >= type.len && view_eq_nocase((struct view){ value.at, type.len }, type) &&
+	       (value.len == type.len || value.at[type.len] == '+' || value.at[type.len] == ';');
+}
+
+/* The system of a request whose fields say that it is a call; an empty view: they do not. */
+static struct view system_of(const struct exchange *ex)
+{
+	struct view type = http1__header(ex, VIEW("content-type"), 0);
+
+	if (type.len < sizeof("application/") - 1)
+		return (struct view){ NULL, 0 };
+	if (is_type(type, VIEW("application/grpc-web")) ||
+	    is_type(type, VIEW("application/grpc-web-text")))
+		return VIEW("grpc");
+	if (type.len > sizeof("application/connect+") - 1 &&
+	    is_type(type, VIEW("application/connect")) &&
+	    type.at[sizeof("application/connect") - 1] == '+')
+		return VIEW("connectrpc");
+	/* a message as it is: by its type alone it may be anybody's */
+	if (http1__header(ex, VIEW("connect-protocol-version"), 0).len &&
+	    (is_type(type, VIEW("application/proto")) || is_type(type, VIEW("application/json"))))
+		return VIEW("connectrpc");
+	return (struct view){ NULL, 0 };
+}
+
+/* Whether the answer says that nobody has such a method: then its name is as sent by whoever likes to. */
+static bool is_unknown(const struct exchange *ex)
+{
+	return ex->status == 404 || ex->status == 415 || ex->status == 501 ||
+	       (ex->flags & EX_STATUS && ex->rpc_status == RPC_UNIMPLEMENTED);
+}
+
+/* The service and its method: the last two parts of the path, which may have others before them. Empty: it is none. */
+static struct view method_of(struct view path)
+{
+	size_t slashes = 0, i = path.len;
+
+	while (i && slashes < 2)
+		slashes += path.at[--i] == '/';
+	if (slashes < 2 || path.at[path.len - 1] == '/' || path.at[i + 1] == '/')
+		return (struct view){ NULL, 0 };
+	return (struct view){ path.at + i + 1, path.len - i - 1 };
+}
+
+void grpc__describe_web(const struct exchange *ex, struct view path, struct span *span)
+{
+	struct view system = system_of(ex), name;
+
+	path = system.len ? method_of(path) : system;
+	if (!path.len)
+		return;
+	span__set_string(span, ATTR_RPC_SYSTEM_NAME, system);
+	if (is_unknown(ex)) {
+		span->name = VIEW("_OTHER");
+		span__set_string(span, ATTR_RPC_METHOD, VIEW("_OTHER"));
+		span__set_string(span, ATTR_RPC_METHOD_ORIGINAL, path);
+	} else {
+		span->name = path;
+		span__set_string(span, ATTR_RPC_METHOD, path);
+	}
+	/* of a status that is in the body nothing is known, and what HTTP says may stand for more than one */
+	if (!(ex->flags & EX_STATUS) || !view_eq(system, VIEW("grpc")))
+		return;
+	name = name_of(span, ex->rpc_status);
+	span__set_string(span, ATTR_RPC_RESPONSE_STATUS_CODE, name);
+	if (is_error(ex, ex->rpc_status) && ex->status < 400 && !ex->error_type) {
+		span->status = STATUS_ERROR;
+		span__set_string(span, ATTR_ERROR_TYPE, name);
+	}
 }

@@ -5,6 +5,7 @@
 
 #include "core/endpoints.h"
 #include "core/proto/http1.h"
+#include "core/proto/http2.h"
 #include "core/said.h"
 
 #define STATUS_ERROR 2
@@ -341,6 +342,7 @@ void http1__describe(const struct exchange *ex, const struct describe_options *o
 	if (ex->version.len)
 		span__set_string(span, ATTR_NETWORK_PROTOCOL_VERSION, ex->version);
 	describe_status(ex, span);
+	grpc__describe_web(ex, url.path, span);
 	if (options->headers)
 		http1__describe_heads(ex, span);
 }

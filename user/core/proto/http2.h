@@ -166,5 +166,10 @@ uint16_t grpc__status_of_reset(uint32_t code);
 uint64_t grpc__timeout_ns(struct view value);
 /* Name, status and rpc.* attributes. */
 void grpc__describe(const struct exchange *ex, struct view path, struct span *span);
+/*
+ * Of an exchange of HTTP whose fields say that it is a call by grpc-web or Connect: name and rpc.* attributes, beside
+ * those of HTTP. The status where a field says it: never what HTTP's would mean, nor what stands in a body.
+ */
+void grpc__describe_web(const struct exchange *ex, struct view path, struct span *span);
 
 #endif
