@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "probe/run_internal.h"
 
-/* So long a command waits for the system's own libraries to be looked at. */
-#define SYSTEM_WAIT_NS 1000000000ull
+/* So long at most a command waits for the system's own libraries to be looked at: some 30 ms, but where a machine is very slow. */
+#define SYSTEM_WAIT_NS 10000000000ull
 
 /* A process that has more threads than these is followed in the first of them, and in what they start. */
 #define THREADS_MAX 16
