@@ -67,6 +67,11 @@ void tracer__request(struct tracer *tracer, struct exchange *ex)
 	sim_n_request++;
 }
 
+void tracer__learned(struct tracer *tracer, struct exchange *ex)
+{
+	assert_true(!ex->link || ex->link == tracer);
+}
+
 static void sim_copy(char *to, size_t size, struct view v)
 {
 	size_t n = v.len < size - 1 ? v.len : size - 1;
