@@ -57,6 +57,24 @@ static void converse(size_t by)
 	h2_say_by(H, !h2.request_dir, by);
 }
 
+/* The defect: streams were not found any more once it was known which socket carries them. */
+static void socket_is_found_late(void **state)
+{
+	struct sim *sim = *state;
+
+	sim->carried = true;
+	serve(state);
+	request(1, H2_GET("/1"));
+	request(3, H2_GET("/3"));
+	sim_tell_conn(h2.c, SONDE_ROLE_PASSIVE, true, true, 77);
+	respond(1, ":status: 200\n");
+	check_ended(1, 1, "http://h:80/1", 200);
+	assert_true(last_ended()->edge.known);
+	respond(3, ":status: 404\n");
+	check_ended(2, 3, "http://h:80/3", 404);
+	h2_close(H);
+}
+
 /* Protects: the same is seen wherever the calls' boundaries lie, at both ends. */
 static void conversation(void **state)
 {
@@ -585,6 +603,7 @@ int main(void)
 		TEST(answers_told_first),
 		TEST(hpack_bomb),
 		TEST(endless_fields),
+		TEST(socket_is_found_late),
 		TEST(continuation_flood),
 		TEST(rapid_reset),
 		TEST(stream_numbers),

@@ -70,6 +70,7 @@ struct sim {
 	uint32_t capture;		 /* bytes of a call that are captured at most; 0: all */
 	uint32_t tx_base, rx_base, tgid; /* of the next connection; 0: 1000, 2000, 100 */
 	uint16_t remote_port;		 /* the same; 0: 5000 */
+	bool carried;			 /* the same: inside TLS, and their sockets not known */
 	struct buf *frames;		 /* where what comes out is kept, or NULL */
 	char *area;
 };
@@ -226,10 +227,39 @@ static void sim_close(struct sim *sim)
 
 /* ---- connections ---- */
 
+/* carrier: inside TLS, the id of the socket's connection; 0: it is not known yet. */
+static void sim_tell_conn(struct sim_conn *c, uint8_t role, bool from_start, bool carried,
+			  uint64_t carrier)
+{
+	struct sim *sim = c->sim;
+	struct sonde_rec_conn rec = { .h = { .type = SONDE_REC_CONN, .ns = sim->now } };
+
+	rec.h.conn = c->id;
+	rec.slot = c->slot;
+	rec.tgid = c->tgid;
+	rec.tgid_start_ns = 7;
+	rec.verdict = SONDE_VERDICT_HTTP1;
+	rec.from_start = from_start;
+	rec.tx_offset = c->off[TX];
+	rec.rx_offset = c->off[RX];
+	rec.carried = carried;
+	rec.pair[0] = carrier;
+	if (!carried || carrier) {
+		rec.family = SONDE_AF_INET;
+		rec.role = role;
+		rec.local_port = 80;
+		rec.remote_port = sim->remote_port ?: 5000;
+		memcpy(rec.local, "\x7f\0\0\1", 4);
+		memcpy(rec.remote, "\x0a\0\0\7", 4);
+		rec.tx_base = sim->tx_base ?: 1000;
+		rec.rx_base = sim->rx_base ?: 2000;
+	}
+	sim_record(sim, &rec, sizeof(rec));
+}
+
 static struct sim_conn *sim_connect(struct sim *sim, uint8_t role, bool from_start)
 {
 	struct sim_conn *c = &sim->conns[sim->n_conns++];
-	struct sonde_rec_conn rec = { .h = { .type = SONDE_REC_CONN, .ns = sim->now } };
 
 	assert_true(sim->n_conns <= SIM_CONNS);
 	*c = (struct sim_conn){ .sim = sim, .id = 0x1000 + sim->n_conns, .last = -1 };
@@ -238,23 +268,7 @@ static struct sim_conn *sim_connect(struct sim *sim, uint8_t role, bool from_sta
 	c->tid = c->tgid + 1;
 	if (!from_start)
 		c->off[RX] = c->slot_off[RX] = 5000, c->off[TX] = c->slot_off[TX] = 7000;
-	rec.h.conn = c->id;
-	rec.slot = c->slot;
-	rec.tgid = c->tgid;
-	rec.tgid_start_ns = 7;
-	rec.family = SONDE_AF_INET;
-	rec.role = role;
-	rec.verdict = SONDE_VERDICT_HTTP1;
-	rec.local_port = 80;
-	rec.remote_port = sim->remote_port ?: 5000;
-	rec.from_start = from_start;
-	memcpy(rec.local, "\x7f\0\0\1", 4);
-	memcpy(rec.remote, "\x0a\0\0\7", 4);
-	rec.tx_base = sim->tx_base ?: 1000;
-	rec.rx_base = sim->rx_base ?: 2000;
-	rec.tx_offset = c->off[TX];
-	rec.rx_offset = c->off[RX];
-	sim_record(sim, &rec, sizeof(rec));
+	sim_tell_conn(c, role, from_start, sim->carried, 0);
 	return c;
 }
 

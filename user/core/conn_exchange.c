@@ -127,12 +127,17 @@ static const struct tls_info *tls_of(struct conn *conn)
 void conn__learned(struct conn *conn)
 {
 	for (struct exchange *ex = conn->first; ex; ex = ex->next) {
+		const uint32_t stream = ex->edge.stream;
+
 		ex->endpoints = conn->endpoints;
 		ex->tls = tls_of(conn);
 		if (!conn->from_start)
 			continue;
 		ex->flags &= ~(uint32_t)EX_MID;
 		set_edge(conn, NULL, ex->edge.offset, &ex->edge);
+		/* HTTP/2 finds its exchanges by it */
+		if (stream)
+			ex->edge.stream = stream;
 		if (conn_exchange(ex)->announced)
 			tracer__learned(conn->core->tracer, ex);
 	}
