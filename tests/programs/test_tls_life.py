@@ -346,7 +346,7 @@ set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs {root}
 cd {root}
-mkdir -p usr etc proc dev tmp opt/lib old {keep}
+mkdir -p usr etc proc dev tmp opt/lib old .{keep}
 mount --rbind /usr usr; mount --rbind /etc etc; mount --rbind /proc proc; mount --rbind /dev dev; mount --rbind /tmp tmp
 mount --rbind {keep} .{keep}
 for name in bin sbin lib lib64; do [ -L /$name ] && cp -a /$name . || {{ mkdir $name; mount --rbind /$name $name; }}; done
