@@ -84,7 +84,7 @@ void tls_maps__free(struct tls_maps *maps)
 	free(maps);
 }
 
-static int follow_on(struct tls_maps *maps, pid_t pid, int cpu)
+static int follow_on(struct tls_maps *maps, int cpu)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -92,7 +92,6 @@ static int follow_on(struct tls_maps *maps, pid_t pid, int cpu)
 		.size = sizeof(attr),
 		.mmap = 1, /* of what is to be executed */
 		.mmap2 = 1,
-		.inherit = pid != 0,
 		.watermark = 1, /* else nothing but samples wakes */
 		.wakeup_watermark = 1,
 	};
@@ -102,8 +101,7 @@ static int follow_on(struct tls_maps *maps, pid_t pid, int cpu)
 
 	if (maps->n == RINGS_MAX)
 		return -E2BIG;
-	ring.fd = (int)syscall(SYS_perf_event_open, &attr, pid ? pid : -1, cpu, -1,
-			       PERF_FLAG_FD_CLOEXEC);
+	ring.fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	if (ring.fd < 0)
 		return -errno;
 	event.data.fd = ring.fd;
@@ -120,14 +118,14 @@ static int follow_on(struct tls_maps *maps, pid_t pid, int cpu)
 	return -errno;
 }
 
-int tls_maps__follow(struct tls_maps *maps, pid_t pid)
+int tls_maps__follow(struct tls_maps *maps)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 	unsigned int followed = 0;
 	int err = -ENODEV;
 
 	for (int cpu = 0; cpu < cpus; cpu++) {
-		int one = follow_on(maps, pid, cpu);
+		int one = follow_on(maps, cpu);
 
 		followed += !one;
 		/* a processor that is off says ENODEV */
@@ -191,7 +189,7 @@ static void ring_read(struct tls_maps *maps, struct ring *ring, tls_mapping_fn f
 	}
 }
 
-/* Whoever was followed has ended, and so have all that it has forked: its ring would poll so for ever. */
+/* A processor has been taken off: its ring would poll so for ever. */
 static void ring_ended(struct tls_maps *maps, int fd)
 {
 	for (unsigned int i = 0; i < maps->n; i++) {

@@ -21,8 +21,11 @@ typedef void (*tls_mapping_fn)(void *arg, const struct tls_mapping *mapping);
 int tls_maps__new(struct tls_maps **ret);
 void tls_maps__free(struct tls_maps *maps);
 
-/* Follows a process and what it forks from now on, or (0) all. -errno: it is not followed. */
-int tls_maps__follow(struct tls_maps *maps, pid_t pid);
+/*
+ * Follows all processes. Single ones are not followed: a task with events of its own makes each switch of it dearer
+ * by a thousand instructions and more, and every other switch of the machine a little (perf_sched_events in kernel/events/core.c). -errno.
+ */
+int tls_maps__follow(struct tls_maps *maps);
 /* A descriptor that polls readable when there is something to be read. */
 int tls_maps__fd(const struct tls_maps *maps);
 void tls_maps__read(struct tls_maps *maps, tls_mapping_fn fn, void *arg);

@@ -483,9 +483,9 @@ static void on_mapped(void *arg, const struct tls_mapping *m)
 		used_by(watch, file, m->pid);
 }
 
-int tls_watch__follow(struct tls_watch *watch, pid_t pid)
+int tls_watch__follow(struct tls_watch *watch)
 {
-	return tls_maps__follow(watch->maps, pid);
+	return tls_maps__follow(watch->maps);
 }
 
 int tls_watch__fd(const struct tls_watch *watch)

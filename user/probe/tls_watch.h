@@ -44,11 +44,8 @@ int tls_watch__new(struct capture *capture, struct identify *identify, bool verb
 /* Takes off all breakpoints. NULL is fine. */
 void tls_watch__free(struct tls_watch *watch);
 
-/*
- * Tells of every file that is mapped to be executed: by this process and whatever it forks from now on,
- * or (pid 0) by all. -errno.
- */
-int tls_watch__follow(struct tls_watch *watch, pid_t pid);
+/* Learns from now on of every file that a process maps to execute. -errno. */
+int tls_watch__follow(struct tls_watch *watch);
 /* Polls readable when there is something for tls_watch__read(). */
 int tls_watch__fd(const struct tls_watch *watch);
 void tls_watch__read(struct tls_watch *watch);
