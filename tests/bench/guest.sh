@@ -138,11 +138,11 @@ begin_sonde() { # TIER PIDS OPTIONS...: an agent that exports to a sink; sets SO
 }
 
 # Libraries of the traced programs are looked at, and hooked, when requests are traced already: that comes
-# once, and is in no request's cost.
+# once, and is in no request's cost. What this loop itself maps is told to probe: a little it always runs.
 settle() {
-	was= now=$(ran $SONDE)
-	while [ "$was" != "$now" ]; do
-		was=$now
+	was=0 now=$(ran $SONDE) tries=0
+	while [ $((now - was)) -gt 20000000 ] && [ $tries -lt 40 ]; do
+		was=$now tries=$((tries + 1))
 		usleep 300000
 		now=$(ran $SONDE)
 	done
