@@ -6,7 +6,8 @@
 
 /*
  * The key that both ends compute alike. A connection met in mid-life does not say who opened it;
- * then whoever sends requests did, and its tx base, which counts its SYN, is one too low.
+ * then whoever sends requests did, and its tx base, which counts its SYN, is one too low. piece is needed for
+ * that alone: inside TLS it may be NULL.
  */
 static void set_edge(const struct conn *conn, const struct piece *piece, uint64_t offset,
 		     struct edge *edge)
@@ -14,7 +15,6 @@ static void set_edge(const struct conn *conn, const struct piece *piece, uint64_
 	bool active = conn->role == SONDE_ROLE_ACTIVE;
 	uint32_t base[2] = { conn->base[DIR_RX], conn->base[DIR_TX] };
 
-	/* piece: of TCP in the clear whose role is not known, else NULL is fine */
 	*edge = (struct edge){ .offset = offset };
 	if (!conn->known)
 		return;

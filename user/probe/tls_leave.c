@@ -30,7 +30,6 @@ static unsigned int lacking(const struct tls_watch *watch)
 	return n;
 }
 
-/* Everything that the processes in scope have mapped; only_lacking: until all files have somebody. */
 void tls_watch__each_mapping(struct tls_watch *watch, tls_mapping_fn fn, bool only_lacking)
 {
 	DIR *dir = opendir("/proc");
@@ -90,6 +89,11 @@ static void let_go(struct tls_watch *watch, struct tls_file *file)
 	watch->counts.let_go++;
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
 static uint64_t next_look(const struct tls_watch *watch)
 {
 	uint64_t next = 0;
@@ -98,18 +102,17 @@ static uint64_t next_look(const struct tls_watch *watch)
 		const struct tls_file *file = watch->files[i];
 		uint64_t due = file->hooks ? tls_use__due(&file->use) : 0;
 
-		if (due && (!next || due < next))
-			next = due;
+		next = sooner(due, next);
 	}
 	return next;
 }
 
 uint64_t tls_watch__look(struct tls_watch *watch, uint64_t now_ns)
 {
-	uint64_t next = next_look(watch);
+	uint64_t again = tls_watch__make_up(watch, now_ns), next = next_look(watch);
 
 	if (!next || now_ns < next)
-		return next;
+		return sooner(again, next);
 	tls_watch__each_mapping(watch, on_listed, true);
 	tls_watch__wait_off(watch);
 	for (unsigned int i = 0; i < watch->n_files; i++)
@@ -120,5 +123,5 @@ uint64_t tls_watch__look(struct tls_watch *watch, uint64_t now_ns)
 		if (!watch->taking_off)
 			take_off(watch);
 	}
-	return next_look(watch);
+	return sooner(again, next_look(watch));
 }

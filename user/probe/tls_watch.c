@@ -24,6 +24,9 @@
 /* Connections whose processes have ended are looked for so often, while there is traffic. */
 #define SWEEP_NS 10000000000ull
 
+/* A machine that starts more than its rings hold loses all the time: looked at everything again no more often than this. */
+#define RELIST_NS 1000000000ull
+
 /* Files that inspect has before it at once: it answers others, too, and has room for some dozens. */
 #define ASKED_MAX 16
 
@@ -504,11 +507,21 @@ void tls_watch__read(struct tls_watch *watch)
 			tls_use__end(&((struct tls_file *)events[i].data.ptr)->use,
 				     clock__boot_ns());
 	tls_maps__read(watch->maps, on_mapped, watch);
+	tls_watch__make_up(watch, clock__boot_ns());
+}
+
+uint64_t tls_watch__make_up(struct tls_watch *watch, uint64_t now_ns)
+{
+	uint64_t due = watch->listed_ns + RELIST_NS;
+
 	if (tls_maps__lost(watch->maps) == watch->lost)
-		return;
-	/* what the kernel could not tell of is there to be seen, if it is there still */
+		return 0;
+	if (now_ns < due)
+		return due;
 	watch->lost = tls_maps__lost(watch->maps);
+	watch->listed_ns = now_ns;
 	tls_watch__each_mapping(watch, on_mapped, false);
+	return 0;
 }
 
 void tls_watch__running(struct tls_watch *watch)

@@ -48,8 +48,9 @@ struct tls_watch {
 	unsigned int n_off;
 	bool taking_off;
 	pthread_t thread;
-	uint64_t swept_ns, lost; /* lost: mappings that were looked for since */
-	int refused;		 /* -errno: the kernel takes no programs for TLS libraries */
+	uint64_t swept_ns;
+	uint64_t lost, listed_ns; /* mappings that were looked for since; when that was */
+	int refused;		  /* -errno: the kernel takes no programs for TLS libraries */
 	struct tls_watch_counts counts;
 };
 
@@ -63,6 +64,11 @@ bool tls_watch__is_worth(const char *path);
 int tls_watch__open_mapped(pid_t pid, uint64_t start, uint64_t end, const char *path);
 /* Everything that the processes in scope have mapped; only_lacking: until all files with breakpoints have somebody. */
 void tls_watch__each_mapping(struct tls_watch *watch, tls_mapping_fn fn, bool only_lacking);
+/*
+ * What the kernel could not tell of is there to be seen, if it is there still: looked for. Returns when to be called
+ * again; 0: there is nothing left to be looked for.
+ */
+uint64_t tls_watch__make_up(struct tls_watch *watch, uint64_t now_ns);
 /* What is being taken off is off. */
 void tls_watch__wait_off(struct tls_watch *watch);
 
