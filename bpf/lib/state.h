@@ -296,10 +296,12 @@ struct tls_call {
 struct tls_in {
 	__u64 conn; /* id of the socket's connection; 0: none */
 	__u64 sk;   /* its address */
-	__u64 ssl;  /* what it came out of; 0: nothing has yet */
+	__u64 ssl; /* what it was given to: the first connection of a library that was asked since; 0: none yet */
 	__u32 bytes;
 	__u32 taken; /* plaintext */
-	__u32 records;
+	__u16 records;
+	__u8 data;  /* there may be data in it, not of the handshake only */
+	__u8 mixed; /* before it another socket's data was received, and not given to anybody yet */
 	__u32 pad;
 };
 

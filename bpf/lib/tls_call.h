@@ -330,6 +330,8 @@ static __always_inline void tls_enter(struct tls_found *found, struct pt_regs *c
 	call->tx = tx;
 	call->told = call->carried = call->areas = 0;
 	call->kind = kind;
+	if (!tx)
+		tls_in_given(found->thread, ssl);
 	/* it may leave something of a handshake to be sent */
 	if (!tx && !stream->carrier && !stream->conn.turn)
 		tls_out_note(found->thread, ssl, 0, 0);
@@ -393,11 +395,13 @@ static __noinline int tls_tie_taken(struct thread *thread, struct tls_stream *st
 	const struct sock *sk;
 	__u64 key, before;
 
-	if (in->ssl && in->ssl != ssl) {
+	tls_in_given(thread, ssl);
+	if (in->ssl != ssl)
+		return 0; /* it was received before */
+	if (in->mixed) {
 		in->conn = 0; /* of which of the two it was is not known */
 		return 0;
 	}
-	in->ssl = ssl;
 	in->taken += bytes;
 	in->records++;
 	if (!k || in->conn == stream->carrier)

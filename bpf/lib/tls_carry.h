@@ -54,6 +54,41 @@ static __always_inline bool tls_agrees_first(__u32 moved, __u32 plain)
 	       more == TLS_FINISHED_384_BYTES + TLS_CHANGE_BYTES;
 }
 
+/* Bytes that only end the handshake, whoever of the two ends it. */
+static __always_inline bool tls_finishes(__u32 moved)
+{
+	return tls_agrees_first(moved + TLS_13_BYTES, 0);
+}
+
+/* `first`: of this direction, which is a hello. */
+static __always_inline void tls_in_note(struct thread *thread, const struct conn *conn,
+					const struct sock *sk, __u32 bytes, bool first)
+{
+	struct tls_in *in = &thread->tls_in;
+
+	if (in->ssl)
+		in->mixed = 0;
+	else if (in->conn != conn->id)
+		in->mixed = in->conn && in->data;
+	in->conn = conn->id;
+	in->sk = (__u64)sk;
+	in->ssl = 0;
+	in->bytes = bytes;
+	in->taken = in->records = 0;
+	in->data = !first && !tls_finishes(bytes);
+}
+
+/*
+ * A library's connection is asked for plaintext, or to go on with its handshake. Who received on a socket asks
+ * its connection next; the plaintext may come out much later, when others have been received on (Python's
+ * asyncio puts a connection's first plaintext off to the end of its loop's round).
+ */
+static __always_inline void tls_in_given(struct thread *thread, __u64 ssl)
+{
+	if (!thread->tls_in.ssl)
+		thread->tls_in.ssl = ssl;
+}
+
 /* What the thread gave to the library has not been sent yet. */
 static __always_inline void tls_out_note(struct thread *thread, __u64 ssl, __u64 carrier,
 					 __u32 bytes)

@@ -194,17 +194,12 @@ static __noinline int tls_tie_sent(struct thread *thread, struct conn *conn, con
 
 /* Of a call that is not the library's: what it means to the next one that is, or meant to the last. */
 static __always_inline void tls_carry(struct thread *thread, struct conn *conn,
-				      const struct sock *sk, bool tx, __u32 bytes)
+				      const struct sock *sk, bool tx, __u32 bytes, bool first)
 {
 	struct tls_out *out = &thread->tls_out;
-	struct tls_in *in = &thread->tls_in;
 
 	if (!tx) {
-		in->conn = conn->id;
-		in->sk = (__u64)sk;
-		in->ssl = 0;
-		in->bytes = bytes;
-		in->taken = in->records = 0;
+		tls_in_note(thread, conn, sk, bytes, first);
 		return;
 	}
 	if (out->ssl && out->records && !out->mixed && out->carrier != conn->id)
@@ -215,12 +210,13 @@ static __always_inline void tls_carry(struct thread *thread, struct conn *conn,
 
 /* A call on a connection that speaks TLS. */
 static __always_inline void tls_tie(struct sonde_kcounters *k, struct thread *thread,
-				    struct conn *conn, const struct sock *sk, bool tx, __u32 bytes)
+				    struct conn *conn, const struct sock *sk, bool tx, __u32 bytes,
+				    bool first)
 {
 	struct tls_call *call = &thread->tls;
 
 	if (call->kind != TLS_INT && call->kind != TLS_COUNT) {
-		tls_carry(thread, conn, sk, tx, bytes);
+		tls_carry(thread, conn, sk, tx, bytes, first);
 		return;
 	}
 	call->carried = 1;
@@ -235,7 +231,7 @@ static __always_inline void tls_tie_hello(struct sonde_kcounters *k, struct thre
 {
 	if (thread->tls.ssl)
 		tls_tie_first(thread, conn, sk, tx);
-	tls_tie(k, thread, conn, sk, tx, bytes);
+	tls_tie(k, thread, conn, sk, tx, bytes, true);
 }
 
 /* The same where the thread's state was not needed otherwise. */
@@ -245,7 +241,7 @@ static __always_inline void tls_tie_here(struct sonde_kcounters *k, struct conn 
 	struct thread *thread = thread_here(false);
 
 	if (thread)
-		tls_tie(k, thread, conn, sk, tx, bytes);
+		tls_tie(k, thread, conn, sk, tx, bytes, false);
 }
 #endif
 

@@ -113,7 +113,7 @@ static __always_inline void verdict_tls(struct hit *hit)
 	}
 #ifndef SONDE_UPROBE
 	if (!hello)
-		tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes);
+		tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes, false);
 #endif
 }
 
@@ -368,7 +368,7 @@ static __noinline int hello_capture(struct hit *hit)
 	if (dir->flags & DIR_HELLO_NEXT)
 		tls_tie_hello(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes);
 	else
-		tls_tie(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes);
+		tls_tie(hit->k, hit->thread, hit->conn, hit->sk, hit->tx, w->bytes, false);
 #endif
 	dir->flags &= ~DIR_HELLO_NEXT;
 	p->at = 0;
@@ -568,7 +568,7 @@ static __always_inline bool worth_looking(struct hit *hit)
 			quiet_begins(conn);
 #ifndef SONDE_UPROBE
 		if (hit->dir->state != DIR_HELLO)
-			tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes);
+			tls_tie(hit->k, hit->thread, conn, hit->sk, hit->tx, hit->w->bytes, false);
 #endif
 		return hit->dir->state == DIR_HELLO;
 	}
