@@ -171,6 +171,32 @@ static void a_client_that_is_seen_at_last_is_waited_for_again(void **state)
 			rig_span(&rig, "curl", SIDE_CLIENT, 1));
 }
 
+/* Those that waited when it was seen say nothing of who comes after. */
+static void a_client_that_is_seen_is_waited_for_whoever_waited_before(void **state)
+{
+	struct rig_call before[LINK_ALONE_ENOUGH];
+	struct rig_call call = { .client = CURL, .server = NGINX };
+
+	for (unsigned int i = 0; i < LINK_ALONE_ENOUGH; i++) {
+		before[i] = call;
+		rig_read(&rig, &before[i]);
+		rig_answer(&rig, &before[i]);
+	}
+	rig_clock(&rig, 50);
+	rig_ask(&rig, &call);
+	rig_tell(&rig, &call);
+	rig_clock(&rig, 60);
+	assert_int_equal(rig.n_spans, LINK_ALONE_ENOUGH + 2);
+	call = (struct rig_call){ .client = CURL, .server = NGINX };
+	rig_read(&rig, &call);
+	rig_answer(&rig, &call);
+	assert_int_equal(rig.n_spans, LINK_ALONE_ENOUGH + 2);
+	rig_write(&rig, &call);
+	rig_done(&rig, &call);
+	rig_check_child(rig_span(&rig, "nginx", SIDE_SERVER, LINK_ALONE_ENOUGH + 1),
+			rig_span(&rig, "curl", SIDE_CLIENT, 1));
+}
+
 static void three_services_are_one_trace(void **state)
 {
 	struct rig_call a = { .client = CURL, .server = NGINX };
@@ -490,6 +516,7 @@ int main(void)
 		TEST(a_client_that_nobody_sees_is_not_waited_for_long),
 		TEST(clients_that_are_never_seen_are_not_waited_for_at_all),
 		TEST(a_client_that_is_seen_at_last_is_waited_for_again),
+		TEST(a_client_that_is_seen_is_waited_for_whoever_waited_before),
 		TEST(three_services_are_one_trace),
 		TEST(identity_is_waited_for),
 		TEST(but_not_for_ever),

@@ -73,24 +73,30 @@ static uint32_t peer_of(const struct process *process, const struct endpoints *e
 			  32);
 }
 
+static struct link_peer *peer_entry(struct links *links, const struct node *server)
+{
+	struct link_peer *entry = &links->peers[server->peer % LINK_PEERS_MAX];
+
+	if (entry->peer != server->peer)
+		*entry = (struct link_peer){ .peer = server->peer };
+	return entry;
+}
+
 static void note_alone(struct links *links, const struct node *server)
 {
-	uint32_t i = server->peer % LINK_PEERS_MAX;
+	struct link_peer *entry = peer_entry(links, server);
 
-	if (links->peers[i].peer != server->peer) {
-		links->peers[i].peer = server->peer;
-		links->peers[i].alone = 0;
-	}
-	if (links->peers[i].alone < LINK_ALONE_ENOUGH)
-		links->peers[i].alone++;
+	/* what has waited since before says nothing of what comes */
+	if (server->seen_ns > entry->met_ns && entry->alone < LINK_ALONE_ENOUGH)
+		entry->alone++;
 }
 
 static void note_met(struct links *links, const struct node *server)
 {
-	uint32_t i = server->peer % LINK_PEERS_MAX;
+	struct link_peer *entry = peer_entry(links, server);
 
-	if (links->peers[i].peer == server->peer)
-		links->peers[i].alone = 0;
+	entry->alone = 0;
+	entry->met_ns = links->now_ns;
 }
 
 uint64_t links__edge_until(const struct links *links, const struct node *node)

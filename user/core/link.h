@@ -142,6 +142,13 @@ struct node {
 	struct buf content; /* the settled part of the span; its memory stays with the node */
 };
 
+/* Whether the client's end of what one peer asks one service is ever seen. */
+struct link_peer {
+	uint32_t peer;
+	uint32_t alone;	 /* requests without a client's end that came after met_ns */
+	uint64_t met_ns; /* when there was one last */
+};
+
 struct links {
 	const struct engine_config *config;
 	struct process_table *processes;
@@ -154,10 +161,7 @@ struct links {
 	struct node *late[LINK_LATE_MAX]; /* a ring of cut clients, each with a reference */
 	uint32_t late_from, n_late;
 	uint64_t now_ns;
-	struct {
-		uint32_t peer;
-		uint32_t alone; /* requests without a client's end, since there was one */
-	} peers[LINK_PEERS_MAX];
+	struct link_peer peers[LINK_PEERS_MAX];
 	/* Not in use now: steady traffic allocates nothing. */
 	struct node *idle_nodes; /* by ready_next */
 	struct trace *idle_traces;
