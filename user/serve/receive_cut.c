@@ -31,7 +31,7 @@ struct cut {
 static inline bool is_ascii(const char *at, size_t len)
 {
 	const uint64_t high = 0x8080808080808080ull;
-	const char *last = at + len - 8;
+	const char *last;
 	uint64_t word, all = 0;
 
 	if (len < 8) {
@@ -39,7 +39,7 @@ static inline bool is_ascii(const char *at, size_t len)
 			all |= (uint8_t)at[len];
 		return !(all & 0x80);
 	}
-	for (; at < last; at += 8) {
+	for (last = at + len - 8; at < last; at += 8) {
 		memcpy(&word, at, sizeof(word));
 		all |= word;
 	}
