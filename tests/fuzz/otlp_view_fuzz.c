@@ -17,6 +17,35 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
+/* What has a short way says the same by the long one, at every depth that there may be. */
+static void check_short_ways(struct view message, unsigned int depth)
+{
+	struct pb quick = pb__of(message), slow = quick;
+	struct pb_field f, same;
+	int more;
+
+	do {
+		struct otlp_value value;
+		struct view key, text, name;
+
+		more = pb__next(&quick, &f);
+		if (more != pb__next_any(&slow, &same) || quick.at != slow.at)
+			abort();
+		if (more <= 0 || f.wire != PB_BYTES)
+			continue;
+		if (f.number != same.number || f.wire != same.wire || f.bytes.at != same.bytes.at ||
+		    f.bytes.len != same.bytes.len)
+			abort();
+		if (otlp_pair__text(f.bytes, &key, &text) &&
+		    (otlp_pair__read(f.bytes, &name, &value) || value.type != OTLP_STRING ||
+		     name.at != key.at || name.len != key.len || value.bytes.at != text.at ||
+		     value.bytes.len != text.len))
+			abort();
+		if (depth)
+			check_short_ways(f.bytes, depth - 1);
+	} while (more > 0);
+}
+
 static void check_json(struct view message, int (*write)(struct buf *, struct view))
 {
 	struct buf out = { .max = 16 << 20 };
@@ -88,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	split = ((size_t)bytes[1] << 8 | bytes[2]) % (len - 2); /* 0 to len - 3 */
 	resource = (struct view){ (const char *)bytes + 3, split };
 	message = (struct view){ (const char *)bytes + 3 + split, len - 3 - split };
+	check_short_ways(message, 2);
 	check_json(message, otlp_json__span);
 	check_json(resource, otlp_json__resource);
 	check_json(resource, otlp_json__scope);

@@ -27,12 +27,18 @@ static void look_at(const struct block *block)
 		abort();
 	for (unsigned int i = 0; i < block->n_spans; i++) {
 		struct block_span span = block__span(block, i);
-		struct row row;
+		struct view service = row__service(span.resource);
+		size_t before = pairs.n;
+		struct row row, read;
+		int ret = terms__span(&pairs, span.span, span.resource, service, i, &row);
 
-		if (!row__read(&row, span.span, span.resource) && terms__span(&pairs, &row, i))
+		if (!!ret != !!row__read(&read, span.span, span.resource) ||
+		    (ret && pairs.n != before) ||
+		    (!ret && (!view_eq(row.service, read.service) ||
+			      !view_eq(row.span.name, read.span.name))))
 			abort();
 		buf__clear(&terms);
-		terms__resource(&terms, span.resource);
+		terms__resource(&terms, span.resource, service);
 	}
 	pairs__free(&pairs);
 	buf__free(&terms);

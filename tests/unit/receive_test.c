@@ -340,13 +340,56 @@ static void replies(void **state)
 	buf__free(&out);
 }
 
+/* A span with one attribute: may it pass? */
+static bool passes(const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	struct buf span = { 0 }, pair = { 0 }, inner = { 0 }, frames = { 0 };
+	struct receive_counts counts;
+
+	add_bytes(&inner, 1, value, value_len);
+	add_bytes(&pair, 1, key, key_len);
+	add_inner(&pair, 2, &inner);
+	make_span(&span, TRACE, 16);
+	add_inner(&span, 9, &pair);
+	counts = cut_span(&span, &frames);
+	buf__free(&span);
+	buf__free(&frames);
+	return !receive_counts__rejected(&counts);
+}
+
+/* Protects: a byte that is no UTF-8 is found wherever it stands in a key or value, and a letter of two bytes is none. */
+static void any_byte_is_checked(void **state)
+{
+	for (size_t len = 2; len <= 130; len += len < 24 ? 1 : 53) {
+		for (size_t at = 0; at < len; at++) {
+			char text[130], plain[] = "key";
+
+			memset(text, 'a', sizeof(text));
+			assert_true(passes(text, len, text, len));
+			text[at] = (char)0x80;
+			assert_false(passes(text, len, plain, 3));
+			assert_false(passes(plain, 3, text, len));
+			text[at] = (char)0xc3;
+			if (at + 1 < len)
+				text[at + 1] = (char)0xa4;
+			assert_true(passes(text, len, plain, 3) == (at + 1 < len));
+			assert_true(passes(plain, 3, text, len) == (at + 1 < len));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(byte_for_byte), cmocka_unit_test(refused_alone),
-		cmocka_unit_test(cut_short),	 cmocka_unit_test(json_is_protobuf),
-		cmocka_unit_test(json_values),	 cmocka_unit_test(json_refused),
-		cmocka_unit_test(unpacked),	 cmocka_unit_test(replies),
+		cmocka_unit_test(any_byte_is_checked),
+		cmocka_unit_test(byte_for_byte),
+		cmocka_unit_test(refused_alone),
+		cmocka_unit_test(cut_short),
+		cmocka_unit_test(json_is_protobuf),
+		cmocka_unit_test(json_values),
+		cmocka_unit_test(json_refused),
+		cmocka_unit_test(unpacked),
+		cmocka_unit_test(replies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/otlp_view.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
-
-struct pb pb__of(struct view bytes)
-{
-	const uint8_t *at = (const uint8_t *)bytes.at;
-
-	return (struct pb){ at, bytes.len ? at + bytes.len : at };
-}
 
 static size_t left(const struct pb *pb)
 {
@@ -42,16 +36,15 @@ static int read_varint(struct pb *pb, uint64_t *ret)
 	return -EPROTO;
 }
 
-static int read_fixed(struct pb *pb, size_t n, uint64_t *ret)
+static inline int read_fixed(struct pb *pb, size_t n, uint64_t *ret)
 {
-	uint64_t value = 0;
+	uint64_t le = 0;
 
 	if (left(pb) < n)
 		return -EPROTO;
-	for (size_t i = 0; i < n; i++)
-		value |= (uint64_t)pb->at[i] << (8 * i);
+	memcpy(&le, pb->at, n);
 	pb->at += n;
-	*ret = value;
+	*ret = le64toh(le);
 	return 0;
 }
 
@@ -66,7 +59,7 @@ static int read_bytes(struct pb *pb, struct view *ret)
 	return 0;
 }
 
-int pb__next(struct pb *pb, struct pb_field *ret_field)
+int pb__next_any(struct pb *pb, struct pb_field *ret_field)
 {
 	struct pb_field f = { 0 };
 	uint64_t tag;
@@ -173,8 +166,14 @@ int otlp_attributes__next(struct otlp_attributes *it, struct view *ret_key,
 	int more;
 
 	while ((more = pb__next(&it->pb, &f)) > 0) {
+		struct view text;
+
 		if (f.number != it->field || f.wire != PB_BYTES)
 			continue;
+		if (otlp_pair__text(f.bytes, ret_key, &text)) {
+			*ret_value = (struct otlp_value){ .type = OTLP_STRING, .bytes = text };
+			return 1;
+		}
 		return otlp_pair__read(f.bytes, ret_key, ret_value) ? -EPROTO : 1;
 	}
 	return more;
@@ -260,6 +259,14 @@ static void read_span_number(const struct pb_field *f, struct otlp_span_view *sp
 		span->flags = (uint32_t)f->value;
 }
 
+int otlp_span__read_field(const struct pb_field *f, struct otlp_span_view *span)
+{
+	if (f->wire == PB_BYTES)
+		return read_span_bytes(f, span);
+	read_span_number(f, span);
+	return 0;
+}
+
 int otlp_span__read(struct view message, struct otlp_span_view *ret)
 {
 	struct otlp_span_view span = { .message = message };
@@ -267,13 +274,10 @@ int otlp_span__read(struct view message, struct otlp_span_view *ret)
 	struct pb_field f;
 	int more;
 
-	while ((more = pb__next(&pb, &f)) > 0) {
-		if (f.wire != PB_BYTES)
-			read_span_number(&f, &span);
-		else if (read_span_bytes(&f, &span))
+	while ((more = pb__next(&pb, &f)) > 0)
+		if (otlp_span__read_field(&f, &span))
 			return -EPROTO;
-	}
-	if (more < 0 || span.trace_id.len != 16 || span.span_id.len != 8)
+	if (more < 0 || !otlp_span__complete(&span))
 		return -EPROTO;
 	*ret = span;
 	return 0;

@@ -31,9 +31,31 @@ struct pb_field {
 	struct view bytes; /* PB_BYTES */
 };
 
-struct pb pb__of(struct view bytes);
+static inline struct pb pb__of(struct view bytes)
+{
+	const uint8_t *at = (const uint8_t *)bytes.at;
+
+	return (struct pb){ at, bytes.len ? at + bytes.len : at };
+}
+
+/* pb__next() of any field. */
+int pb__next_any(struct pb *pb, struct pb_field *ret_field);
+
 /* 1: *ret_field is the next field; 0: the end; -EPROTO: no protobuf (cut, groups, field 0). */
-int pb__next(struct pb *pb, struct pb_field *ret_field);
+static inline int pb__next(struct pb *pb, struct pb_field *ret_field)
+{
+	const uint8_t *at = pb->at;
+	size_t left = (size_t)(pb->end - at);
+
+	/* Nearly all are short bytes under a number below 16: a byte of each, and here there is no call for them. */
+	if (left < 2 || (at[0] & 0x87) != PB_BYTES || at[0] < 8 || at[1] > 0x7f || at[1] > left - 2)
+		return pb__next_any(pb, ret_field);
+	*ret_field = (struct pb_field){ .number = at[0] >> 3,
+					.wire = PB_BYTES,
+					.bytes = { (const char *)at + 2, at[1] } };
+	pb->at = at + 2 + at[1];
+	return 1;
+}
 
 enum otlp_type {
 	OTLP_EMPTY = 0,
@@ -57,6 +79,26 @@ struct otlp_value {
 int otlp_value__read(struct view bytes, struct otlp_value *ret);
 /* An encoded KeyValue. 0 or -EPROTO. */
 int otlp_pair__read(struct view bytes, struct view *ret_key, struct otlp_value *ret);
+/*
+ * A KeyValue as every encoder writes one whose value is a text: key, then value, each once, both shorter than 128
+ * bytes. False: it may be one all the same.
+ */
+static inline bool otlp_pair__text(struct view bytes, struct view *ret_key, struct view *ret_text)
+{
+	const uint8_t *at = (const uint8_t *)bytes.at;
+	size_t key, value;
+
+	if (bytes.len < 4 || at[0] != (1 << 3 | PB_BYTES) || at[1] > 0x7f || at[1] > bytes.len - 4)
+		return false;
+	key = at[1];
+	value = bytes.len - 4 - key;
+	if (at[2 + key] != (2 << 3 | PB_BYTES) || at[3 + key] != value || value < 2 ||
+	    value > 0x7f || at[4 + key] != (1 << 3 | PB_BYTES) || at[5 + key] != value - 2)
+		return false;
+	*ret_key = (struct view){ bytes.at + 2, key };
+	*ret_text = (struct view){ bytes.at + 6 + key, value - 2 };
+	return true;
+}
 
 /* Field numbers of `attributes` in the messages that have them. */
 enum { OTLP_RESOURCE_ATTRIBUTES = 1, OTLP_SCOPE_ATTRIBUTES = 3, OTLP_SPAN_ATTRIBUTES = 9 };
@@ -83,5 +125,15 @@ struct otlp_span_view {
 };
 /* 0 or -EPROTO (also for an id of a wrong length; an absent parent is an empty view). */
 int otlp_span__read(struct view message, struct otlp_span_view *ret);
+
+/*
+ * The same field by field, for whoever looks at all of them anyway: what one says goes into *span. 0 or -EPROTO. With the
+ * last field, otlp_span__complete() says whether there was what a span must have.
+ */
+int otlp_span__read_field(const struct pb_field *f, struct otlp_span_view *span);
+static inline bool otlp_span__complete(const struct otlp_span_view *span)
+{
+	return span->trace_id.len == 16 && span->span_id.len == 8;
+}
 
 #endif

@@ -17,6 +17,8 @@
 #define HELD_MAX_BYTES (48u << 20)
 /* Ship is told of so much at once. */
 #define PUBLISH_BYTES (FRAMES_BYTES / 4)
+/* Small requests that wait are put together up to here. */
+#define SHARED_BYTES (64u << 10)
 /* Working memory of a large request is not kept. */
 #define KEPT_BYTES (1u << 20)
 
@@ -57,31 +59,75 @@ static void give_back(struct buf *b)
 		buf__clear(b);
 }
 
-bool receiver__push(struct receiver *r)
+/* The first of what waits has gone. Its memory serves the next request, where that has none. */
+static void drop_first(struct receiver *r)
 {
-	if (!r->backlog.len)
-		return false;
-	r->done += put(r, r->backlog.at + r->done, r->backlog.len - r->done);
-	if (r->done == r->backlog.len) {
-		r->done = 0;
-		give_back(&r->backlog);
-	} else if (r->done > r->backlog.len / 2) {
-		buf__consume(&r->backlog, r->done);
-		r->done = 0;
+	struct receive_waiting *first = r->first;
+
+	r->first = first->next;
+	if (!r->first)
+		r->last = NULL;
+	r->done = 0;
+	if (!r->cut.cap && first->frames.cap <= KEPT_BYTES) {
+		r->cut = first->frames;
+		buf__clear(&r->cut);
+	} else {
+		buf__free(&first->frames);
 	}
-	return r->backlog.len;
+	free(first);
 }
 
-/* Behind what waits already, where there is room for all of it. */
-static void pass_on(struct receiver *r)
+bool receiver__push(struct receiver *r)
 {
-	size_t done = 0;
+	while (r->first) {
+		const struct buf *frames = &r->first->frames;
+		size_t done = put(r, frames->at + r->done, frames->len - r->done);
 
-	if (!r->cut.len)
+		r->done += done;
+		r->backlog -= done;
+		if (r->done < frames->len)
+			return true;
+		drop_first(r);
+	}
+	return false;
+}
+
+/*
+ * Behind what waits already: many small requests share a piece, so that none takes more room than what is in it; a large one's is what
+ * it was cut into. Takes `place`.
+ */
+static void wait_for_room(struct receiver *r, size_t done, struct receive_waiting *place)
+{
+	size_t len = r->cut.len - done;
+
+	r->backlog += len;
+	if (r->last && r->last->frames.len + len <= SHARED_BYTES &&
+	    buf__reserve(&r->last->frames, len)) {
+		buf__add(&r->last->frames, r->cut.at + done, len);
+		free(place);
 		return;
-	if (!r->backlog.len)
-		done = put(r, r->cut.at, r->cut.len);
-	buf__add(&r->backlog, r->cut.at + done, r->cut.len - done);
+	}
+	if (r->last) {
+		r->last->frames.err = 0; /* of no room to grow */
+		r->last->next = place;
+	} else {
+		r->first = place;
+		r->done = done;
+	}
+	place->frames = r->cut;
+	r->last = place;
+	r->cut = (struct buf){ 0 };
+}
+
+/* To ship, or behind what waits. Takes `place`. */
+static void pass_on(struct receiver *r, struct receive_waiting *place)
+{
+	size_t done = r->first ? 0 : put(r, r->cut.at, r->cut.len);
+
+	if (done == r->cut.len)
+		free(place);
+	else
+		wait_for_room(r, done, place);
 }
 
 static uint64_t *counter(struct account_received *a, enum receive_refusal refusal)
@@ -200,9 +246,10 @@ static int from_json(struct receiver *r, struct view *body, struct err *err)
 	return bad;
 }
 
-/* 0, or what refusal_of() knows; then err may say more. */
+/* 0, or what refusal_of() knows; then err may say more. *ret_place: where the frames may wait, to be freed. */
 static int cut_request(struct receiver *r, struct view body, struct view packing,
-		       enum receive_encoding encoding, struct receive_counts *ret, struct err *err)
+		       enum receive_encoding encoding, struct receive_counts *ret,
+		       struct receive_waiting **ret_place, struct err *err)
 {
 	int bad = receive_unpack(body, packing, RECEIVE_BODY_MAX_BYTES, &r->plain, &body);
 
@@ -213,32 +260,30 @@ static int cut_request(struct receiver *r, struct view body, struct view packing
 		bad = from_json(r, &body, err);
 	if (!bad)
 		bad = receive_cut(body, &r->cut, ret);
-	if (!bad && !buf__reserve(&r->backlog, r->cut.len + 1)) {
-		r->backlog.err = 0;
-		bad = -ENOMEM;
-	}
-	return bad;
+	*ret_place = bad ? NULL : calloc(1, sizeof(**ret_place));
+	return bad || *ret_place ? bad : -ENOMEM;
 }
 
 void receiver__take(struct receiver *r, struct view body, struct view packing,
 		    enum receive_encoding encoding, struct receive_answer *ret)
 {
 	struct receive_counts counts = { 0 };
+	struct receive_waiting *place;
 	struct err err = { "" };
 	int bad;
 
-	if (r->backlog.len - r->done > BACKLOG_BYTES) {
+	if (r->backlog > BACKLOG_BYTES) {
 		receiver__refuse(r, RECEIVE_BUSY, ret);
 		return;
 	}
-	bad = cut_request(r, body, packing, encoding, &counts, &err);
+	bad = cut_request(r, body, packing, encoding, &counts, &place, &err);
 	receiver__refuse(r, bad ? refusal_of(bad) : RECEIVE_TAKEN, ret);
 	if (*err.text)
 		snprintf(ret->text, sizeof(ret->text), "%.200s", err.text);
 	if (!bad) {
 		count_spans(r, &counts);
 		say_rejected(&counts, ret);
-		pass_on(r);
+		pass_on(r, place);
 	}
 	give_back(&r->cut);
 	give_back(&r->plain);
@@ -279,8 +324,9 @@ bool receiver__authorized(const struct receiver *r, const char *authorization)
 
 void receiver__free(struct receiver *r)
 {
-	buf__free(&r->cut);
 	buf__free(&r->plain);
 	buf__free(&r->protobuf);
-	buf__free(&r->backlog);
+	while (r->first)
+		drop_first(r);
+	buf__free(&r->cut);
 }

@@ -39,16 +39,22 @@ struct receive_answer {
 	char text[256];	   /* what is wrong, and what to do; empty: nothing */
 };
 
+/* Frames of a request, or of several small ones, that wait for room. */
+struct receive_waiting {
+	struct receive_waiting *next;
+	struct buf frames;
+};
+
 struct receiver {
 	const struct serve_config *config;
 	struct account_received *account;
 	struct frames frames;
-	int wake;	     /* FD_FRAMES */
-	struct buf cut;	     /* of the request at hand */
-	struct buf plain;    /* the same, unpacked */
-	struct buf protobuf; /* the same, from JSON */
-	struct buf backlog;  /* frames that ship has no room for, from `done` on */
-	size_t done;
+	int wake;			      /* FD_FRAMES */
+	struct buf cut;			      /* of the request at hand */
+	struct buf plain;		      /* the same, unpacked */
+	struct buf protobuf;		      /* the same, from JSON */
+	struct receive_waiting *first, *last; /* for ship to have room */
+	size_t done, backlog;		      /* bytes: of the first, that went; of all that wait */
 	size_t held;		/* bytes of requests that have not come to their end */
 	unsigned int put_spans; /* in frames that were put and not published */
 };

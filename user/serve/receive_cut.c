@@ -27,8 +27,28 @@ struct cut {
 	struct buf resource_bytes, scope_bytes; /* of those that came in several pieces */
 };
 
+/* No byte of it has its high bit set. Eight at once, the last eight over bytes of those before. */
+static inline bool is_ascii(const char *at, size_t len)
+{
+	const uint64_t high = 0x8080808080808080ull;
+	const char *last;
+	uint64_t word, all = 0;
+
+	if (len < 8) {
+		while (len--)
+			all |= (uint8_t)at[len];
+		return !(all & 0x80);
+	}
+	for (last = at + len - 8; at < last; at += 8) {
+		memcpy(&word, at, sizeof(word));
+		all |= word;
+	}
+	memcpy(&word, last, sizeof(word));
+	return !((all | word) & high);
+}
+
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static bool is_utf8(struct view text)
+static bool is_utf8_beyond_ascii(struct view text)
 {
 	const uint8_t *at = (const uint8_t *)text.at, *end = at + text.len;
 
@@ -50,9 +70,14 @@ static bool is_utf8(struct view text)
 	return true;
 }
 
+static inline bool is_utf8(struct view text)
+{
+	return is_ascii(text.at, text.len) || is_utf8_beyond_ascii(text);
+}
+
 static bool good_value(struct view bytes, unsigned int depth);
 
-static bool good_pair(struct view bytes, unsigned int depth)
+static bool good_any_pair(struct view bytes, unsigned int depth)
 {
 	struct pb pb = pb__of(bytes);
 	struct pb_field f;
@@ -66,6 +91,15 @@ static bool good_pair(struct view bytes, unsigned int depth)
 			return false;
 	}
 	return !more;
+}
+
+/* A key and a text, both ASCII, is what nearly all are, and then nothing else has to be looked at. */
+static inline bool good_pair(struct view bytes, unsigned int depth)
+{
+	struct view key, text;
+
+	return (otlp_pair__text(bytes, &key, &text) && is_ascii(bytes.at, bytes.len)) ||
+	       good_any_pair(bytes, depth);
 }
 
 /* ArrayValue and KeyValueList: field 1, many times. */
@@ -133,7 +167,7 @@ static enum verdict judge_link(struct view bytes)
 	return GOOD;
 }
 
-static enum verdict judge_field(const struct pb_field *f)
+static inline enum verdict judge_field(const struct pb_field *f)
 {
 	switch (f->number) {
 	case 1:
@@ -168,22 +202,25 @@ static bool all_zero(struct view bytes)
 
 static enum verdict judge_span(struct view bytes, struct otlp_span_view *ret)
 {
-	enum verdict verdict = GOOD;
+	enum verdict verdict;
 	struct pb pb = pb__of(bytes);
 	struct pb_field f;
 	int more;
 
+	*ret = (struct otlp_span_view){ .message = bytes };
 	if (bytes.len > RECEIVE_SPAN_MAX_BYTES)
 		return TOO_LARGE;
-	while (verdict == GOOD && (more = pb__next(&pb, &f)) > 0)
-		if (f.wire == PB_BYTES)
-			verdict = judge_field(&f);
-	if (verdict != GOOD)
-		return verdict;
+	while ((more = pb__next(&pb, &f)) > 0) {
+		verdict = f.wire == PB_BYTES ? judge_field(&f) : GOOD;
+		if (verdict != GOOD)
+			return verdict;
+		if (f.number != OTLP_SPAN_ATTRIBUTES && otlp_span__read_field(&f, ret))
+			return BROKEN;
+	}
 	if (more < 0)
 		return BROKEN;
 	/* Of what is left, only that there are none. */
-	if (otlp_span__read(bytes, ret) || all_zero(ret->trace_id) || all_zero(ret->span_id))
+	if (!otlp_span__complete(ret) || all_zero(ret->trace_id) || all_zero(ret->span_id))
 		return BAD_ID;
 	return GOOD;
 }

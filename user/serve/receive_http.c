@@ -21,11 +21,19 @@
 #define ANSWER_NS 30000000000ull
 #define REST_NS (IDLE_S * 1000000000ull)
 
+/* Bodies of requests that have been answered: whoever sends all the time needs no fresh memory each time. */
+#define SPARES 2
+#define SPARE_MAX_BYTES (512u << 10)
+#define SMALL_BYTES 4096
+/* Sockets are read so often before others get their turn. */
+#define ROUNDS 8
+
 struct receive_http {
 	const struct mhd *mhd;
 	struct receiver *receiver;
 	struct MHD_Daemon *daemon;
 	struct clients clients;
+	struct buf spares[SPARES];
 };
 
 /* One request while libmicrohttpd has it. */
@@ -74,7 +82,27 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
 static void drop_body(struct receive_http *h, struct asked *asked)
 {
 	receiver__release(h->receiver, asked->body.cap);
+	for (int i = 0; i < SPARES && asked->body.cap <= SPARE_MAX_BYTES; i++) {
+		if (h->spares[i].cap >= asked->body.cap)
+			continue;
+		buf__free(&h->spares[i]);
+		h->spares[i] = asked->body;
+		buf__clear(&h->spares[i]);
+		asked->body = (struct buf){ 0 };
+	}
 	buf__free(&asked->body);
+}
+
+/* A body that is longer than one piece may have the memory of one before it, where all of it may be held. */
+static void take_spare(struct receive_http *h, struct asked *asked)
+{
+	for (int i = 0; i < SPARES; i++) {
+		if (!h->spares[i].cap || !receiver__hold(h->receiver, h->spares[i].cap))
+			continue;
+		asked->body = h->spares[i];
+		h->spares[i] = (struct buf){ 0 };
+		return;
+	}
 }
 
 static void on_done(void *arg, struct MHD_Connection *connection, void **context,
@@ -187,10 +215,13 @@ static enum receive_refusal judge(struct receive_http *h, struct MHD_Connection 
 /* What is refused is read to its end, but not kept: an answer before that would not be read by everybody. */
 static void keep(struct receive_http *h, struct asked *asked, const char *bytes, size_t len)
 {
-	size_t before = asked->body.cap;
+	size_t before;
 
 	if (asked->refusal != RECEIVE_TAKEN)
 		return;
+	if (!asked->body.cap && len > SMALL_BYTES)
+		take_spare(h, asked);
+	before = asked->body.cap;
 	if (asked->body.len + len > RECEIVE_BODY_MAX_BYTES)
 		asked->refusal = RECEIVE_TOO_LARGE;
 	else if (!buf__reserve(&asked->body, len))
@@ -276,10 +307,14 @@ int receive_http__fd(const struct receive_http *h)
 uint64_t receive_http__work(struct receive_http *h, uint64_t now)
 {
 	uint64_t next = clients__end_slow(&h->clients, now);
-	unsigned long long ms;
+	unsigned long long ms = 0;
+	bool timed = true;
 
-	h->mhd->MHD_run(h->daemon);
-	if (h->mhd->MHD_get_timeout(h->daemon, &ms) == MHD_YES) {
+	for (int i = 0; i < ROUNDS && timed && !ms; i++) {
+		h->mhd->MHD_run(h->daemon);
+		timed = h->mhd->MHD_get_timeout(h->daemon, &ms) == MHD_YES;
+	}
+	if (timed) {
 		uint64_t at = ms ? now + ms * 1000000 : 1;
 
 		next = next && next < at ? next : at;
@@ -289,7 +324,10 @@ uint64_t receive_http__work(struct receive_http *h, uint64_t now)
 
 void receive_http__free(struct receive_http *h)
 {
-	if (h)
-		h->mhd->MHD_stop_daemon(h->daemon);
+	if (!h)
+		return;
+	h->mhd->MHD_stop_daemon(h->daemon);
+	for (int i = 0; i < SPARES; i++)
+		buf__free(&h->spares[i]);
 	free(h);
 }

@@ -21,6 +21,8 @@
 
 /* A request of 16 MiB is rare: its memory goes back. */
 #define KEPT_BYTES (1 << 20)
+/* What is free at the end of the heap stays: given back with each request it would be made and cleared anew for the next. */
+#define TRIM_BYTES (2 << 20)
 /* How often is looked whether ship has room again. */
 #define PUSH_NS 1000000ull
 /* At the end, for ship to take what waits. */
@@ -146,6 +148,7 @@ int receive__main(uid_t uid)
 
 	take_signals();
 	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+	mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 	if (!ret)
 		ret = open_all(&role, &mhd, &err);
 	if (!ret)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ship/console/escape.h"
+#include "ship/console/row_walk.h"
 
 enum want {
 	METHOD,
@@ -20,8 +21,9 @@ enum want {
 	PEER_PORT,
 	WANTS
 };
+_Static_assert(WANTS == ROW_WANTS, "who walks has a place for each");
 
-/* Lengths are known: each attribute of each span is compared with all of them. */
+/* Their lengths are in row__may_want(), too. */
 #define WANT(name, type)                                                                           \
 	{                                                                                          \
 		name, sizeof(name) - 1, type                                                       \
@@ -59,10 +61,21 @@ static void split_url(struct row *row, struct view url)
 		row->query = (struct view){ query + 1, (size_t)(end - query - 1) };
 }
 
-static void fill(struct row *row, const struct otlp_value *values)
+int row__wanted(struct view key, enum otlp_type type)
+{
+	for (int i = 0; i < WANTS; i++)
+		if (key.len == wanted[i].len && type == wanted[i].type &&
+		    !memcmp(key.at, wanted[i].name, key.len))
+			return i;
+	return -1;
+}
+
+void row__fill(struct row *row, const struct otlp_value values[ROW_WANTS])
 {
 	bool client = row->span.kind == 3;
 
+	row->duration_ns =
+		row->span.end_ns > row->span.start_ns ? row->span.end_ns - row->span.start_ns : 0;
 	row->method = values[METHOD].bytes;
 	row->path = values[PATH].bytes;
 	row->query = values[QUERY].bytes;
@@ -94,29 +107,13 @@ struct view row__service(struct view resource)
 	return service;
 }
 
+static void pass_over(void *arg, struct view key, const struct otlp_value *value)
+{
+}
+
 int row__read(struct row *ret_row, struct view span, struct view resource)
 {
-	struct otlp_value values[WANTS] = { 0 }, value;
-	struct row row = { .resource = resource, .service = row__service(resource) };
-	struct otlp_attributes it;
-	struct view key;
-	int more;
-
-	if (otlp_span__read(span, &row.span))
-		return -EPROTO;
-	it = otlp_attributes__of(span, OTLP_SPAN_ATTRIBUTES);
-	while ((more = otlp_attributes__next(&it, &key, &value)) > 0)
-		for (int i = 0; i < WANTS; i++)
-			if (key.len == wanted[i].len && value.type == wanted[i].type &&
-			    !memcmp(key.at, wanted[i].name, key.len))
-				values[i] = value;
-	if (more < 0)
-		return more;
-	row.duration_ns =
-		row.span.end_ns > row.span.start_ns ? row.span.end_ns - row.span.start_ns : 0;
-	fill(&row, values);
-	*ret_row = row;
-	return 0;
+	return row__walk(ret_row, span, resource, row__service(resource), pass_over, NULL);
 }
 
 unsigned int row__title(struct buf *out, const struct row *row, unsigned int columns, bool unicode)

@@ -87,10 +87,11 @@ struct partition {
 	struct block block;
 	bool changed; /* since it was last written */
 	struct {
-		size_t from, n; /* in terms, u64 each */
+		size_t from, n;		     /* in terms, u64 each */
+		size_t service, service_len; /* in services */
 	} context_terms[STORE_BLOCK_SPANS];
 	unsigned int n_contexts;
-	struct buf terms;
+	struct buf terms, services;
 	struct buf scratch;
 };
 
@@ -105,6 +106,7 @@ static void begin_block(struct partition *p)
 	p->changed = false;
 	p->n_contexts = 0;
 	buf__clear(&p->terms);
+	buf__clear(&p->services);
 }
 
 /* Resources are looked at once a block: those up to this one. */
@@ -113,13 +115,30 @@ static int index_contexts(struct partition *p, unsigned int context)
 	int ret = 0;
 
 	for (; p->n_contexts <= context && (!ret || ret == -EPROTO); p->n_contexts++) {
+		struct view resource = block__resource(&p->block, p->n_contexts);
+		struct view service = row__service(resource);
 		size_t from = p->terms.len / 8;
 
-		ret = terms__resource(&p->terms, block__resource(&p->block, p->n_contexts));
+		ret = terms__resource(&p->terms, resource, service);
 		p->context_terms[p->n_contexts].from = from;
 		p->context_terms[p->n_contexts].n = p->terms.len / 8 - from;
+		p->context_terms[p->n_contexts].service = p->services.len;
+		p->context_terms[p->n_contexts].service_len = service.len;
+		buf__add_view(&p->services, service);
 	}
-	return ret == -EPROTO ? 0 : ret;
+	return ret && ret != -EPROTO ? ret : p->services.err;
+}
+
+static int add_trace(struct partition *p, struct view trace_id)
+{
+	uint64_t hash = term__trace_hash(trace_id), before = 0;
+
+	/* Spans of a trace come one after another: of each row of them one is enough. */
+	if (p->traces.len)
+		memcpy(&before, p->traces.at + p->traces.len - sizeof(before), sizeof(before));
+	if (!p->traces.len || hash != before)
+		buf__add(&p->traces, &hash, sizeof(hash));
+	return p->traces.err;
 }
 
 /* Span i of the open block. One that is no OTLP is kept, but cannot be found. */
@@ -127,28 +146,30 @@ static int index_span(struct partition *p, unsigned int i)
 {
 	struct block_span span = block__span(&p->block, i);
 	unsigned int ordinal = p->blocks << STORE_BLOCK_BITS | i;
+	struct view service;
 	const uint64_t *terms;
 	struct row row;
-	uint64_t hash;
 	size_t n;
 	int ret = index_contexts(p, span.context);
 
-	if (ret || row__read(&row, span.span, span.resource))
+	if (ret)
 		return ret;
-	ret = terms__span(&p->pairs, &row, ordinal);
-	if (!ret)
-		ret = digest__add(&p->digest, &row);
+	service = (struct view){ (const char *)p->services.at +
+					 p->context_terms[span.context].service,
+				 p->context_terms[span.context].service_len };
+	ret = terms__span(&p->pairs, span.span, span.resource, service, ordinal, &row);
+	if (ret)
+		return ret == -EPROTO ? 0 : ret;
+	ret = digest__add(&p->digest, &row);
 	if (ret)
 		return ret;
 	n = p->context_terms[span.context].n;
-	if (pairs__reserve(&p->pairs, n))
+	if (!pairs__room(&p->pairs, n))
 		return -ENOMEM;
 	terms = (const uint64_t *)p->terms.at + p->context_terms[span.context].from;
 	for (size_t t = 0; t < n; t++)
 		pairs__add(&p->pairs, terms[t], ordinal);
-	hash = term__trace_hash(row.span.trace_id);
-	buf__add(&p->traces, &hash, sizeof(hash));
-	return p->traces.err;
+	return add_trace(p, row.span.trace_id);
 }
 
 static int run_statement(struct partition *p, sqlite3_stmt *stmt)
@@ -193,24 +214,14 @@ static int write_digest(struct partition *p)
 	return run_statement(p, put);
 }
 
-static int by_value(const void *a, const void *b)
+/* Traces become sorted, each once. */
+static int sort_traces(struct partition *p, struct pairs *scratch)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	struct pairs traces = { .at = (uint64_t *)p->traces.at, .n = p->traces.len / 8 };
+	int ret = traces.n ? pairs__sort(&traces, scratch) : 0;
 
-	return x < y ? -1 : x > y;
-}
-
-static void sort_unique(struct buf *hashes)
-{
-	uint64_t *at = (uint64_t *)hashes->at;
-	size_t n = hashes->len / 8, kept = 0;
-
-	if (n)
-		qsort(at, n, 8, by_value);
-	for (size_t i = 0; i < n; i++)
-		if (!i || at[i] != at[i - 1])
-			at[kept++] = at[i];
-	hashes->len = 8 * kept;
+	p->traces.len = 8 * traces.n;
+	return ret;
 }
 
 static int write_pages(struct partition *p, struct buf *directory)
@@ -245,11 +256,12 @@ static int seal(struct partition *p)
 	struct pairs scratch = { 0 };
 	int ret = pairs__sort(&p->pairs, &scratch);
 
+	if (!ret)
+		ret = sort_traces(p, &scratch);
 	pairs__free(&scratch);
 	if (!ret)
 		ret = write_pages(p, &directory);
 	if (!ret) {
-		sort_unique(&p->traces);
 		sqlite3_bind_int64(put, 1, (sqlite3_int64)p->segment);
 		sqlite3_bind_int64(put, 2, p->blocks);
 		sqlite3_bind_int64(put, 3, p->spans);
@@ -619,6 +631,7 @@ void partition__close(struct partition *p)
 	block__free(&p->block);
 	buf__free(&p->traces);
 	buf__free(&p->terms);
+	buf__free(&p->services);
 	buf__free(&p->scratch);
 	digest__free(&p->digest);
 	free(p);

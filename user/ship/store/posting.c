@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ship/store/sort.h"
+
 #define TERM_BYTES 6
 #define CHECK_BYTES 4
 /* More of them than a sixteenth are a bitmap. */
@@ -34,48 +36,18 @@ void pairs__free(struct pairs *pairs)
 	*pairs = (struct pairs){ 0 };
 }
 
-/* One round of a radix sort: it keeps the order of what is equal in this digit. */
-static void sort_digit(const uint64_t *from, uint64_t *to, size_t n, unsigned int shift)
-{
-	uint32_t starts[2048] = { 0 }, sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		starts[from[i] >> shift & 2047]++;
-	for (unsigned int d = 0; d < 2048; d++) {
-		uint32_t count = starts[d];
-
-		starts[d] = sum;
-		sum += count;
-	}
-	for (size_t i = 0; i < n; i++)
-		to[starts[from[i] >> shift & 2047]++] = from[i];
-}
-
 int pairs__sort(struct pairs *pairs, struct pairs *scratch)
 {
-	struct pairs from, to;
 	size_t n = 0;
 
 	scratch->n = 0;
 	if (pairs__reserve(scratch, pairs->n + 1))
 		return -ENOMEM;
-	from = *pairs;
-	to = *scratch;
-	/* Ordinals came in their order: only the terms' 48 bits are to be sorted, and 44 of them is a multiple of 11. */
-	for (unsigned int shift = POSTING_ORDINAL_BITS; shift < 64; shift += 11) {
-		struct pairs other = from;
-
-		to.n = from.n;
-		sort_digit(from.at, to.at, from.n, shift);
-		from = to;
-		to = other;
-	}
-	for (size_t i = 0; i < from.n; i++)
-		if (!i || from.at[i] != from.at[i - 1])
-			from.at[n++] = from.at[i];
-	from.n = n;
-	*pairs = from;
-	*scratch = to;
+	sort_words(pairs->at, scratch->at, pairs->n);
+	for (size_t i = 0; i < pairs->n; i++)
+		if (!i || pairs->at[i] != pairs->at[n - 1])
+			pairs->at[n++] = pairs->at[i];
+	pairs->n = n;
 	return 0;
 }
 

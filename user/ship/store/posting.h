@@ -27,6 +27,10 @@ struct pairs {
 };
 /* 0 or -ENOMEM. */
 int pairs__reserve(struct pairs *pairs, size_t more);
+static inline bool pairs__room(struct pairs *pairs, size_t more)
+{
+	return pairs->cap - pairs->n >= more || !pairs__reserve(pairs, more);
+}
 static inline void pairs__add(struct pairs *pairs, uint64_t term, unsigned int ordinal)
 {
 	pairs->at[pairs->n++] = term << POSTING_ORDINAL_BITS | ordinal;

@@ -29,9 +29,16 @@ uint64_t term__number(struct view name, double value);
 /* The trace alone, 64 bits: for the lists of a segment's traces. */
 uint64_t term__trace_hash(struct view trace_id);
 
-/* Appends the terms of a resource's attributes (as u64) to out. 0, -ENOMEM, -EPROTO after the last that could be read. */
-int terms__resource(struct buf *out, struct view resource);
-/* Appends a pair for each term of the span itself. 0 or -ENOMEM. */
-int terms__span(struct pairs *pairs, const struct row *row, unsigned int ordinal);
+/*
+ * Appends the terms of a resource (as u64) to out: of its service, as row__service() has it, and of its attributes. 0, -ENOMEM,
+ * -EPROTO after the last that could be read.
+ */
+int terms__resource(struct buf *out, struct view resource, struct view service);
+/*
+ * Reads a span, as row__read() does, and appends a pair for each of its terms but those of its resource. 0; -ENOMEM; -EPROTO: it
+ * is none, and nothing is appended.
+ */
+int terms__span(struct pairs *pairs, struct view span, struct view resource, struct view service,
+		unsigned int ordinal, struct row *ret_row);
 
 #endif
