@@ -82,6 +82,22 @@ static void check(const uint8_t *expected, size_t n)
 	assert_memory_equal(out.at, expected, n);
 }
 
+static void add_place(const struct otlp_place *place)
+{
+	uint8_t *at = buf__reserve(&out, OTLP_AROUND_MAX_BYTES + place->trace_state.len);
+
+	assert_non_null(at);
+	out.len = (size_t)(otlp__place(at, place) - out.at);
+}
+
+static void add_flags(uint32_t flags)
+{
+	uint8_t *at = buf__reserve(&out, OTLP_AROUND_MAX_BYTES);
+
+	assert_non_null(at);
+	out.len = (size_t)(otlp__flags(at, flags) - out.at);
+}
+
 static void a_span_with_everything(void **state)
 {
 	struct otlp_place place = { .trace_id = { 0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd,
@@ -108,9 +124,9 @@ static void a_span_with_everything(void **state)
 	span__set_custom(&span, VIEW("http.request.header."), VIEW("x"),
 			 (struct view){ long_value, sizeof(long_value) });
 	span__set_string(&span, ATTR_URL_QUERY, VIEW(""));
-	otlp__place(&out, &place);
+	add_place(&place);
 	otlp__content(&out, &span, 1700000000000000001, 1700000000005000002);
-	otlp__flags(&out, 1 | OTLP_FLAG_HAS_IS_REMOTE | OTLP_FLAG_IS_REMOTE);
+	add_flags(1 | OTLP_FLAG_HAS_IS_REMOTE | OTLP_FLAG_IS_REMOTE);
 	check(official_span, sizeof(official_span));
 }
 
@@ -129,9 +145,9 @@ static void what_is_not_there_takes_no_bytes(void **state)
 	struct otlp_place place = { .trace_id = { 1 }, .span_id = { 2 } };
 	struct otlp_span_view view;
 
-	otlp__place(&out, &place);
+	add_place(&place);
 	otlp__content(&out, &span, 0, 0);
-	otlp__flags(&out, 0);
+	add_flags(0);
 	assert_int_equal(otlp_span__read((struct view){ (char *)out.at, out.len }, &view), 0);
 	assert_int_equal(view.parent_id.len, 0);
 	assert_int_equal(view.trace_state.len, 0);

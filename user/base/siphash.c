@@ -104,13 +104,27 @@ static inline __attribute__((always_inline)) void swap_halves(lanes *v)
 #endif
 }
 
+/* The same by 16, by the quarters of a word: little-endian, the last one comes first. */
+static inline __attribute__((always_inline)) void turn_quarters(lanes *v)
+{
+#if __has_builtin(__builtin_shufflevector) && __BYTE_ORDER == __LITTLE_ENDIAN
+	typedef uint16_t quarters __attribute__((vector_size(sizeof(lanes))));
+
+	*v = (lanes)__builtin_shufflevector((quarters)*v, (quarters)*v, 3, 0, 1, 2, 7, 4, 5, 6, 11,
+					    8, 9, 10, 15, 12, 13, 14);
+#else
+	*v = ROTL(*v, 16);
+#endif
+}
+
 static inline __attribute__((always_inline)) void lanes_round(lanes v[4])
 {
 	v[0] += v[1];
 	v[1] = ROTL(v[1], 13) ^ v[0];
 	swap_halves(&v[0]);
 	v[2] += v[3];
-	v[3] = ROTL(v[3], 16) ^ v[2];
+	turn_quarters(&v[3]);
+	v[3] ^= v[2];
 	v[0] += v[3];
 	v[3] = ROTL(v[3], 21) ^ v[0];
 	v[2] += v[1];

@@ -133,6 +133,7 @@ static void note_told(struct conn *conn, const struct sonde_rec_data *rec)
 static void feed(struct core *core, struct conn *conn, const struct told *t, uint64_t before)
 {
 	const struct sonde_rec_data *rec = t->rec;
+	/* Every member, so that nothing is cleared before it is written. */
 	struct piece piece = {
 		.dir = rec->h.flags & SONDE_F_TX ? DIR_TX : DIR_RX,
 		.flags = rec->h.flags,
@@ -148,6 +149,9 @@ static void feed(struct core *core, struct conn *conn, const struct told *t, uin
 		.evidence = &t->more.evidence,
 		.begun = rec->h.flags & SONDE_F_BEGUN,
 		.fate = &core->account->dropped_ring,
+		.looked = false,
+		.kind_sure = false,
+		.kind = 0,
 	};
 
 	if (!conn) {

@@ -336,20 +336,20 @@ static void add_attribute(struct buf *out, const struct attribute *a)
 		end(out, put_attribute(at, a));
 }
 
-void otlp__place(struct buf *out, const struct otlp_place *place)
+_Static_assert(sizeof(struct otlp_place) + 4 * FIELD_MAX_BYTES <= OTLP_AROUND_MAX_BYTES,
+	       "what callers have made room for");
+
+uint8_t *otlp__place(uint8_t *at, const struct otlp_place *place)
 {
 	static const uint8_t none[8];
-	uint8_t *at = begin(out, sizeof(*place) + place->trace_state.len + 4 * FIELD_MAX_BYTES);
 
-	if (!at)
-		return;
 	at = put_bytes(at, SPAN_TRACE_ID, place->trace_id, sizeof(place->trace_id));
 	at = put_bytes(at, SPAN_SPAN_ID, place->span_id, sizeof(place->span_id));
 	if (place->trace_state.len)
 		at = put_string(at, SPAN_TRACE_STATE, place->trace_state);
 	if (memcmp(place->parent_id, none, sizeof(none)))
 		at = put_bytes(at, SPAN_PARENT_SPAN_ID, place->parent_id, sizeof(place->parent_id));
-	end(out, at);
+	return at;
 }
 
 static void put_status(struct buf *out, const struct span *span)
@@ -372,16 +372,14 @@ static void put_status(struct buf *out, const struct span *span)
 	end(out, at);
 }
 
-void otlp__flags(struct buf *out, uint32_t flags)
+uint8_t *otlp__flags(uint8_t *at, uint32_t flags)
 {
-	uint8_t *at = flags ? begin(out, FIELD_MAX_BYTES) : NULL;
-
-	if (!at)
-		return;
+	if (!flags)
+		return at;
 	at = put_varint(at, SPAN_FLAGS << 3 | WIRE_FIXED32);
 	flags = htole32(flags);
 	memcpy(at, &flags, sizeof(flags));
-	end(out, at + sizeof(flags));
+	return at + sizeof(flags);
 }
 
 /* Has it a name of the registry, or does it come as it is? Then put_attribute() knows what to do. */

@@ -21,8 +21,11 @@ struct otlp_place {
 	struct view trace_state;
 };
 
-/* Appends trace_id, span_id, trace_state, parent_span_id. */
-void otlp__place(struct buf *out, const struct otlp_place *place);
+/* What a place and flags may come to, beside the trace state. */
+#define OTLP_AROUND_MAX_BYTES 160
+
+/* Writes trace_id, span_id, trace_state, parent_span_id at `at`; returns where to go on. */
+uint8_t *otlp__place(uint8_t *at, const struct otlp_place *place);
 /* Appends name, kind, times (ns since the epoch), attributes, status. */
 void otlp__content(struct buf *out, const struct span *span, uint64_t start_ns, uint64_t end_ns);
 
@@ -43,8 +46,8 @@ size_t otlp__attribute(uint8_t *to, size_t size, const struct attribute *a);
 size_t otlp__varint_size(uint64_t value);
 void otlp__put_varint(uint8_t *to, uint64_t value);
 
-/* Appends flags: the W3C byte and OTLP_FLAG_*. */
-void otlp__flags(struct buf *out, uint32_t flags);
+/* Writes flags (the W3C byte and OTLP_FLAG_*) at `at`; returns where to go on. */
+uint8_t *otlp__flags(uint8_t *at, uint32_t flags);
 
 /* Appends one attribute as the field `attributes` of a Span. */
 void otlp__span_string(struct buf *out, enum attribute_key key, struct view value);

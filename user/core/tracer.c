@@ -121,24 +121,31 @@ static void close_node(struct tracer *tracer, struct node *node, const struct ex
 	node->ex = NULL;
 }
 
-/* Its span is certain, unless the process turns out to export it: it is held until it may go. */
-static void hold_node(struct tracer *tracer, struct node *node, const struct exchange *ex)
+/*
+ * Its span is certain, unless the process turns out to export it: it is held until it may go, if it may
+ * not at once. The caller's reference goes.
+ */
+static void settle_node(struct tracer *tracer, struct node *node, const struct exchange *ex)
 {
-	uint64_t *reason = NULL;
+	int err = tracer__describe(tracer, node, ex);
 
-	if (tracer__describe(tracer, node, ex))
-		reason = &tracer->account->dropped_bound;
 	node->state = NODE_ENDED;
-	hold__add(&tracer->hold, node);
-	if (reason) {
-		tracer__drop(tracer, node, reason);
-		return;
+	if (err) {
+		tracer__drop(tracer, node, &tracer->account->dropped_bound);
+	} else if (!tracer__covered(tracer, node)) {
+		hold__wake(&tracer->hold, &node->waiters);
+		if (tracer__wait_for_edge(tracer, node))
+			return;
+		/* Those that are ready already come before it. */
+		if (tracer->hold.ready) {
+			hold__add(&tracer->hold, node);
+			hold__wake_one(&tracer->hold, node);
+			return;
+		}
+		tracer__try(tracer, node, false);
 	}
-	if (tracer__covered(tracer, node))
-		return;
-	hold__wake(&tracer->hold, &node->waiters);
-	if (!tracer__wait_for_edge(tracer, node))
-		hold__wake_one(&tracer->hold, node);
+	if (!node->held)
+		node__put(&tracer->links, node);
 }
 
 static void on_covered(void *arg, struct node *node, const struct sdk_span *span)
@@ -164,7 +171,7 @@ void tracer__end(struct tracer *tracer, struct exchange *ex)
 			tracer->account->exports_unread++;
 		node__put(&tracer->links, node);
 	} else {
-		hold_node(tracer, node, ex);
+		settle_node(tracer, node, ex);
 	}
 	ex->link = NULL;
 	exchange__free(ex);
@@ -184,7 +191,7 @@ bool tracer__abandon(struct tracer *tracer, struct exchange *ex)
 		ex->flags |= EX_CUT;
 	close_node(tracer, node, ex, tracer->links.now_ns);
 	if (promised) {
-		hold_node(tracer, node, ex);
+		settle_node(tracer, node, ex);
 	} else {
 		tracer__drop(tracer, node, NULL);
 		node__put(&tracer->links, node);

@@ -97,28 +97,54 @@ static bool send_scope(struct tracer *tracer)
 	return true;
 }
 
-/* What no agent could link, a backend may join. Unix sockets do not leave the machine. */
-static void encode_edge(struct tracer *tracer, const struct node *node)
+/*
+ * Of a span, in the order in which they stand: writers that take where to write and return where to go on.
+ * encode_span() has asked for the room.
+ */
+static uint8_t *put(uint8_t *at, const void *bytes, size_t n)
 {
-	struct buf *out = &tracer->frame;
-	uint8_t id[8];
-
-	if (!node->edge_known || node->edge_matched || !ids__is_tcp(&node->key))
-		return;
-	buf__add(out, tracer->edge_said.at, tracer->edge_said.len);
-	if (out->err)
-		return;
-	ids__put64(id, node->edge_id);
-	ids__hex((char *)out->at + out->len - 2 * sizeof(id), id, sizeof(id));
+	if (n)
+		memcpy(at, bytes, n);
+	return at + n;
 }
 
-static void encode_link(struct buf *out, const struct node *node)
+/* What few spans have is appended to the buffer by itself. */
+#define RARE_MAX_BYTES 256
+static void end(struct buf *out, const uint8_t *at)
+{
+	out->len = (size_t)(at - out->at);
+}
+
+static uint8_t *put_doubt(struct buf *out, const uint8_t *at, const struct node *node)
+{
+	end(out, at);
+	otlp__span_bool(out, ATTR_SONDE_LINK_AMBIGUOUS, true);
+	otlp__span_int(out, ATTR_SONDE_LINK_CANDIDATES, node->candidates);
+	return out->at + out->len;
+}
+
+static uint8_t *put_link(struct buf *out, const uint8_t *at, const struct node *node)
 {
 	uint8_t id[8];
 
+	end(out, at);
 	ids__put64(id, node->linked_span);
 	otlp__span_link(out, node->linked_trace, id, ATTR_SONDE_LINK_METHOD,
 			view_of(link_method_name[node->linked_by]));
+	return out->at + out->len;
+}
+
+/* What no agent could link, a backend may join. Unix sockets do not leave the machine. */
+static uint8_t *put_edge(const struct buf *said, uint8_t *at, const struct node *node)
+{
+	uint8_t id[8];
+
+	if (!node->edge_known || node->edge_matched || !ids__is_tcp(&node->key))
+		return at;
+	at = put(at, said->at, said->len);
+	ids__put64(id, node->edge_id);
+	ids__hex((char *)at - 2 * sizeof(id), id, sizeof(id));
+	return at;
 }
 
 static void encode_span(struct tracer *tracer, const struct node *node, const struct trace *trace,
@@ -127,27 +153,30 @@ static void encode_span(struct tracer *tracer, const struct node *node, const st
 	struct otlp_place place = {
 		.trace_state = { trace->tracestate, trace->tracestate_len },
 	};
-	const struct buf *said = &tracer->link_said[node->method];
+	const struct buf *said = &tracer->link_said[node->method], *content = &node->content;
 	struct buf *out = &tracer->frame;
 	uint32_t flags = trace->flags;
+	uint8_t *at = buf__reserve(out, OTLP_AROUND_MAX_BYTES + trace->tracestate_len +
+						content->len + said->len + RARE_MAX_BYTES +
+						tracer->edge_said.len);
 
+	if (!at)
+		return;
 	memcpy(place.trace_id, frame->trace_id, sizeof(place.trace_id));
 	memcpy(place.span_id, frame->span_id, sizeof(place.span_id));
 	memcpy(place.parent_id, frame->parent_id, sizeof(place.parent_id));
 	if (node->parent || node->parent_id)
 		flags |= OTLP_FLAG_HAS_IS_REMOTE | (node->parent_remote ? OTLP_FLAG_IS_REMOTE : 0);
-	otlp__place(out, &place);
-	buf__add(out, node->content.at, node->content.len);
-	buf__add(out, said->at, said->len);
-	if (node->ambiguous) {
-		otlp__span_bool(out, ATTR_SONDE_LINK_AMBIGUOUS, true);
-		otlp__span_int(out, ATTR_SONDE_LINK_CANDIDATES, node->candidates);
-	}
-	encode_edge(tracer, node);
+	at = otlp__place(at, &place);
+	at = put(at, content->at, content->len);
+	at = put(at, said->at, said->len);
+	if (node->ambiguous)
+		at = put_doubt(out, at, node);
+	at = put_edge(&tracer->edge_said, at, node);
 	/* Within one trace the tree says it. */
 	if (node->linked_span && memcmp(node->linked_trace, trace->id, sizeof(trace->id)))
-		encode_link(out, node);
-	otlp__flags(out, flags);
+		at = put_link(out, at, node);
+	end(out, otlp__flags(at, flags));
 }
 
 /* A process has few operations, and mostly one after the other. */

@@ -11,9 +11,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
-/* Waits in *list or until deadline_ns (0: none of its own), but never longer than a hold. */
+/* Waits, held, in *list or until deadline_ns (0: none of its own), but never longer than a hold. */
 static void wait(struct tracer *tracer, struct node *node, struct node **list, uint64_t deadline_ns)
 {
+	if (!node->held)
+		hold__add(&tracer->hold, node);
 	hold__wait(&tracer->hold, node, list, tracer->links.now_ns,
 		   earlier(node->ended_ns + HOLD_NS, deadline_ns));
 }
