@@ -32,7 +32,10 @@ enum sonde_tls_shape {
 	SONDE_TLS_RUST_VECTOR = 14, /* (connection, array of {buffer, n}, areas) */
 	SONDE_TLS_RUST_TAKE =
 		15, /* (connection, {any, buffer, n} *): a record that was decrypted */
-	SONDE_TLS_SHAPES = 16,
+	/* Calls in the two of Go at which all is known that entry and returns would tell */
+	SONDE_TLS_GO_COPY = 16,	  /* memmove(to, from, n) in Read; its connection is in the frame */
+	SONDE_TLS_GO_RECORD = 17, /* method of a connection, (type, data, length, …) in Write */
+	SONDE_TLS_SHAPES = 18,
 };
 
 /* Key of map tls_streams: a connection of a library, in one process. */

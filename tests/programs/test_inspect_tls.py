@@ -220,7 +220,8 @@ GO_KINDS = {
 def go_build(flags, env, go=str(harness.ROOT / "tests/lib/go.sh")):
     """The program that is built so, in the cache, by its text, its flags and the Go that built it."""
     source = harness.ROOT / "tests/programs/clients/tls_layout.go"
-    version = subprocess.run([go, "version"], capture_output=True, check=True, cwd=source.parent).stdout
+    version = subprocess.run([go, "version"], capture_output=True, check=True, cwd=source.parent,
+                             env=os.environ | dict(env)).stdout
     key = hashlib.sha256(source.read_bytes() + version + repr((flags, env)).encode()).hexdigest()[:12]
     binary = CACHE / "bin" / f"tls_layout-{key}"
     if not binary.exists():

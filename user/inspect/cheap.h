@@ -31,11 +31,14 @@ struct cheap_point {
 	int32_t below;
 };
 
-/* In place of the first instruction; intact: registers (DISASM_RDI …) that are to be as they were there. */
-bool cheap__entry(const struct cheap_code *code, uint8_t intact, struct cheap_point *ret);
+/* Whether code behind `after`, up to `last`, is the target of a jump. */
+bool cheap__is_entered(const struct cheap_code *code, uint64_t after, uint64_t last);
+
+/* In place of the first instruction; intact: registers (DISASM_RAX …) that are to be as they were there. */
+bool cheap__entry(const struct cheap_code *code, uint16_t intact, struct cheap_point *ret);
 
 /* The registers of the first n arguments (System V psABI, AMD64 3.2.3). */
-uint8_t cheap__arguments(unsigned int n);
+uint16_t cheap__arguments(unsigned int n);
 
 /* In place of the return instruction at this address. */
 bool cheap__return(const struct cheap_code *code, uint64_t address, struct cheap_point *ret);

@@ -27,9 +27,11 @@ struct exit {
 struct walk {
 	const struct elf *elf;
 	enum tls_function function;
-	unsigned int n_parts, n_returns;
-	uint16_t flags;		  /* INSPECT_FN_* */
-	struct cheap_point entry; /* address 0: there is none */
+	const struct cheap_go *go; /* NULL: no function of Go */
+	unsigned int n_parts, n_returns, n_inside;
+	uint16_t flags;				 /* INSPECT_FN_* */
+	struct cheap_point entry;		 /* address 0: there is none */
+	struct cheap_point inside[CHEAP_GO_MAX]; /* in place of entry and returns */
 	struct part parts[RETURNS_PARTS_MAX];
 	struct exit returns[RETURNS_MAX]; /* those of a part together */
 };
@@ -195,11 +197,19 @@ static void add_part(struct walk *walk, uint64_t target)
 }
 
 /* The registers that hold what is to be read at a function's entry. */
-static uint8_t arguments_of(enum tls_function function)
+static uint16_t arguments_of(enum tls_function function)
 {
 	if (functions__library(function) == TLS_GO)
 		return DISASM_RAX | DISASM_RBX | DISASM_RCX;
 	return cheap__arguments(functions__arguments(function));
+}
+
+static void find_inside(struct walk *walk, const struct cheap_code *code)
+{
+	if (walk->function == TLS_FN_GO_CONN_READ)
+		walk->n_inside = cheap_go__read(code, walk->go, walk->inside);
+	if (walk->function == TLS_FN_GO_CONN_WRITE)
+		walk->n_inside = cheap_go__write(code, walk->go, walk->inside);
 }
 
 static void find_cheap(struct sweep *sweep)
@@ -215,6 +225,8 @@ static void find_cheap(struct sweep *sweep)
 		cheap__return(code, walk->returns[i].address, &walk->returns[i].cheap);
 	if (sweep->part == &walk->parts[0])
 		cheap__entry(code, arguments_of(walk->function), &walk->entry);
+	if (sweep->part == &walk->parts[0] && walk->go)
+		find_inside(walk, code);
 }
 
 static bool sweep_part(struct walk *walk, struct part *part)
@@ -311,6 +323,10 @@ static void add_entry(const struct walk *walk, uint64_t offset, struct inspect_t
 {
 	uint64_t cheap;
 
+	if (walk->n_inside) {
+		add_point(ret, offset, INSPECT_ENTRY, INSPECT_PLAIN, 0);
+		return;
+	}
 	if (walk->entry.address == walk->parts[0].start ||
 	    !cheap_offset(walk, ret, &walk->entry, &cheap)) {
 		add_point(ret, offset, INSPECT_ENTRY, INSPECT_PLAIN | INSPECT_CHEAP, 0);
@@ -329,6 +345,8 @@ static bool add_return(const struct walk *walk, const struct exit *at, uint8_t i
 
 	if (!elf__offset(walk->elf, at->address, &offset, &bytes))
 		return true;
+	if (walk->n_inside)
+		return add_point(ret, offset, is_return, INSPECT_PLAIN, 0);
 	if (!is_cheap)
 		return add_point(ret, offset, is_return, INSPECT_PLAIN | INSPECT_CHEAP, 0);
 	return add_point(ret, offset, is_return, INSPECT_PLAIN, 0) &&
@@ -350,8 +368,30 @@ static void add_returns(const struct walk *walk, struct inspect_tls *ret)
 	}
 }
 
+/* All of them, or none: then entry and returns stay. */
+static void check_inside(struct walk *walk, struct inspect_tls *ret)
+{
+	uint64_t offset;
+
+	if (walk->flags || ret->n_points + walk->n_inside > INSPECT_POINTS_MAX)
+		walk->n_inside = 0;
+	for (unsigned int i = 0; i < walk->n_inside; i++)
+		if (!cheap_offset(walk, ret, &walk->inside[i], &offset))
+			walk->n_inside = 0;
+}
+
+static void add_inside(const struct walk *walk, struct inspect_tls *ret)
+{
+	uint64_t offset;
+
+	for (unsigned int i = 0; i < walk->n_inside; i++)
+		if (cheap_offset(walk, ret, &walk->inside[i], &offset))
+			add_point(ret, offset, INSPECT_INSIDE, INSPECT_CHEAP,
+				  walk->inside[i].below);
+}
+
 int returns__add(const struct elf *elf, enum tls_function function, uint64_t address,
-		 uint64_t bytes, struct inspect_tls *ret)
+		 uint64_t bytes, const struct cheap_go *go, struct inspect_tls *ret)
 {
 	static struct walk walk;
 	uint64_t offset, room, start;
@@ -369,12 +409,15 @@ int returns__add(const struct elf *elf, enum tls_function function, uint64_t add
 	memset(&walk, 0, sizeof(walk));
 	walk.elf = elf;
 	walk.function = function;
+	walk.go = go;
 	walk.n_parts = 1;
 	walk.parts[0] = (struct part){ .start = address, .bytes = bytes };
 	if (bytes)
 		find_returns(&walk);
 	else
 		walk.flags = INSPECT_FN_RETURNS_UNKNOWN;
+	check_inside(&walk, ret);
+	add_inside(&walk, ret);
 	add_entry(&walk, offset, ret);
 	if (functions__has_returns(function))
 		add_returns(&walk, ret);
