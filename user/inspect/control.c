@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "../../headers/tls.h"
 #include "core/message.h"
 #include "inspect/inspect.h"
 

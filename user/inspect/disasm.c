@@ -231,6 +231,13 @@ static void x86_move(const cs_insn *insn, struct disasm_step *step)
 	} else if (insn->id == X86_INS_MOV && to_register && is_x86_slot(from) && from->size == 8) {
 		step->move = DISASM_FILL;
 		step->number = (int32_t)from->mem.disp;
+	} else if (insn->id == X86_INS_ADD && to_register && from_register) {
+		step->move = DISASM_ADD;
+		step->from = x86_register(from->reg);
+	} else if (insn->id == X86_INS_LEA && to_register && from->type == X86_OP_MEM &&
+		   from->mem.base == X86_REG_RIP) {
+		step->move = DISASM_PLACE;
+		step->target = insn->address + insn->size + (uint64_t)from->mem.disp;
 	} else if (step->flags & DISASM_STORES && is_x86_slot(to)) {
 		bool whole = insn->id == X86_INS_MOV && from_register && to->size == 8;
 

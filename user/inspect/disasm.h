@@ -52,15 +52,17 @@ enum {
 /* What an instruction moves; x86-64 only. */
 enum disasm_move {
 	DISASM_NO_MOVE,
-	DISASM_COPY,  /* the one register that it writes gets `from`, of which 32 bits count */
-	DISASM_SET,   /* the one register that it writes gets `number` */
-	DISASM_FILL,  /* the one register that it writes gets the 8 bytes at rsp + number */
+	DISASM_COPY, /* the one register that it writes gets `from`, of which 32 bits count */
+	DISASM_SET,  /* the one register that it writes gets `number` */
+	DISASM_FILL, /* the one register that it writes gets the 8 bytes at rsp + number */
+	DISASM_ADD,  /* the one register that it writes gets `from` more */
+	DISASM_PLACE, /* the one register that it writes gets an address that is in the code: target */
 	DISASM_SPILL, /* what is at rsp + number gets `from`, 8 bytes; or, of none, something */
 };
 
 struct disasm_step {
 	uint64_t address;
-	uint64_t target; /* DISASM_JUMP, DISASM_JUMP_SLOT, DISASM_CALL */
+	uint64_t target; /* DISASM_JUMP, DISASM_JUMP_SLOT, DISASM_CALL, DISASM_PLACE */
 	/* x86-64 only, but for kind */
 	int32_t sp; /* by how much it moves the stack pointer; a call that has returned: 0 */
 	int32_t number;

@@ -119,6 +119,10 @@ struct inspect_point {
 	 * Go's Read: the same, and at sp + below + 8 is the connection.
 	 */
 	uint16_t below;
+	/* Of what stands for a return in the cheap set, else 0: cheap_exit.h. */
+	uint8_t result;	   /* enum sonde_tls_result */
+	uint8_t condition; /* SONDE_TLS_ALWAYS …: only where that holds it is a return */
+	uint8_t zero[6];
 };
 
 /*

@@ -176,7 +176,9 @@ void capture__tls_close(struct capture *c)
 
 static uint64_t cookie_of(const struct tls_point *point)
 {
-	return point->shape | (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT;
+	return point->shape | (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT |
+	       (uint64_t)point->result << SONDE_TLS_RESULT_SHIFT |
+	       (uint64_t)point->condition << SONDE_TLS_CONDITION_SHIFT;
 }
 
 static int attach_multi(struct capture *c, const char *path, const struct tls_point *points,

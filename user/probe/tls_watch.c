@@ -195,9 +195,11 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 			continue;
 		if (is_there(ret, n, p->offset))
 			continue;
-		ret[n].offset = p->offset;
-		ret[n].below = p->below;
-		ret[n++].shape = shape_at(p, shape);
+		ret[n++] = (struct tls_point){ .offset = p->offset,
+					       .shape = shape_at(p, shape),
+					       .below = p->below,
+					       .result = p->result,
+					       .condition = p->condition };
 	}
 	return n;
 }
