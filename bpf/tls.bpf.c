@@ -65,6 +65,12 @@ static __always_inline int at_place(struct pt_regs *ctx, __u64 shape)
 	case SONDE_TLS_GO_RETURN:
 		go_leave(&found, ctx);
 		break;
+	case SONDE_TLS_GO_COPY:
+		go_copy(&found, ctx);
+		break;
+	case SONDE_TLS_GO_RECORD:
+		go_record(&found, ctx);
+		break;
 	case SONDE_TLS_RUST_WRITE:
 	case SONDE_TLS_RUST_VECTOR:
 		rust_write(&found, ctx, shape == SONDE_TLS_RUST_VECTOR);
@@ -120,6 +126,8 @@ PLACE(tls_end, SONDE_TLS_END)
 PLACE(tls_go_read, SONDE_TLS_GO_READ)
 PLACE(tls_go_write, SONDE_TLS_GO_WRITE)
 PLACE(tls_go_return, SONDE_TLS_GO_RETURN)
+PLACE(tls_go_copy, SONDE_TLS_GO_COPY)
+PLACE(tls_go_record, SONDE_TLS_GO_RECORD)
 PLACE(tls_go_close, SONDE_TLS_GO_CLOSE)
 PLACE(tls_rust_write, SONDE_TLS_RUST_WRITE)
 PLACE(tls_rust_vector, SONDE_TLS_RUST_VECTOR)

@@ -95,10 +95,80 @@ tls_stream_get(struct sonde_kcounters *k, struct thread *thread, __u64 ssl, bool
 #define RESULT_SECOND(ctx) ((ctx)->regs[1])
 #endif
 
+/* What was told of a place when its breakpoint was set. */
+static __always_inline __u64 tls_cookie(struct pt_regs *ctx)
+{
+	return HELPER_EXISTS(get_attach_cookie) ? bpf_get_attach_cookie(ctx) : 0;
+}
+
+#if defined(__TARGET_ARCH_x86)
+/* The bits of a processor's flags (Intel SDM 3.4.3), and what conditions ask of them (appendix B.1.4.7). */
+#define FLAG(ctx, bit) ((__u32)((ctx)->flags >> (bit)) & 1)
+#define CARRY(ctx) FLAG(ctx, 0)
+#define PARITY(ctx) FLAG(ctx, 2)
+#define ZERO(ctx) FLAG(ctx, 6)
+#define SIGN(ctx) FLAG(ctx, 7)
+#define OVERFLOW(ctx) FLAG(ctx, 11)
+
+static __always_inline bool tls_holds(struct pt_regs *ctx, __u32 condition)
+{
+	__u32 less = SIGN(ctx) ^ OVERFLOW(ctx);
+	/* bit n: whether the conditions 2n hold; 2n + 1 are their opposites */
+	__u32 hold = OVERFLOW(ctx) | CARRY(ctx) << 1 | ZERO(ctx) << 2 |
+		     (CARRY(ctx) | ZERO(ctx)) << 3 | SIGN(ctx) << 4 | PARITY(ctx) << 5 | less << 6 |
+		     (less | ZERO(ctx)) << 7;
+
+	return (hold >> (condition >> 1 & 7) & 1) != (condition & 1);
+}
+
+/* Only those that calls keep: inspect tells of no others. */
+static __always_inline int tls_result(struct pt_regs *ctx, __u64 cookie)
+{
+	switch (cookie >> SONDE_TLS_RESULT_SHIFT & SONDE_TLS_RESULT_MASK) {
+	case 3:
+		return (ctx)->bx;
+	case 5:
+		return (ctx)->bp;
+	case 12:
+		return (ctx)->r12;
+	case 13:
+		return (ctx)->r13;
+	case 14:
+		return (ctx)->r14;
+	case 15:
+		return (ctx)->r15;
+	case SONDE_TLS_RESULT_NONE:
+		return 0;
+	case SONDE_TLS_RESULT_ONE:
+		return 1;
+	default:
+		return PT_REGS_RC(ctx);
+	}
+}
+#else
+static __always_inline bool tls_holds(struct pt_regs *ctx, __u32 condition)
+{
+	return true;
+}
+
+static __always_inline int tls_result(struct pt_regs *ctx, __u64 cookie)
+{
+	return PT_REGS_RC(ctx);
+}
+#endif
+
+/* Whether this is a return: what stands for one may be on two ways. */
+static __always_inline bool tls_returns(struct pt_regs *ctx)
+{
+	__u32 condition = tls_cookie(ctx) >> SONDE_TLS_CONDITION_SHIFT & SONDE_TLS_CONDITION_MASK;
+
+	return condition == SONDE_TLS_ALWAYS || tls_holds(ctx, condition - 1);
+}
+
 /* What a call that is over has moved. */
 static __always_inline __u32 tls_moved(struct pt_regs *ctx, const struct tls_call *call)
 {
-	int result = PT_REGS_RC(ctx);
+	int result = tls_result(ctx, tls_cookie(ctx));
 	__u64 n = 0;
 
 	if (call->kind == TLS_INT)
@@ -289,11 +359,7 @@ static __always_inline bool tls_is_same(const struct tls_call *call, __u64 ssl, 
 /* The stack pointer as it was at the function's entry. */
 static __always_inline __u64 tls_frame(struct pt_regs *ctx)
 {
-	__u64 below = 0;
-
-	if (HELPER_EXISTS(get_attach_cookie))
-		below = bpf_get_attach_cookie(ctx) >> SONDE_TLS_BELOW_SHIFT;
-	return PT_REGS_SP(ctx) + below;
+	return PT_REGS_SP(ctx) + (tls_cookie(ctx) >> SONDE_TLS_BELOW_SHIFT & SONDE_TLS_BELOW_MASK);
 }
 
 /* The thread enters a call that is to move bytes between `at` and the library's connection `ssl`. */
@@ -461,13 +527,15 @@ static __always_inline void tls_over_here(struct tls_found *found, struct tls_st
 	tls_over(found, stream, call, moved);
 }
 
-/* A return instruction of a function that moves bytes. */
+/* A return of a function that moves bytes. */
 static __always_inline void tls_leave(struct tls_found *found, struct pt_regs *ctx)
 {
 	struct tls_stream *stream;
 	struct tls_call *call;
 	bool is_new = false;
 
+	if (!tls_returns(ctx))
+		return;
 	found->k = counters();
 	found->thread = found->k ? thread_get(found->k, false) : NULL;
 	if (!found->thread)

@@ -4,6 +4,11 @@
  * (src/cmd/compile/abi-internal.md). A goroutine may go on in another thread, and its stack may move, so
  * that it is the goroutine a call is known by; a function that has its stack grown begins again, which
  * says the same twice. The socket is found by its descriptor, in the structures of package net.
+ *
+ * Where inspect knows the calls by which Read and Write move plaintext (user/inspect/cheap_go.h), these tell all
+ * by themselves: of no call anything is kept. A Write is told before its records are sealed; where sending them
+ * fails, Go never writes to that connection again (setErrorLocked()), so that what was told and not sent is the
+ * last that was told.
  */
 #ifndef SONDE_BPF_TLS_GO_H
 #define SONDE_BPF_TLS_GO_H
@@ -14,11 +19,13 @@
 #define GO_ARGUMENT_1(ctx) ((ctx)->ax)
 #define GO_ARGUMENT_2(ctx) ((ctx)->bx)
 #define GO_ARGUMENT_3(ctx) ((ctx)->cx)
+#define GO_ARGUMENT_4(ctx) ((ctx)->di)
 #define GO_ROUTINE(ctx) ((ctx)->r14)
 #elif defined(__TARGET_ARCH_arm64)
 #define GO_ARGUMENT_1(ctx) ((ctx)->regs[0])
 #define GO_ARGUMENT_2(ctx) ((ctx)->regs[1])
 #define GO_ARGUMENT_3(ctx) ((ctx)->regs[2])
+#define GO_ARGUMENT_4(ctx) ((ctx)->regs[3])
 #define GO_ROUTINE(ctx) ((ctx)->regs[28])
 #endif
 
@@ -131,6 +138,40 @@ static __always_inline void go_enter(struct tls_found *found, struct pt_regs *ct
 	}
 	if (bpf_map_update_elem(&go_calls, &key, &call, BPF_ANY))
 		count(found->k, state_tls_full, 1);
+}
+
+/* So many bytes at that place are on their way. */
+static __always_inline void go_moves(struct tls_found *found, __u64 conn, __u64 at, __u64 bytes,
+				     bool tx)
+{
+	struct tls_call call = { .ssl = conn, .at = at, .tx = tx };
+	struct tls_stream *stream;
+	bool is_new = false;
+
+	if (!conn || !bytes || !tls_in_scope(bpf_get_current_pid_tgid() >> 32))
+		return;
+	if (bytes > 0x7fffffff)
+		bytes = 0x7fffffff;
+	call.ns = bpf_ktime_get_boot_ns();
+	found->k = counters();
+	found->thread = found->k ? thread_get(found->k, true) : NULL;
+	stream = found->thread ? tls_stream_get(found->k, found->thread, conn, &is_new) : NULL;
+	if (!stream)
+		return;
+	go_meet(found->thread, stream, conn);
+	tls_find(found, &call, 0, bytes);
+}
+
+static __always_inline void go_copy(struct tls_found *found, struct pt_regs *ctx)
+{
+	__u64 conn = user_word(tls_frame(ctx) + sizeof(conn));
+
+	go_moves(found, conn, GO_ARGUMENT_2(ctx), GO_ARGUMENT_3(ctx), false);
+}
+
+static __always_inline void go_record(struct tls_found *found, struct pt_regs *ctx)
+{
+	go_moves(found, GO_ARGUMENT_1(ctx), GO_ARGUMENT_3(ctx), GO_ARGUMENT_4(ctx), true);
 }
 
 static __always_inline void go_leave(struct tls_found *found, struct pt_regs *ctx)

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # go.sh - a Go that is new enough for the back ends: this machine's, or, where that is older (Debian
-# 12 has 1.19), the one that the module proxy carries. Runs `go` with the arguments given.
+# 12 has 1.19), the one that the module proxy carries. Runs `go` with the arguments given. SONDE_GO=1.N.N: that one.
 set -eu
-TOOLCHAIN=1.26.8
+TOOLCHAIN=${SONDE_GO:-1.26.8}
 CACHE=${SONDE_CACHE:-/var/cache/sonde}
 export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOPATH=${GOPATH:-$CACHE/go}
 # Where a module cache is already, it is used.
@@ -13,7 +13,7 @@ export HOME=${HOME:-/root} GOCACHE=${GOCACHE:-$CACHE/go-build}
 
 have=$(go env GOVERSION 2>/dev/null | sed 's/^go//')
 [ -n "$have" ] || have=$(go version | sed 's/.*go version go\([0-9.]*\).*/\1/')
-if [ "$(printf '%s\n' "$have" "${TOOLCHAIN%.*}" | sort -V | head -1)" = "${TOOLCHAIN%.*}" ]; then
+if [ -z "${SONDE_GO:-}" ] && [ "$(printf '%s\n' "$have" "${TOOLCHAIN%.*}" | sort -V | head -1)" = "${TOOLCHAIN%.*}" ]; then
 	exec go "$@"
 fi
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) echo "go.sh: no toolchain for $(uname -m)" >&2; exit 1 ;; esac

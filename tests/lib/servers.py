@@ -177,8 +177,10 @@ class PythonThreads(Server):
 class Go(Server):
     """Go's net/http."""
 
+    version = ""  # of Go; the usual one
+
     def cmd(self):
-        return [go_program("server.go"), self.port, self.log]
+        return [go_program("server.go", self.version), self.port, self.log]
 
 
 class Java(Server):
@@ -191,17 +193,18 @@ class Java(Server):
         return ["java", "-Xshare:auto", "-Xmx128m", "-cp", self.directory, "HelloServer", self.port, self.log]
 
 
-def go_program(name):
-    """Builds one Go file of servers/ or clients/ into the cache, keyed by its text."""
+def go_program(name, version=""):
+    """Builds one Go file of servers/ or clients/ into the cache, keyed by its text; by another Go than the usual one."""
     import hashlib
 
     source = next(p for p in (HERE / name, HERE.parent / "clients" / name) if p.exists())
-    key = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    key = hashlib.sha256(source.read_bytes() + version.encode()).hexdigest()[:12]
     binary = CACHE / "bin" / f"{source.stem}-{key}"
     if not binary.exists():
         binary.parent.mkdir(parents=True, exist_ok=True)
         built = f"{binary}.{os.getpid()}"
-        subprocess.run([ROOT / "tests/lib/go.sh", "build", "-o", built, source], check=True, cwd=source.parent)
+        subprocess.run([ROOT / "tests/lib/go.sh", "build", "-o", built, source], check=True, cwd=source.parent,
+                       env=os.environ | ({"SONDE_GO": version} if version else {}))
         os.rename(built, binary)
     return binary
 

@@ -16,6 +16,7 @@ import subprocess
 import pytest
 
 import harness
+import machine_code
 from rust import rust_program
 from servers import CACHE
 
@@ -99,45 +100,33 @@ def check_function(path, f, size, objdump="objdump", with_returns=True):
         assert returns(path, at, 1, objdump) == {at}, f"{f['name']} {at:#x}"
 
 
-# What the kernel executes by itself where a breakpoint is on it: arch/x86/kernel/uprobes.c.
-EMULATED = re.compile(r"(jmp|call|j[a-z]+) +[0-9a-f]+( |$)|push +%r\w+$|nop$")
 ARGUMENTS = re.compile(r"%(r?di|edi|dil|r?si|esi|sil)$")
 
 
-def moves(text):
-    """By how much an instruction moves the stack pointer."""
-    if m := re.match(r"(sub|add) +\$(0x\w+),%rsp$", text):
-        return int(m[2], 16) * (1 if m[1] == "add" else -1)
-    return -8 if text.startswith("push ") else 8 if text.startswith("pop ") else 0
-
-
-def check_cheap(path, f, size):
-    """Whatever is cheap is so, and stands for what is not: nothing between the two matters."""
-    code = instructions(path, f["offset"], size)
-    places = sorted(code)
-    targets = {offset_of(path, int(m[1], 16)) for text in code.values() if (m := re.match(r"j\w+ +([0-9a-f]+)", text))}
-    plain, cheap = dict(f["points"]), {at: (kind, below) for at, kind, below in f["cheap"]}
-    replaced = 0
-    for at, (kind, below) in cheap.items():
+def check_cheap(path, f):
+    """Whatever is cheap is so, and stands for what is not: nothing between the two matters. How many points are replaced."""
+    file = machine_code.File(path)
+    start = file.address_of(f["offset"])
+    plain = {file.address_of(at): kind for at, kind in f["points"]}
+    cheap = {file.address_of(at): more for at, *more in f["cheap"]}
+    replaced = set(plain) - set(cheap)
+    parts = {(start, start + f["bytes"])} | {file.part_of(at) for at in plain if not start <= at < start + f["bytes"]}
+    function = machine_code.Function(file, sorted(parts, key=lambda part: part[0] != start))
+    exits = {}
+    for at, (kind, below, result, condition) in cheap.items():
         if at in plain:
-            assert below == 0
-            continue
-        replaced += 1
-        assert EMULATED.match(code[at]), code[at]
-        if kind == ENTRY:
-            between = [code[p] for p in places if f["offset"] <= p < at]
-            assert -sum(map(moves, between)) == below
+            assert (below, result, condition) == (0, 0, 0) and kind == plain[at]
+        elif kind == ENTRY:
+            assert machine_code.EMULATED.match(function.code[at]), function.code[at]
+            between = [function.code[p] for p in sorted(function.code) if start <= p < at]
+            assert -sum(map(machine_code.moves, between)) == below
             assert not any(ARGUMENTS.search(text) and not re.match("test|cmp", text) for text in between), between
-            assert not [t for t in targets if f["offset"] < t <= at]
+            assert not [p for p, ways in function.ways.items() for to, how in ways if start < to <= at and how in ("taken", "jmp")]
+            assert start in replaced
         else:
-            end = next(p for p in places if p > at and code[p].startswith("ret"))
-            between = [code[p] for p in places if at < p < end]
-            assert sum(map(moves, between)) == below
-            assert not any(re.search(r"%(rax|eax|ax|al)$", text) for text in between), between
-            assert "%fs:0x28" in code[places[places.index(at) - 1]]
-            assert end in plain and end not in cheap and not [t for t in targets if at < t <= end]
-    assert len(cheap) == len(plain)
-    return replaced
+            exits[at] = (below, result, condition)
+    machine_code.check_exits(function, replaced - {start}, exits)
+    return len(replaced)
 
 
 def check_library(path, wanted, *how):
@@ -168,12 +157,13 @@ def test_cheap_points():
     """Protects: breakpoints that are moved see the same calls, the same arguments and the same results."""
     path = os.path.realpath(LIB + "libssl.so.3")
     found = functions(inspect(path))
-    replaced = {name: check_cheap(path, f, f["bytes"]) for name, f in found.items() if f["bytes"]}
-    # In this build both protect their stacks; where a function does not, its return stays where it is.
+    replaced = {name: check_cheap(path, f) for name, f in found.items() if f["bytes"]}
+    # In this build both protect their stacks. What a function calls right before it returns leaves it where it is.
     assert replaced["SSL_read"] == replaced["SSL_write"] == 2, replaced
     path = os.path.realpath(LIB + "libgnutls.so.30")
-    replaced = {name: check_cheap(path, f, f["bytes"]) for name, f in functions(inspect(path)).items() if f["bytes"]}
-    assert replaced["gnutls_record_recv"] == 1, replaced
+    replaced = {name: check_cheap(path, f) for name, f in functions(inspect(path)).items() if f["bytes"]}
+    # the entry of one of them, the returns of the other and of the function that the first one ends in
+    assert replaced["gnutls_record_recv"] == 4 and replaced["gnutls_record_send2"] == 1, replaced
 
 
 def test_gnutls():
@@ -220,7 +210,8 @@ GO_KINDS = {
 def go_build(flags, env, go=str(harness.ROOT / "tests/lib/go.sh")):
     """The program that is built so, in the cache, by its text, its flags and the Go that built it."""
     source = harness.ROOT / "tests/programs/clients/tls_layout.go"
-    version = subprocess.run([go, "version"], capture_output=True, check=True, cwd=source.parent).stdout
+    version = subprocess.run([go, "version"], capture_output=True, check=True, cwd=source.parent,
+                             env=os.environ | dict(env)).stdout
     key = hashlib.sha256(source.read_bytes() + version + repr((flags, env)).encode()).hexdigest()[:12]
     binary = CACHE / "bin" / f"tls_layout-{key}"
     if not binary.exists():

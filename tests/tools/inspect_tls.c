@@ -44,9 +44,10 @@ static void print(const char *path, const struct inspect_tls *a, uint64_t us)
 		printf("], \"cheap\": [");
 		for (uint32_t k = 0, n = 0; k < a->n_points; k++)
 			if (a->points[k].of == i && a->points[k].sets & INSPECT_CHEAP)
-				printf("%s[%" PRIu64 ", %u, %u]", n++ ? ", " : "",
+				printf("%s[%" PRIu64 ", %u, %u, %u, %u]", n++ ? ", " : "",
 				       a->points[k].offset, a->points[k].is_return,
-				       a->points[k].below);
+				       a->points[k].below, a->points[k].result,
+				       a->points[k].condition);
 		printf("]}");
 	}
 	printf("]}\n");

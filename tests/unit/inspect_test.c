@@ -229,7 +229,9 @@ static void test_bad_tls_answer(void **state)
 	BAD(functions[0].function = TLS_FN_COUNT);
 	BAD(points[1].function = TLS_FN_SSL_READ);
 	BAD(points[1].of = 1);
-	BAD(points[1].is_return = INSPECT_RETURN_SHARED + 1);
+	BAD(points[1].is_return = INSPECT_INSIDE + 1);
+	BAD(points[1].result = SONDE_TLS_RESULT_ONE + 1);
+	BAD(points[1].condition = SONDE_TLS_CONDITIONS + 1);
 	BAD(points[0].sets = 0);
 	BAD(points[0].sets = 4);
 #undef BAD

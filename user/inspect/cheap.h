@@ -5,7 +5,7 @@
  * push_setup_insn()); all others it has to step through out of line, which is a second trap: a hit costs
  * twice as much on hardware, and twenty times where a hypervisor takes traps. So the first instruction of
  * a function gives way to a later one at which its arguments are still where they were, and a return
- * to an earlier one at which the result is there already.
+ * to earlier ones at which the result is there already (cheap_exit.h).
  */
 #ifndef SONDE_INSPECT_CHEAP_H
 #define SONDE_INSPECT_CHEAP_H
@@ -31,13 +31,16 @@ struct cheap_point {
 	int32_t below;
 };
 
-/* In place of the first instruction; intact: registers (DISASM_RDI …) that are to be as they were there. */
-bool cheap__entry(const struct cheap_code *code, uint8_t intact, struct cheap_point *ret);
+/* Whether code behind `after`, up to `last`, is the target of a jump. */
+bool cheap__is_entered(const struct cheap_code *code, uint64_t after, uint64_t last);
+
+/* In place of the first instruction; intact: registers (DISASM_RAX …) that are to be as they were there. */
+bool cheap__entry(const struct cheap_code *code, uint16_t intact, struct cheap_point *ret);
 
 /* The registers of the first n arguments (System V psABI, AMD64 3.2.3). */
-uint8_t cheap__arguments(unsigned int n);
+uint16_t cheap__arguments(unsigned int n);
 
-/* In place of the return instruction at this address. */
-bool cheap__return(const struct cheap_code *code, uint64_t address, struct cheap_point *ret);
+/* Which of the steps is at this address; n_steps: none. */
+unsigned int cheap__step_at(const struct cheap_code *code, uint64_t address);
 
 #endif

@@ -104,57 +104,35 @@ static enum disasm_kind x86_kind(const cs_insn *insn, struct written *written, u
 	return DISASM_OTHER;
 }
 
-/* Which of the registers that matter a name is, or is a part of. */
-static uint8_t x86_register(uint16_t reg)
+/* Of which register a name is, or is a part. */
+static const uint16_t x86_registers[X86_REG_ENDING] = {
+	[X86_REG_RAX] = DISASM_RAX, [X86_REG_EAX] = DISASM_RAX, [X86_REG_AX] = DISASM_RAX,
+	[X86_REG_AL] = DISASM_RAX,  [X86_REG_AH] = DISASM_RAX,	[X86_REG_RCX] = DISASM_RCX,
+	[X86_REG_ECX] = DISASM_RCX, [X86_REG_CX] = DISASM_RCX,	[X86_REG_CL] = DISASM_RCX,
+	[X86_REG_CH] = DISASM_RCX,  [X86_REG_RDX] = DISASM_RDX, [X86_REG_EDX] = DISASM_RDX,
+	[X86_REG_DX] = DISASM_RDX,  [X86_REG_DL] = DISASM_RDX,	[X86_REG_DH] = DISASM_RDX,
+	[X86_REG_RBX] = DISASM_RBX, [X86_REG_EBX] = DISASM_RBX, [X86_REG_BX] = DISASM_RBX,
+	[X86_REG_BL] = DISASM_RBX,  [X86_REG_BH] = DISASM_RBX,	[X86_REG_RBP] = DISASM_RBP,
+	[X86_REG_EBP] = DISASM_RBP, [X86_REG_BP] = DISASM_RBP,	[X86_REG_BPL] = DISASM_RBP,
+	[X86_REG_RSI] = DISASM_RSI, [X86_REG_ESI] = DISASM_RSI, [X86_REG_SI] = DISASM_RSI,
+	[X86_REG_SIL] = DISASM_RSI, [X86_REG_RDI] = DISASM_RDI, [X86_REG_EDI] = DISASM_RDI,
+	[X86_REG_DI] = DISASM_RDI,  [X86_REG_DIL] = DISASM_RDI, [X86_REG_R8] = 1 << 8,
+	[X86_REG_R8D] = 1 << 8,	    [X86_REG_R8W] = 1 << 8,	[X86_REG_R8B] = 1 << 8,
+	[X86_REG_R9] = 1 << 9,	    [X86_REG_R9D] = 1 << 9,	[X86_REG_R9W] = 1 << 9,
+	[X86_REG_R9B] = 1 << 9,	    [X86_REG_R10] = 1 << 10,	[X86_REG_R10D] = 1 << 10,
+	[X86_REG_R10W] = 1 << 10,   [X86_REG_R10B] = 1 << 10,	[X86_REG_R11] = 1 << 11,
+	[X86_REG_R11D] = 1 << 11,   [X86_REG_R11W] = 1 << 11,	[X86_REG_R11B] = 1 << 11,
+	[X86_REG_R12] = 1 << 12,    [X86_REG_R12D] = 1 << 12,	[X86_REG_R12W] = 1 << 12,
+	[X86_REG_R12B] = 1 << 12,   [X86_REG_R13] = 1 << 13,	[X86_REG_R13D] = 1 << 13,
+	[X86_REG_R13W] = 1 << 13,   [X86_REG_R13B] = 1 << 13,	[X86_REG_R14] = 1 << 14,
+	[X86_REG_R14D] = 1 << 14,   [X86_REG_R14W] = 1 << 14,	[X86_REG_R14B] = 1 << 14,
+	[X86_REG_R15] = 1 << 15,    [X86_REG_R15D] = 1 << 15,	[X86_REG_R15W] = 1 << 15,
+	[X86_REG_R15B] = 1 << 15,
+};
+
+static uint16_t x86_register(unsigned int reg)
 {
-	switch (reg) {
-	case X86_REG_RDI:
-	case X86_REG_EDI:
-	case X86_REG_DI:
-	case X86_REG_DIL:
-		return DISASM_RDI;
-	case X86_REG_RSI:
-	case X86_REG_ESI:
-	case X86_REG_SI:
-	case X86_REG_SIL:
-		return DISASM_RSI;
-	case X86_REG_RDX:
-	case X86_REG_EDX:
-	case X86_REG_DX:
-	case X86_REG_DL:
-	case X86_REG_DH:
-		return DISASM_RDX;
-	case X86_REG_RCX:
-	case X86_REG_ECX:
-	case X86_REG_CX:
-	case X86_REG_CL:
-	case X86_REG_CH:
-		return DISASM_RCX;
-	case X86_REG_R8:
-	case X86_REG_R8D:
-	case X86_REG_R8W:
-	case X86_REG_R8B:
-		return DISASM_R8;
-	case X86_REG_R9:
-	case X86_REG_R9D:
-	case X86_REG_R9W:
-	case X86_REG_R9B:
-		return DISASM_R9;
-	case X86_REG_RAX:
-	case X86_REG_EAX:
-	case X86_REG_AX:
-	case X86_REG_AL:
-	case X86_REG_AH:
-		return DISASM_RAX;
-	case X86_REG_RBX:
-	case X86_REG_EBX:
-	case X86_REG_BX:
-	case X86_REG_BL:
-	case X86_REG_BH:
-		return DISASM_RBX;
-	default:
-		return 0;
-	}
+	return reg < X86_REG_ENDING ? x86_registers[reg] : 0;
 }
 
 /* As branch_setup_insn() and push_setup_insn() of the kernel decide. */
@@ -202,12 +180,71 @@ static void x86_sp(const cs_insn *insn, bool writes_sp, struct disasm_step *step
 		step->flags |= DISASM_SP_LOST;
 }
 
+/* System V psABI, AMD64 3.2.1. A function of Go keeps none; nothing is looked at behind its calls. */
+#define CALL_KEEPS (DISASM_RBX | DISASM_RBP | DISASM_R12 | DISASM_R13 | DISASM_R14 | DISASM_R15)
+
 static bool x86_stores(const cs_x86 *x86)
 {
 	for (uint8_t i = 0; i < x86->op_count; i++)
 		if (x86->operands[i].type == X86_OP_MEM && x86->operands[i].access & CS_AC_WRITE)
 			return true;
 	return false;
+}
+
+/* A word in the frame: nothing but rsp and a number. */
+static bool is_x86_slot(const cs_x86_op *op)
+{
+	return op->type == X86_OP_MEM && op->mem.base == X86_REG_RSP &&
+	       op->mem.index == X86_REG_INVALID && op->mem.segment == X86_REG_INVALID &&
+	       op->mem.disp == (int32_t)op->mem.disp;
+}
+
+static void x86_set(int64_t number, struct disasm_step *step)
+{
+	if (number != (int32_t)number)
+		return;
+	step->move = DISASM_SET;
+	step->number = (int32_t)number;
+}
+
+static void x86_move(const cs_insn *insn, struct disasm_step *step)
+{
+	const cs_x86 *x86 = &insn->detail->x86;
+	const cs_x86_op *to = &x86->operands[0], *from = &x86->operands[1];
+	bool to_register = x86->op_count == 2 && to->type == X86_OP_REG && to->size >= 4 &&
+			   x86_register(to->reg);
+	bool from_register = x86->op_count == 2 && from->type == X86_OP_REG && from->size >= 4 &&
+			     x86_register(from->reg);
+
+	if (insn->id == X86_INS_CDQE) {
+		step->move = DISASM_COPY;
+		step->from = DISASM_RAX;
+	} else if (insn->id == X86_INS_XOR && to_register && from_register &&
+		   to->reg == from->reg) {
+		x86_set(0, step);
+	} else if ((insn->id == X86_INS_MOV || insn->id == X86_INS_MOVSXD) && to_register &&
+		   from_register) {
+		step->move = DISASM_COPY;
+		step->from = x86_register(from->reg);
+	} else if (insn->id == X86_INS_MOV && to_register && from->type == X86_OP_IMM) {
+		x86_set(from->imm, step);
+	} else if (insn->id == X86_INS_MOV && to_register && is_x86_slot(from) && from->size == 8) {
+		step->move = DISASM_FILL;
+		step->number = (int32_t)from->mem.disp;
+	} else if (insn->id == X86_INS_ADD && to_register && from_register) {
+		step->move = DISASM_ADD;
+		step->from = x86_register(from->reg);
+	} else if (insn->id == X86_INS_LEA && to_register && from->type == X86_OP_MEM &&
+		   from->mem.base == X86_REG_RIP) {
+		step->move = DISASM_PLACE;
+		step->target = insn->address + insn->size + (uint64_t)from->mem.disp;
+	} else if (step->flags & DISASM_STORES && is_x86_slot(to)) {
+		bool whole = insn->id == X86_INS_MOV && from_register && to->size == 8;
+
+		step->move = DISASM_SPILL;
+		step->from = whole ? x86_register(from->reg) : 0;
+		step->number = (int32_t)to->mem.disp;
+	}
 }
 
 static void x86_describe(csh handle, const cs_insn *insn, struct disasm_step *step)
@@ -219,7 +256,7 @@ static void x86_describe(csh handle, const cs_insn *insn, struct disasm_step *st
 
 	/* nothing is known of it: then it is taken to do everything */
 	if (cs_regs_access(handle, insn, read, &n_read, written, &n_written)) {
-		step->writes = 0xff;
+		step->writes = UINT16_MAX;
 		step->flags = DISASM_SP_LOST | DISASM_STORES;
 		return;
 	}
@@ -238,12 +275,15 @@ static void x86_describe(csh handle, const cs_insn *insn, struct disasm_step *st
 	if (insn->id == X86_INS_JMP)
 		step->flags |= DISASM_ALWAYS;
 	if (insn->id == X86_INS_CALL) {
-		step->writes = (uint8_t)~DISASM_RBX;
+		step->writes = (uint16_t)~CALL_KEEPS;
 		step->kind = DISASM_CALL;
 		step->target =
 			x86->operands[0].type == X86_OP_IMM ? (uint64_t)x86->operands[0].imm : 0;
 	}
+	if (step->kind == DISASM_JUMP)
+		step->condition = insn->bytes[insn->bytes[0] == 0x0f] & 0xf;
 	x86_sp(insn, writes_sp, step);
+	x86_move(insn, step);
 }
 
 static enum disasm_kind arm64_kind(const cs_insn *insn, struct written *written,
@@ -307,12 +347,10 @@ int disasm__sweep(uint16_t elf_machine, const uint8_t *code, size_t n, uint64_t 
 			code += ARM64_BYTES;
 			n -= ARM64_BYTES;
 			address += ARM64_BYTES;
-			step.bytes = ARM64_BYTES;
 			if (!each(arg, &step))
 				return 0;
 			continue;
 		}
-		step.bytes = m->insn->size;
 		if (m->arch == CS_ARCH_X86) {
 			step.kind = x86_kind(m->insn, &written, &step.target);
 			x86_describe(m->handle, m->insn, &step);

@@ -32,27 +32,46 @@ enum {
 	DISASM_STORES = 1 << 4,	 /* writes memory, other than by a push or a call */
 };
 
-/* Registers that carry arguments or results, as bits. */
+/* x86-64's registers as bits, in the order of their numbers in machine code (but for rsp, which is none of these). */
 enum {
-	DISASM_RDI = 1 << 0,
-	DISASM_RSI = 1 << 1,
+	DISASM_RAX = 1 << 0,
+	DISASM_RCX = 1 << 1,
 	DISASM_RDX = 1 << 2,
-	DISASM_RCX = 1 << 3,
-	DISASM_R8 = 1 << 4,
-	DISASM_R9 = 1 << 5,
-	DISASM_RAX = 1 << 6,
-	DISASM_RBX = 1 << 7,
+	DISASM_RBX = 1 << 3,
+	DISASM_RBP = 1 << 5,
+	DISASM_RSI = 1 << 6,
+	DISASM_RDI = 1 << 7,
+	DISASM_R8 = 1 << 8,
+	DISASM_R9 = 1 << 9,
+	DISASM_R12 = 1 << 12,
+	DISASM_R13 = 1 << 13,
+	DISASM_R14 = 1 << 14,
+	DISASM_R15 = 1 << 15,
+};
+
+/* What an instruction moves; x86-64 only. */
+enum disasm_move {
+	DISASM_NO_MOVE,
+	DISASM_COPY, /* the one register that it writes gets `from`, of which 32 bits count */
+	DISASM_SET,  /* the one register that it writes gets `number` */
+	DISASM_FILL, /* the one register that it writes gets the 8 bytes at rsp + number */
+	DISASM_ADD,  /* the one register that it writes gets `from` more */
+	DISASM_PLACE, /* the one register that it writes gets an address that is in the code: target */
+	DISASM_SPILL, /* what is at rsp + number gets `from`, 8 bytes; or, of none, something */
 };
 
 struct disasm_step {
 	uint64_t address;
-	uint64_t target; /* DISASM_JUMP, DISASM_JUMP_SLOT, DISASM_CALL */
-	uint16_t bytes;
-	uint8_t kind; /* enum disasm_kind */
-	/* x86-64 only */
-	uint8_t flags;	/* DISASM_ALWAYS … */
-	uint8_t writes; /* DISASM_RDI … */
-	int32_t sp;	/* by how much it moves the stack pointer; a call that has returned: 0 */
+	uint64_t target; /* DISASM_JUMP, DISASM_JUMP_SLOT, DISASM_CALL, DISASM_PLACE */
+	/* x86-64 only, but for kind */
+	int32_t sp; /* by how much it moves the stack pointer; a call that has returned: 0 */
+	int32_t number;
+	uint16_t writes; /* DISASM_RAX … */
+	uint16_t from;	 /* the same, one bit; 0: rsp, or none */
+	uint8_t kind;	 /* enum disasm_kind */
+	uint8_t flags;	 /* DISASM_ALWAYS … */
+	uint8_t move;	 /* enum disasm_move */
+	uint8_t condition; /* DISASM_JUMP, not always: as in machine code, 0 (overflow) to 15 (greater) */
 };
 
 /*

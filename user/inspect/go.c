@@ -69,9 +69,10 @@ static uint64_t without_padding(const struct elf *elf, uint64_t address, uint64_
 void go__read(const struct elf *elf, struct inspect_tls *ret)
 {
 	static struct inspect_answer program; /* for its version */
-	struct pclntab_function functions[TLS_FN_GO_CONN_HANDSHAKE - TLS_FN_GO_CONN_READ + 1];
-	const unsigned int n = sizeof(functions) / sizeof(functions[0]);
+	const unsigned int n = TLS_FN_GO_CONN_HANDSHAKE - TLS_FN_GO_CONN_READ + 1;
+	struct pclntab_function functions[TLS_FN_GO_CONN_HANDSHAKE - TLS_FN_GO_CONN_READ + 3];
 	static struct pclntab table;
+	struct cheap_go calls;
 
 	memset(&program, 0, sizeof(program));
 	if (!buildinfo__read(elf, &program))
@@ -82,13 +83,18 @@ void go__read(const struct elf *elf, struct inspect_tls *ret)
 	}
 	for (unsigned int i = 0; i < n; i++)
 		functions[i].name = functions__name(TLS_FN_GO_CONN_READ + i);
-	if (pclntab__find(&table, functions, n))
+	functions[n].name = "runtime.memmove";
+	functions[n + 1].name = "crypto/tls.(*Conn).writeRecordLocked";
+	if (pclntab__find(&table, functions, n + 2))
 		elf->file->cut = true;
+	calls = (struct cheap_go){ .move = functions[n].address,
+				   .record = functions[n + 1].address };
 	for (unsigned int i = 0; i < n; i++) {
 		if (!functions[i].address)
 			continue;
 		returns__add(elf, TLS_FN_GO_CONN_READ + i, functions[i].address,
-			     without_padding(elf, functions[i].address, functions[i].bytes), ret);
+			     without_padding(elf, functions[i].address, functions[i].bytes), &calls,
+			     ret);
 	}
 	read_version(program.runtime_version, &ret->go);
 	set_layout(elf->machine, &ret->go);

@@ -88,6 +88,11 @@ enum {
 	 * at every return, it is the end of the call that began with the same stack pointer.
 	 */
 	INSPECT_RETURN_SHARED,
+	/*
+	 * Go, in the cheap set: a call in the function at which all is known that its entry and its returns would
+	 * tell, and stands for them (cheap_go.h).
+	 */
+	INSPECT_INSIDE,
 };
 
 /*
@@ -105,14 +110,19 @@ enum { INSPECT_PLAIN = 1, INSPECT_CHEAP = 2 };
 struct inspect_point {
 	uint64_t offset;   /* in the file, of an instruction */
 	uint16_t function; /* enum tls_function */
-	uint8_t is_return; /* INSPECT_ENTRY, INSPECT_RETURN, INSPECT_RETURN_SHARED */
+	uint8_t is_return; /* INSPECT_ENTRY, INSPECT_RETURN … */
 	uint8_t sets;	   /* INSPECT_PLAIN, INSPECT_CHEAP */
 	uint16_t of;	   /* which of functions[] */
 	/*
 	 * In the cheap set: how many bytes the stack pointer is below what it was at the function's entry
-	 * (C and Rust on x86-64). A hit where it is not is of another call, and means nothing.
+	 * (C and Rust on x86-64). A hit where it is not is of another call, and means nothing. INSPECT_INSIDE of
+	 * Go's Read: the same, and at sp + below + 8 is the connection.
 	 */
 	uint16_t below;
+	/* Of what stands for a return in the cheap set, else 0: cheap_exit.h. */
+	uint8_t result;	   /* enum sonde_tls_result */
+	uint8_t condition; /* SONDE_TLS_ALWAYS …: only where that holds it is a return */
+	uint8_t zero[6];
 };
 
 /*

@@ -6,6 +6,7 @@
 #ifndef SONDE_INSPECT_RETURNS_H
 #define SONDE_INSPECT_RETURNS_H
 
+#include "inspect/cheap_go.h"
 #include "inspect/elf.h"
 #include "inspect/inspect.h"
 
@@ -14,10 +15,11 @@
 
 /*
  * Adds the function at address to ret: its entry, and its returns where they tell something. bytes: of
- * its code, as its symbol says, 0: not said. An instruction that is a point already is not added again.
+ * its code, as its symbol says, 0: not said. An instruction that is a point already is not added again. go: what
+ * functions of Go call, else NULL.
  * -E2BIG: ret is full, and nothing was added.
  */
 int returns__add(const struct elf *elf, enum tls_function function, uint64_t address,
-		 uint64_t bytes, struct inspect_tls *ret);
+		 uint64_t bytes, const struct cheap_go *go, struct inspect_tls *ret);
 
 #endif

@@ -18,7 +18,7 @@ static void add_symbols(const struct elf *elf, struct inspect_tls *ret)
 	symbols__read(elf, &symbols);
 	for (unsigned int i = 0; i < symbols.n; i++)
 		if (returns__add(elf, symbols.at[i].function, symbols.at[i].address,
-				 symbols.at[i].bytes, ret) == -E2BIG)
+				 symbols.at[i].bytes, NULL, ret) == -E2BIG)
 			elf->file->cut = true;
 }
 

@@ -116,7 +116,9 @@ int capture__check_misses(struct capture *capture, struct err *err);
 struct tls_point {
 	uint64_t offset; /* in the file */
 	uint32_t shape;
-	uint32_t below; /* inspect_point.below; 0 where features.attach_cookie is not */
+	/* As in struct inspect_point; 0 where features.attach_cookie is not. */
+	uint16_t below;
+	uint8_t result, condition;
 };
 
 struct tls_hooks;

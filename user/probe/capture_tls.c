@@ -52,6 +52,8 @@ static const char *const program_of[SONDE_TLS_SHAPES] = {
 	[SONDE_TLS_GO_WRITE] = "tls_go_write",
 	[SONDE_TLS_GO_RETURN] = "tls_go_return",
 	[SONDE_TLS_GO_CLOSE] = "tls_go_close",
+	[SONDE_TLS_GO_COPY] = "tls_go_copy",
+	[SONDE_TLS_GO_RECORD] = "tls_go_record",
 	[SONDE_TLS_RUST_WRITE] = "tls_rust_write",
 	[SONDE_TLS_RUST_VECTOR] = "tls_rust_vector",
 	[SONDE_TLS_RUST_TAKE] = "tls_rust_take",
@@ -174,7 +176,9 @@ void capture__tls_close(struct capture *c)
 
 static uint64_t cookie_of(const struct tls_point *point)
 {
-	return point->shape | (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT;
+	return point->shape | (uint64_t)point->below << SONDE_TLS_BELOW_SHIFT |
+	       (uint64_t)point->result << SONDE_TLS_RESULT_SHIFT |
+	       (uint64_t)point->condition << SONDE_TLS_CONDITION_SHIFT;
 }
 
 static int attach_multi(struct capture *c, const char *path, const struct tls_point *points,

@@ -132,9 +132,17 @@ static bool is_go(enum sonde_tls_shape shape)
 	return shape >= SONDE_TLS_GO_READ && shape <= SONDE_TLS_GO_CLOSE;
 }
 
-static enum sonde_tls_shape return_of(enum sonde_tls_shape shape)
+/* What belongs at a point of a function whose shape is this. */
+static enum sonde_tls_shape shape_at(const struct inspect_point *point, enum sonde_tls_shape shape)
 {
-	return is_go(shape) ? SONDE_TLS_GO_RETURN : SONDE_TLS_RETURN;
+	switch (point->is_return) {
+	case INSPECT_ENTRY:
+		return shape;
+	case INSPECT_INSIDE:
+		return shape == SONDE_TLS_GO_READ ? SONDE_TLS_GO_COPY : SONDE_TLS_GO_RECORD;
+	default:
+		return is_go(shape) ? SONDE_TLS_GO_RETURN : SONDE_TLS_RETURN;
+	}
 }
 
 /*
@@ -187,9 +195,11 @@ static unsigned int choose(struct tls_watch *watch, const struct inspect_tls *an
 			continue;
 		if (is_there(ret, n, p->offset))
 			continue;
-		ret[n].offset = p->offset;
-		ret[n].below = p->below;
-		ret[n++].shape = p->is_return == INSPECT_ENTRY ? shape : return_of(shape);
+		ret[n++] = (struct tls_point){ .offset = p->offset,
+					       .shape = shape_at(p, shape),
+					       .below = p->below,
+					       .result = p->result,
+					       .condition = p->condition };
 	}
 	return n;
 }
