@@ -71,6 +71,8 @@ static __always_inline void rust_take(struct tls_found *found, struct pt_regs *c
 	if (!stream)
 		return;
 	call.at = words[1];
+	/* nothing shows what was received without data in it; what has any is decrypted at once */
+	found->thread->tls_in.mixed = 0;
 	if (!(stream->flags & TLS_CROSSED))
 		tls_passed(found->thread, stream, call.ssl, false, words[2]);
 	tls_find(found, &call, 0, words[2]);

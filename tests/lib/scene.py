@@ -3,7 +3,8 @@
 
   scene.py PLAN.json
 
-PLAN: {directory, servers: [{cmd, port | unix, env, cwd, log, stop}], clients: [{cmd, env, together}]}.
+PLAN: {directory, servers: [{cmd, port | unix, says, env, cwd, log, stop}], clients: [{cmd, env, together}]}.
+A server that listens before it serves says in its log when it does.
 A client with "together": true runs beside the next one. Writes results.json: the clients' pids,
 exit statuses and output, and each server's pids (with children) as they were before it was stopped.
 It speaks to no server itself: whether one listens is read from /proc.
@@ -77,6 +78,11 @@ def start_server(server, directory, number):
     while not ready(server, process):
         if process.poll() is not None or time.monotonic() > end:
             raise SystemExit(f"scene: server {number} does not listen: {server['cmd']}, see {log.name}")
+        time.sleep(0.02)
+    while "says" in server and process.poll() is None and time.monotonic() < end:
+        with open(log.name, errors="replace") as said:
+            if server["says"] in said.read():
+                break
         time.sleep(0.02)
     return process
 

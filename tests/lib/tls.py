@@ -127,6 +127,9 @@ class Postgres(servers.Server):
         subprocess.run(self.own(["initdb", "-D", self.home / "data", "-A", "trust", "-U", "postgres", "-N"]), check=True,
                        capture_output=True, cwd="/")
 
+    def plan(self):
+        return {**super().plan(), "says": "database system is ready to accept connections"}
+
     def own(self, words):
         """As its user."""
         return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", self.bin / words[0], *words[1:]]
