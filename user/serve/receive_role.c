@@ -23,6 +23,8 @@
 #define KEPT_BYTES (1 << 20)
 /* What is free at the end of the heap stays: given back with each request it would be made and cleared anew for the next. */
 #define TRIM_BYTES (2 << 20)
+/* All of it goes back when nothing has had to wait for so long. */
+#define TRIM_NS 1000000000ull
 /* How often is looked whether ship has room again. */
 #define PUSH_NS 1000000ull
 /* At the end, for ship to take what waits. */
@@ -34,6 +36,7 @@ struct receive_role {
 	struct receiver receiver;
 	struct receive_http *http;
 	struct receive_grpc *grpc;
+	uint64_t trim_at; /* when the memory of what waited goes back; 0: none did since */
 };
 
 static void on_signal(int sig)
@@ -101,8 +104,14 @@ static int work(struct receive_role *role)
 		next = receive_http__work(role->http, now);
 	if (role->grpc)
 		next = earlier(next, receive_grpc__work(role->grpc, now));
-	if (receiver__push(&role->receiver))
+	if (receiver__push(&role->receiver)) {
 		next = earlier(next, now + PUSH_NS);
+		role->trim_at = now + TRIM_NS;
+	} else if (role->trim_at && role->trim_at <= now) {
+		malloc_trim(0);
+		role->trim_at = 0;
+	}
+	next = earlier(next, role->trim_at);
 	if (!next)
 		return -1;
 	now = clock__boot_ns();
