@@ -130,8 +130,14 @@ static void woken_once_for_what_came_in_sleep(void **state)
 	assert_true(frames__sleep(&reader));
 	assert_false(frames__publish(&writer));
 	assert_true(put(2, 100));
+	assert_int_equal(frames__waiting(&writer), 108);
 	assert_true(frames__publish(&writer));
+	/* The writer may leave it to sleep on. */
 	assert_true(put(3, 100));
+	assert_true(frames__publish(&writer));
+	assert_true(frames__wake(&writer));
+	assert_false(frames__wake(&writer));
+	assert_true(put(4, 100));
 	assert_false(frames__publish(&writer));
 }
 

@@ -79,6 +79,12 @@ size_t frames__unpublished(const struct frames *frames)
 	return (size_t)(frames->position - frames->told);
 }
 
+size_t frames__waiting(const struct frames *frames)
+{
+	return (size_t)(frames->position -
+			__atomic_load_n(&frames->shared->taken, __ATOMIC_RELAXED));
+}
+
 bool frames__publish(struct frames *frames)
 {
 	struct frames_shared *shared = frames->shared;
@@ -87,8 +93,12 @@ bool frames__publish(struct frames *frames)
 		return false;
 	frames->told = frames->position;
 	__atomic_store_n(&shared->written, frames->position, __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&shared->sleeps, __ATOMIC_SEQ_CST) &&
-	       __atomic_exchange_n(&shared->sleeps, 0, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&shared->sleeps, __ATOMIC_SEQ_CST);
+}
+
+bool frames__wake(struct frames *frames)
+{
+	return __atomic_exchange_n(&frames->shared->sleeps, 0, __ATOMIC_SEQ_CST);
 }
 
 /* How much may be copied; where the writer says what cannot be, nothing of it. */

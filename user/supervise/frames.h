@@ -37,8 +37,12 @@ int frames__map(struct frames *frames, int fd, bool writer);
 bool frames__put(struct frames *frames, const void *frame, size_t len);
 /* How many bytes have been put and not been published. */
 size_t frames__unpublished(const struct frames *frames);
-/* What was put may be taken. True: the reader sleeps and is to be woken. */
+/* What is waiting for the reader, what is not published included. */
+size_t frames__waiting(const struct frames *frames);
+/* What was put may be taken. True: there was something, and the reader sleeps. */
 bool frames__publish(struct frames *frames);
+/* The reader is about to be woken. False: there is no need to, it does not sleep any more. */
+bool frames__wake(struct frames *frames);
 
 /* Copies what has come since what was copied before, be it frames or not: how many bytes, 0: nothing has. */
 size_t frames__copy(struct frames *frames, void *to, size_t room);
