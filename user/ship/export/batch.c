@@ -240,8 +240,8 @@ static bool next_piece(struct batch *b)
 		at->next = BATCH_TAG;
 		break;
 	case BATCH_TAG:
-		at->left = (struct view){ (const char *)b->tag,
-					  put_tag(b->tag, 2, at->entry->len) };
+		at->left =
+			(struct view){ (const char *)b->tag, put_tag(b->tag, 2, at->entry->len) };
 		at->next = BATCH_SPAN;
 		break;
 	case BATCH_SPAN:

@@ -24,10 +24,11 @@ struct batch {
 	/* How far batch__read() has got. */
 	struct batch_place {
 		size_t group;
-		const struct queue_entry *entry; /* the next one of the group; NULL: that were all */
-		struct queue_cursor cursor;	 /* behind it */
-		uint32_t spans;			 /* of its run, behind it */
-		uint32_t run;			 /* the one after its own */
+		const struct queue_entry
+			*entry;		    /* the next one of the group; NULL: that were all */
+		struct queue_cursor cursor; /* behind it */
+		uint32_t spans;		    /* of its run, behind it */
+		uint32_t run;		    /* the one after its own */
 		enum { BATCH_HEAD, BATCH_TAG, BATCH_SPAN } next;
 		struct view left; /* of the piece that is being read */
 	} place;
