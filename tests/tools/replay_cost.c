@@ -29,6 +29,7 @@
 /* As ship has them: what a request holds at most, and what libcurl sends at once. */
 #define BATCH_BYTES (1 << 20)
 #define UPLOAD_BYTES 65536
+#define BLOCK_BYTES 4096
 
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
@@ -142,21 +143,26 @@ static void feed_engine(struct engine *engine, size_t *at, size_t end)
 	}
 }
 
-/* One by one, as frames__take() copies them out. */
+static void on_pass(void *arg, size_t n)
+{
+	*(size_t *)arg += n;
+}
+
+/* In blocks, as ship copies them out. */
 static void feed_ship(size_t *at, size_t end)
 {
+	size_t passed = 0;
+
+	stream__on_pass(stream, on_pass, &passed);
 	while (*at < end) {
-		struct frame_header header;
-		const uint8_t *body;
-		long n = frame__next(frames.at + *at, frames.len - *at, &header, &body);
-		size_t room;
+		size_t n = end - *at < BLOCK_BYTES ? end - *at : BLOCK_BYTES, room;
 		uint8_t *to = stream__room(stream, &room);
 
-		if (n <= 0 || !to || (size_t)n > room)
-			die("a frame does not fit");
-		memcpy(to, frames.at + *at, (size_t)n);
-		stream__feed(stream, (size_t)n);
-		*at += (size_t)n;
+		if (!to || n > room)
+			die("a block does not fit");
+		memcpy(to, frames.at + *at, n);
+		stream__feed(stream, n);
+		*at += n;
 	}
 	while (queue.spans)
 		send_batch();

@@ -17,6 +17,15 @@ static int memory;
 static struct frames writer, reader;
 static uint8_t room[FRAMES_BYTES];
 
+/* As ship does that takes all at once. */
+static size_t take(size_t most)
+{
+	size_t n = frames__copy(&reader, room, most);
+
+	frames__pass(&reader, n);
+	return n;
+}
+
 /* As another process maps it that begins now. */
 static void join(struct frames *frames, bool writes)
 {
@@ -69,7 +78,7 @@ static void expect(uint32_t number, size_t body)
 	struct buf out = { 0 };
 	size_t len = make(&out, number, body);
 
-	assert_int_equal(frames__take(&reader, room, sizeof(room)), len);
+	assert_int_equal(take(len), len);
 	assert_memory_equal(room, out.at, len);
 	buf__free(&out);
 }
@@ -82,11 +91,11 @@ static void in_order_around_the_end(void **state)
 	for (int round = 0; round < 200; round++) {
 		for (int i = 0; i < 11; i++, in++)
 			assert_true(put(in, 8 + (in * 7919u) % 5000));
-		assert_int_equal(frames__take(&reader, room, sizeof(room)), 0);
+		assert_int_equal(take(sizeof(room)), 0);
 		frames__publish(&writer);
 		for (; out < in; out++)
 			expect(out, 8 + (out * 7919u) % 5000);
-		assert_int_equal(frames__take(&reader, room, sizeof(room)), 0);
+		assert_int_equal(take(sizeof(room)), 0);
 	}
 }
 
@@ -121,8 +130,14 @@ static void woken_once_for_what_came_in_sleep(void **state)
 	assert_true(frames__sleep(&reader));
 	assert_false(frames__publish(&writer));
 	assert_true(put(2, 100));
+	assert_int_equal(frames__waiting(&writer), 108);
 	assert_true(frames__publish(&writer));
+	/* The writer may leave it to sleep on. */
 	assert_true(put(3, 100));
+	assert_true(frames__publish(&writer));
+	assert_true(frames__wake(&writer));
+	assert_false(frames__wake(&writer));
+	assert_true(put(4, 100));
 	assert_false(frames__publish(&writer));
 }
 
@@ -140,24 +155,47 @@ static void successors_go_on(void **state)
 	frames__publish(&writer);
 	expect(2, 300);
 	expect(4, 50);
-	assert_int_equal(frames__take(&reader, room, sizeof(room)), 0);
+	assert_int_equal(take(sizeof(room)), 0);
 }
 
-static void what_is_no_frame_comes_out_as_bytes(void **state)
+static void only_what_was_passed_is_gone_with_its_reader(void **state)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true(put(i, 92));
+	frames__publish(&writer);
+	assert_int_equal(frames__copy(&reader, room, 250), 250);
+	/* There is no room before it was passed. */
+	while (put(9, 992))
+		n++;
+	assert_int_equal(n, (FRAMES_BYTES - 300) / 1000);
+	frames__pass(&reader, 100);
+	join(&reader, false);
+	expect(1, 92);
+	expect(2, 92);
+	/* No more can be passed than was copied. */
+	frames__pass(&reader, 1000000);
+	frames__publish(&writer);
+	for (; n; n--)
+		expect(9, 992);
+	assert_int_equal(take(sizeof(room)), 0);
+}
+
+static void what_is_no_frame_is_copied_as_bytes(void **state)
 {
 	uint8_t bytes[100];
 
 	memset(bytes, 0xff, sizeof(bytes));
 	assert_true(frames__put(&writer, bytes, sizeof(bytes)));
 	frames__publish(&writer);
-	/* A length beyond all: as much as there is, or as fits. */
-	assert_int_equal(frames__take(&reader, room, 60), 60);
+	/* As much as there is, or as fits. */
+	assert_int_equal(take(60), 60);
 	assert_memory_equal(room, bytes, 60);
-	assert_int_equal(frames__take(&reader, room, sizeof(room)), 40);
-	/* Fewer than a header has. */
+	assert_int_equal(take(sizeof(room)), 40);
 	assert_true(frames__put(&writer, bytes, 3));
 	frames__publish(&writer);
-	assert_int_equal(frames__take(&reader, room, sizeof(room)), 3);
+	assert_int_equal(take(sizeof(room)), 3);
 }
 
 static void impossible_positions(void **state)
@@ -168,19 +206,20 @@ static void impossible_positions(void **state)
 	assert_true(put(1, 100));
 	frames__publish(&writer);
 	*written += 10ull * FRAMES_BYTES;
-	assert_int_equal(frames__take(&reader, room, sizeof(room)), 0);
+	assert_int_equal(take(sizeof(room)), 0);
 	join(&writer, true);
 	assert_true(put(2, 100));
 	frames__publish(&writer);
 	expect(2, 100);
 	/* The reader says that it took what was never there: no room, until one comes that knows better. */
 	reader.position += 10ull * FRAMES_BYTES;
+	reader.told = reader.position;
 	reader.other = reader.position + 1;
-	frames__take(&reader, room, 1);
+	take(1);
 	join(&writer, true);
 	assert_false(put(3, 100));
 	join(&reader, false);
-	assert_int_equal(frames__take(&reader, room, sizeof(room)), 0);
+	assert_int_equal(take(sizeof(room)), 0);
 	assert_true(put(4, 100));
 	frames__publish(&writer);
 	expect(4, 100);
@@ -194,7 +233,8 @@ int main(void)
 		TEST(full_until_taken),
 		TEST(woken_once_for_what_came_in_sleep),
 		TEST(successors_go_on),
-		TEST(what_is_no_frame_comes_out_as_bytes),
+		TEST(only_what_was_passed_is_gone_with_its_reader),
+		TEST(what_is_no_frame_is_copied_as_bytes),
 		TEST(impossible_positions),
 	};
 

@@ -156,9 +156,9 @@ static void encode_span(struct tracer *tracer, const struct node *node, const st
 	const struct buf *said = &tracer->link_said[node->method], *content = &node->content;
 	struct buf *out = &tracer->frame;
 	uint32_t flags = trace->flags;
-	uint8_t *at = buf__reserve(out, OTLP_AROUND_MAX_BYTES + trace->tracestate_len +
-						content->len + said->len + RARE_MAX_BYTES +
-						tracer->edge_said.len);
+	uint8_t *at =
+		buf__reserve(out, OTLP_AROUND_MAX_BYTES + trace->tracestate_len + content->len +
+					  said->len + RARE_MAX_BYTES + tracer->edge_said.len);
 
 	if (!at)
 		return;

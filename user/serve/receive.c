@@ -24,7 +24,7 @@
 
 static void publish(struct receiver *r)
 {
-	if (frames__publish(&r->frames))
+	if (frames__publish(&r->frames) && frames__wake(&r->frames))
 		send(r->wake, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	r->account->waiting -= r->put_spans;
 	r->account->passed += r->put_spans;

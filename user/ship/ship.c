@@ -18,11 +18,14 @@
 #include "supervise/control.h"
 #include "supervise/frames.h"
 
-/* Frames are taken in so many pieces, or so many alone, before sinks, sockets and timers get their turn. */
+/* Frames are taken in so many pieces, or so many blocks, before sinks, sockets and timers get their turn. */
 #define READS_A_TURN 8
-#define FRAMES_A_TURN 1024
+#define BLOCKS_A_TURN 96
+/* Ten spans or so, which stay in the nearest cache while they are looked at. */
+#define BLOCK_BYTES 4096u
 /* At the end: more than there is room for, but no more, as trace may still be writing. */
 #define READS_AT_THE_END 8192
+#define BLOCKS_AT_THE_END (2 * FRAMES_BYTES / BLOCK_BYTES)
 /* A file: all of it. */
 #define READS_OF_A_FILE UINT32_MAX
 
@@ -70,6 +73,11 @@ static void on_span(void *arg, const struct ship_span *span)
 		s->sinks[i]->ops->span(s->sinks[i], span, s->now);
 }
 
+static void on_pass(void *arg, size_t n)
+{
+	frames__pass(arg, n);
+}
+
 static void end_frames(struct input *in)
 {
 	if (!in->ended)
@@ -97,12 +105,12 @@ static bool must_wait(const struct input *in)
 }
 
 /* From the memory that its writer writes. False: there may be more. */
-static bool take_frames(struct input *in, unsigned int frames)
+static bool take_frames(struct input *in, unsigned int blocks)
 {
 	size_t room, n;
 
 	in->ship->now = loop__now();
-	for (unsigned int i = 0; i < frames && !must_wait(in); i++) {
+	for (unsigned int i = 0; i < blocks && !must_wait(in); i++) {
 		uint8_t *to = stream__room(in->stream, &room);
 
 		if (!to) {
@@ -110,7 +118,7 @@ static bool take_frames(struct input *in, unsigned int frames)
 			end_frames(in);
 			return true;
 		}
-		n = frames__take(in->frames, to, room);
+		n = frames__copy(in->frames, to, room < BLOCK_BYTES ? room : BLOCK_BYTES);
 		if (!n)
 			return true;
 		stream__feed(in->stream, n);
@@ -163,7 +171,7 @@ static bool frames_turn(struct input *in)
 {
 	if (!in->more || in->ended)
 		return false;
-	in->more = !take_frames(in, FRAMES_A_TURN) || !frames__sleep(in->frames);
+	in->more = !take_frames(in, BLOCKS_A_TURN) || !frames__sleep(in->frames);
 	if (!in->more && in->closed)
 		end_frames(in);
 	/* The sink that is crowded wakes us when it is not any more. */
@@ -186,7 +194,7 @@ static void take_the_rest(struct ship *s)
 		struct input *in = &s->inputs[i];
 
 		if (in->frames)
-			take_frames(in, READS_AT_THE_END);
+			take_frames(in, BLOCKS_AT_THE_END);
 		else
 			read_pieces(in, READS_AT_THE_END);
 		end_frames(in);
@@ -277,6 +285,8 @@ static int add_input(struct ship *s, int fd, struct frames *frames, bool patient
 	in->stream = stream__new(on_span, s);
 	if (!in->stream)
 		return err__set(err, -ENOMEM, "ship: out of memory");
+	if (frames)
+		stream__on_pass(in->stream, on_pass, frames);
 	in->more = frames; /* from before us */
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	ret = loop__watch(s->loop, fd, EPOLLIN, on_frames, in);

@@ -30,6 +30,8 @@ struct table {
 struct stream {
 	void (*on_span)(void *arg, const struct ship_span *span);
 	void *arg;
+	void (*on_pass)(void *arg, size_t n); /* NULL: nobody wants to know */
+	void *pass_arg;
 	uint8_t *bytes;
 	size_t begin, end, cap;
 	bool lost; /* not known to be at the start of a frame */
@@ -149,6 +151,12 @@ struct stream *stream__new(void (*on_span)(void *arg, const struct ship_span *sp
 	return s;
 }
 
+void stream__on_pass(struct stream *s, void (*on_pass)(void *arg, size_t n), void *arg)
+{
+	s->on_pass = on_pass;
+	s->pass_arg = arg;
+}
+
 void stream__free(struct stream *s)
 {
 	if (!s)
@@ -165,7 +173,7 @@ uint8_t *stream__room(struct stream *s, size_t *ret_room)
 	size_t cap = s->cap ? s->cap : READ_BYTES + READ_BYTES / 4;
 	uint8_t *bigger;
 
-	/* Frame by frame, all of it was taken. */
+	/* All of it was taken. */
 	if (s->cap && !s->end) {
 		*ret_room = s->cap;
 		return s->bytes;
@@ -287,6 +295,13 @@ static long next_frame(struct stream *s, struct frame_header *h, const uint8_t *
 	return n;
 }
 
+static void pass(struct stream *s, size_t n)
+{
+	s->begin += n;
+	if (s->on_pass)
+		s->on_pass(s->pass_arg, n);
+}
+
 void stream__feed(struct stream *s, size_t n)
 {
 	struct frame_header h;
@@ -301,12 +316,12 @@ void stream__feed(struct stream *s, size_t n)
 		if (taken < 0) {
 			s->lost = true;
 			s->skipped++;
-			s->begin++;
+			pass(s, 1);
 			continue;
 		}
 		s->lost = false;
+		pass(s, (size_t)taken);
 		take(s, &h, body);
-		s->begin += (size_t)taken;
 	}
 	if (s->begin == s->end)
 		s->begin = s->end = 0;

@@ -13,6 +13,8 @@ struct stream;
 
 /* on_span is called for each span, with views that hold for the call. */
 struct stream *stream__new(void (*on_span)(void *arg, const struct ship_span *span), void *arg);
+/* on_pass is called with the bytes of each frame, or of what is none, before it is looked at. */
+void stream__on_pass(struct stream *stream, void (*on_pass)(void *arg, size_t n), void *arg);
 void stream__free(struct stream *stream);
 
 /* Room for what is read next; *ret_room bytes, never 0. NULL: no memory. */

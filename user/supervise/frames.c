@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervise/frames.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "core/frame.h"
 
 #define LINE_BYTES 64
 
@@ -15,7 +12,7 @@
 struct frames_shared {
 	uint64_t written; /* by trace */
 	uint8_t apart[LINE_BYTES - sizeof(uint64_t)];
-	uint64_t taken;	 /* by ship */
+	uint64_t taken;	 /* by ship, which has passed them */
 	uint32_t sleeps; /* set by ship, taken back by trace, which wakes it */
 };
 
@@ -46,7 +43,7 @@ int frames__map(struct frames *frames, int fd, bool writer)
 	frames->position =
 		__atomic_load_n(writer ? &frames->shared->written : &frames->shared->taken,
 				__ATOMIC_ACQUIRE);
-	frames->published = frames->position;
+	frames->told = frames->position;
 	/* Of the other side nothing is known before it is looked at, and judged. */
 	frames->other = writer ? frames->position - FRAMES_BYTES : frames->position;
 	return 0;
@@ -79,56 +76,62 @@ bool frames__put(struct frames *frames, const void *frame, size_t len)
 
 size_t frames__unpublished(const struct frames *frames)
 {
-	return (size_t)(frames->position - frames->published);
+	return (size_t)(frames->position - frames->told);
+}
+
+size_t frames__waiting(const struct frames *frames)
+{
+	return (size_t)(frames->position -
+			__atomic_load_n(&frames->shared->taken, __ATOMIC_RELAXED));
 }
 
 bool frames__publish(struct frames *frames)
 {
 	struct frames_shared *shared = frames->shared;
 
-	if (frames->published == frames->position)
+	if (frames->told == frames->position)
 		return false;
-	frames->published = frames->position;
+	frames->told = frames->position;
 	__atomic_store_n(&shared->written, frames->position, __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&shared->sleeps, __ATOMIC_SEQ_CST) &&
-	       __atomic_exchange_n(&shared->sleeps, 0, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&shared->sleeps, __ATOMIC_SEQ_CST);
 }
 
-/* How much may be taken; where the writer says what cannot be, nothing of it. */
+bool frames__wake(struct frames *frames)
+{
+	return __atomic_exchange_n(&frames->shared->sleeps, 0, __ATOMIC_SEQ_CST);
+}
+
+/* How much may be copied; where the writer says what cannot be, nothing of it. */
 static size_t available(struct frames *frames)
 {
 	if (frames->other != frames->position)
 		return (size_t)(frames->other - frames->position);
 	frames->other = __atomic_load_n(&frames->shared->written, __ATOMIC_ACQUIRE);
 	if (frames->other - frames->position > FRAMES_BYTES) {
-		frames->position = frames->other;
-		__atomic_store_n(&frames->shared->taken, frames->position, __ATOMIC_RELEASE);
+		frames->position = frames->told = frames->other;
+		__atomic_store_n(&frames->shared->taken, frames->told, __ATOMIC_RELEASE);
 	}
 	return (size_t)(frames->other - frames->position);
 }
 
-size_t frames__take(struct frames *frames, void *to, size_t room)
+size_t frames__copy(struct frames *frames, void *to, size_t room)
 {
-	size_t left = available(frames), len = left;
-	struct frame_header header;
-	uint32_t length;
+	size_t left = available(frames), len = left < room ? left : room;
 
-	if (!left)
+	if (!len)
 		return 0;
-	if (left >= sizeof(header)) {
-		/* A copy: it must not change between being checked and being used. */
-		memcpy(&header, place(frames), sizeof(header));
-		length = le32toh(header.length);
-		if (length <= left - sizeof(header))
-			len = sizeof(header) + length;
-	}
-	if (len > room)
-		len = room;
 	memcpy(to, place(frames), len);
 	frames->position += len;
-	/* One by one: with a reader that dies, no more is lost than what it had in hand. */
-	__atomic_store_n(&frames->shared->taken, frames->position, __ATOMIC_RELEASE);
 	return len;
+}
+
+void frames__pass(struct frames *frames, size_t n)
+{
+	/* Where the writer had to be told anew where we are, what was copied before that is passed already. */
+	if (n > frames->position - frames->told)
+		n = (size_t)(frames->position - frames->told);
+	frames->told += n;
+	__atomic_store_n(&frames->shared->taken, frames->told, __ATOMIC_RELEASE);
 }
 
 bool frames__sleep(struct frames *frames)

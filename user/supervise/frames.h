@@ -4,9 +4,9 @@
  * ship is awake trace makes no system call for it. One writer, one reader. FD_FRAMES wakes a reader that
  * sleeps, and its end says that no more will come.
  *
- * Frames are published as wholes, and each is taken out before it is looked at: what either side writes
+ * Frames are published as wholes, and copied out before they are looked at: what either side writes
  * here is hostile to the other. The memory outlives both, and whoever comes after one that died goes on
- * where it was; what it had put and not published is gone.
+ * where it was: what it had put and not published is gone, what it had copied and not passed comes again.
  */
 #ifndef SONDE_SUPERVISE_FRAMES_H
 #define SONDE_SUPERVISE_FRAMES_H
@@ -25,9 +25,9 @@ struct frames_shared;
 struct frames {
 	struct frames_shared *shared;
 	uint8_t *bytes;	   /* FRAMES_BYTES, and the same again behind them */
-	uint64_t position; /* of this side: as far as it has put, or taken */
+	uint64_t position; /* of this side: as far as it has put, or copied */
 	uint64_t other;	   /* as far as the other side had got when it was looked at last */
-	uint64_t published;
+	uint64_t told;	   /* of this side: as far as it has published, or passed */
 };
 
 /* Negative errno. The mapping is for as long as the process lives. */
@@ -37,14 +37,20 @@ int frames__map(struct frames *frames, int fd, bool writer);
 bool frames__put(struct frames *frames, const void *frame, size_t len);
 /* How many bytes have been put and not been published. */
 size_t frames__unpublished(const struct frames *frames);
-/* What was put may be taken. True: the reader sleeps and is to be woken. */
+/* What is waiting for the reader, what is not published included. */
+size_t frames__waiting(const struct frames *frames);
+/* What was put may be taken. True: there was something, and the reader sleeps. */
 bool frames__publish(struct frames *frames);
+/* The reader is about to be woken. False: there is no need to, it does not sleep any more. */
+bool frames__wake(struct frames *frames);
 
+/* Copies what has come since what was copied before, be it frames or not: how many bytes, 0: nothing has. */
+size_t frames__copy(struct frames *frames, void *to, size_t room);
 /*
- * Takes the next frame out: its length, 0: there is none. Where what lies there is no frame, or is longer than
- * room, that is as many bytes as there are and fit.
+ * So many more of the bytes that were copied are passed: the writer has their room. Frame by frame, before it
+ * is looked at: with a reader that dies of one, no more is lost than that one.
  */
-size_t frames__take(struct frames *frames, void *to, size_t room);
+void frames__pass(struct frames *frames, size_t n);
 /* The reader asks to be woken. False: more has come meanwhile. */
 bool frames__sleep(struct frames *frames);
 

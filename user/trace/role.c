@@ -22,6 +22,8 @@
 
 /* The reader is told of so much at once, or of what there is when nothing else is to be done. */
 #define PUBLISH_BYTES (FRAMES_BYTES / 4)
+/* Where the reader was woken less than BUSY_NS ago, it is woken for so much, or when these are over. */
+#define WAKE_BYTES (FRAMES_BYTES / 2)
 /* What waits for a reader that does not read; beyond it frames are refused and counted. */
 #define BACKLOG_BYTES (5 << 20)
 /* Records taken between two looks at the clock. */
@@ -51,6 +53,8 @@ struct trace {
 	int epoll;
 	struct frames frames;
 	unsigned int put_spans; /* put and not published */
+	bool unwoken;		/* something is published for which the reader was not woken yet */
+	uint64_t woke_ns;	/* when it was, last */
 	struct buf backlog;	/* frames for which there was no room */
 	struct buf message;	/* the message being made */
 	struct buf record;	/* messages not yet written to FD_RECORD */
@@ -80,13 +84,26 @@ static void put_backlog(struct trace *trace)
 	buf__consume(b, done);
 }
 
+/* To be woken costs as much as a dozen spans: for a few it waits until there are more. */
+static void wake_reader(struct trace *trace)
+{
+	if (trace->now_ns - trace->woke_ns < BUSY_NS &&
+	    frames__waiting(&trace->frames) < WAKE_BYTES)
+		return;
+	trace->unwoken = false;
+	trace->woke_ns = trace->now_ns;
+	/* Full: then there is something to wake it already. */
+	if (frames__wake(&trace->frames))
+		send(FD_FRAMES, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void send_frames(struct trace *trace)
 {
 	if (trace->backlog.len)
 		put_backlog(trace);
-	/* Full: then there is something to wake it already. */
-	if (frames__publish(&trace->frames))
-		send(FD_FRAMES, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	trace->unwoken |= frames__publish(&trace->frames);
+	if (trace->unwoken)
+		wake_reader(trace);
 	trace->account->trace.frames_waiting -= trace->put_spans;
 	trace->put_spans = 0;
 }
@@ -294,7 +311,7 @@ static int sleep_ms(struct trace *trace, uint64_t now)
 		wait = timer > now ? timer - now : 0;
 	if (now - trace->last_record_ns < TRAFFIC_NS && wait > BUSY_NS)
 		wait = BUSY_NS;
-	if (trace->backlog.len && wait > BUSY_NS)
+	if ((trace->backlog.len || trace->unwoken) && wait > BUSY_NS)
 		wait = BUSY_NS;
 	return wait == UINT64_MAX ? -1 : (int)((wait + 999999) / 1000000);
 }
@@ -486,6 +503,7 @@ static int prepare(struct trace *trace)
 	ret = frames__map(&trace->frames, FD_FRAMES_MEMORY, true);
 	if (ret)
 		return ret;
+	trace->unwoken = true; /* for what one before us has published */
 	trace->recording = trace->settings.recording;
 	if (trace->settings.source == SOURCE_FILE)
 		return 0;

@@ -10,16 +10,19 @@
 
 #define NONE UINT32_MAX
 
-struct batch_item {
-	const struct queue_entry *entry;
+/* Spans that follow one another in the queue and are of one group: those of one process come so. */
+struct batch_run {
+	struct queue_cursor begin;
+	uint32_t spans;
 	uint32_t next; /* of the same group, NONE at the end */
 };
 
 /* Spans of one resource and scope, in the order of the queue. */
 struct batch_group {
 	const struct blob *resource, *scope;
-	uint32_t first, last;
-	size_t spans_bytes; /* of all `spans` fields, with their tags and lengths */
+	uint32_t first, last; /* runs */
+	uint32_t slot;	      /* of the table */
+	size_t spans_bytes;   /* of all `spans` fields, with their tags and lengths */
 };
 
 static int grow(void **at, size_t *cap, size_t want, size_t size)
@@ -62,57 +65,84 @@ static size_t hash_of(const struct batch_group *g)
 	return (size_t)(h ^ h >> 29);
 }
 
-/* The group of these blobs, made if there is none. The table has room: twice the items. */
-static uint32_t group_of(struct batch *b, const struct queue_entry *entry)
+/* What the last batch has left there. What is grown is clear as a whole. */
+static int clear_table(struct batch *b, size_t want)
 {
-	struct batch_group want = { entry->resource, entry->scope, NONE, NONE, 0 };
+	size_t before = b->table_cap;
+
+	for (size_t i = 0; i < b->n_groups; i++)
+		b->table[b->groups[i].slot] = NONE;
+	b->n_groups = 0;
+	if (grow((void **)&b->table, &b->table_cap, want, sizeof(*b->table)))
+		return -ENOMEM;
+	if (b->table_cap != before)
+		memset(b->table, 0xff, b->table_cap * sizeof(*b->table));
+	return 0;
+}
+
+/* The group of these blobs, made if there is none. The table has room: twice the spans. NULL: no memory. */
+static struct batch_group *group_of(struct batch *b, const struct queue_entry *entry)
+{
+	struct batch_group want = {
+		.resource = entry->resource, .scope = entry->scope, .first = NONE, .last = NONE
+	};
 	size_t mask = b->table_cap - 1;
 	size_t slot = hash_of(&want) & mask;
 
 	for (; b->table[slot] != NONE; slot = (slot + 1) & mask) {
-		const struct batch_group *g = &b->groups[b->table[slot]];
+		struct batch_group *g = &b->groups[b->table[slot]];
 
 		if (g->resource == want.resource && g->scope == want.scope)
-			return b->table[slot];
+			return g;
 	}
+	if (grow((void **)&b->groups, &b->groups_cap, b->n_groups + 1, sizeof(*b->groups)))
+		return NULL;
+	want.slot = (uint32_t)slot;
 	b->groups[b->n_groups] = want;
 	b->table[slot] = (uint32_t)b->n_groups;
-	return (uint32_t)b->n_groups++;
+	return &b->groups[b->n_groups++];
 }
 
-/* Spans of one process come in runs. */
-static bool same_group(const struct batch_item *last, const struct queue_entry *entry)
+/* Its group, to which a run is added that begins with the entry at `begin`. NULL: no memory. */
+static struct batch_group *begin_run(struct batch *b, struct queue_cursor begin,
+				     const struct queue_entry *entry)
 {
-	return last->entry->resource == entry->resource && last->entry->scope == entry->scope;
+	uint32_t i = (uint32_t)b->n_runs;
+	struct batch_group *g;
+
+	if (grow((void **)&b->runs, &b->runs_cap, b->n_runs + 1, sizeof(*b->runs)))
+		return NULL;
+	g = group_of(b, entry);
+	if (!g)
+		return NULL;
+	if (g->first == NONE)
+		g->first = i;
+	else
+		b->runs[g->last].next = i;
+	g->last = i;
+	b->runs[i] = (struct batch_run){ begin, 0, NONE };
+	b->n_runs++;
+	return g;
 }
 
 static int group_spans(struct batch *b, const struct queue *q, uint64_t n)
 {
-	struct queue_cursor cursor = queue__begin(q);
+	struct queue_cursor cursor = queue__begin(q), before = cursor;
 	const struct queue_entry *entry;
 	struct batch_group *g = NULL;
 
-	b->n_items = b->n_groups = 0;
+	b->n_spans = b->n_runs = 0;
 	if (n > q->spans)
 		n = q->spans;
-	if (!n)
-		return 0;
-	if (n >= NONE / 2 || grow((void **)&b->items, &b->items_cap, n, sizeof(*b->items)) ||
-	    grow((void **)&b->groups, &b->groups_cap, n, sizeof(*b->groups)) ||
-	    grow((void **)&b->table, &b->table_cap, 2 * n, sizeof(*b->table)))
+	if (n >= NONE / 2 || clear_table(b, 2 * n))
 		return -ENOMEM;
-	memset(b->table, 0xff, b->table_cap * sizeof(*b->table));
-	while (b->n_items < n && (entry = queue__next(&cursor))) {
-		uint32_t i = (uint32_t)b->n_items++;
-
-		if (!g || !same_group(&b->items[i - 1], entry))
-			g = &b->groups[group_of(b, entry)];
-		b->items[i] = (struct batch_item){ entry, NONE };
-		if (g->first == NONE)
-			g->first = i;
-		else
-			b->items[g->last].next = i;
-		g->last = i;
+	for (; b->n_spans < n && (entry = queue__next(&cursor)); before = cursor) {
+		if (!g || g->resource != entry->resource || g->scope != entry->scope)
+			g = begin_run(b, before, entry);
+		if (!g)
+			return -ENOMEM;
+		b->runs[g->last].spans++;
+		b->n_spans++;
 		g->spans_bytes += field_bytes(entry->len);
 	}
 	return 0;
@@ -174,13 +204,28 @@ static void write_head(struct batch *b)
 	add_field(out, 1, blob__view(g->scope));
 }
 
+/* The next entry of the group, NULL: that were all. */
+static const struct queue_entry *next_entry(const struct batch *b, struct batch_place *at)
+{
+	if (!at->spans) {
+		const struct batch_run *run = at->run == NONE ? NULL : &b->runs[at->run];
+
+		if (!run)
+			return NULL;
+		at->cursor = run->begin;
+		at->spans = run->spans;
+		at->run = run->next;
+	}
+	at->spans--;
+	return queue__next(&at->cursor);
+}
+
 /* False: there is none. */
 static bool next_piece(struct batch *b)
 {
 	struct batch_place *at = &b->place;
-	const struct batch_item *item;
 
-	if (at->next == BATCH_TAG && at->item == NONE) {
+	if (at->next == BATCH_TAG && !at->entry) {
 		at->group++;
 		at->next = BATCH_HEAD;
 	}
@@ -190,18 +235,18 @@ static bool next_piece(struct batch *b)
 			return false;
 		write_head(b);
 		at->left = (struct view){ (const char *)b->head.at, b->head.len };
-		at->item = at->group < b->n_groups ? b->groups[at->group].first : NONE;
+		at->run = at->group < b->n_groups ? b->groups[at->group].first : NONE;
+		at->entry = next_entry(b, at);
 		at->next = BATCH_TAG;
 		break;
 	case BATCH_TAG:
-		at->left = (struct view){ (const char *)b->tag,
-					  put_tag(b->tag, 2, b->items[at->item].entry->len) };
+		at->left =
+			(struct view){ (const char *)b->tag, put_tag(b->tag, 2, at->entry->len) };
 		at->next = BATCH_SPAN;
 		break;
 	case BATCH_SPAN:
-		item = &b->items[at->item];
-		at->left = (struct view){ (const char *)item->entry->bytes, item->entry->len };
-		at->item = item->next;
+		at->left = (struct view){ (const char *)at->entry->bytes, at->entry->len };
+		at->entry = next_entry(b, at);
 		at->next = BATCH_TAG;
 		break;
 	}
@@ -236,18 +281,16 @@ int batch__begin(struct batch *batch, const struct queue *q, uint64_t n, size_t 
 static size_t read_span(struct batch *b, uint8_t *to, size_t room)
 {
 	struct batch_place *at = &b->place;
-	const struct batch_item *item;
+	const struct queue_entry *entry = at->entry;
 	size_t tag;
 
-	if (at->left.len || at->next != BATCH_TAG || at->item == NONE)
+	if (at->left.len || at->next != BATCH_TAG || !entry || room < BATCH_TAG_BYTES ||
+	    entry->len > room - BATCH_TAG_BYTES)
 		return 0;
-	item = &b->items[at->item];
-	if (room < BATCH_TAG_BYTES || item->entry->len > room - BATCH_TAG_BYTES)
-		return 0;
-	tag = put_tag(to, 2, item->entry->len);
-	memcpy(to + tag, item->entry->bytes, item->entry->len);
-	at->item = item->next;
-	return tag + item->entry->len;
+	tag = put_tag(to, 2, entry->len);
+	memcpy(to + tag, entry->bytes, entry->len);
+	at->entry = next_entry(b, at);
+	return tag + entry->len;
 }
 
 size_t batch__read(struct batch *batch, void *to, size_t room)
@@ -308,6 +351,8 @@ static void json_schema(struct buf *out, const struct blob *blob)
 /* How many spans of the group were written; nothing is appended when it is none. */
 static uint64_t json_group(struct buf *out, const struct batch *b, const struct batch_group *g)
 {
+	struct batch_place at = { .run = g->first };
+	const struct queue_entry *e;
 	size_t before = out->len;
 	uint64_t written = 0;
 
@@ -318,8 +363,7 @@ static uint64_t json_group(struct buf *out, const struct batch *b, const struct 
 	if (otlp_json__scope(out, blob__view(g->scope)))
 		buf__add_str(out, "{}");
 	buf__add_str(out, ",\"spans\":[");
-	for (uint32_t i = g->first; i != NONE; i = b->items[i].next) {
-		const struct queue_entry *e = b->items[i].entry;
+	while ((e = next_entry(b, &at))) {
 		size_t comma = out->len;
 
 		if (written)
@@ -373,13 +417,13 @@ int batch__encode(struct batch *batch, const struct queue *q, uint64_t n, enum b
 	err = group_spans(batch, q, n);
 	if (err)
 		return err;
-	*ret_bad = batch->n_items - json_request(out, batch);
+	*ret_bad = batch->n_spans - json_request(out, batch);
 	return out->err;
 }
 
 void batch__free(struct batch *batch)
 {
-	free(batch->items);
+	free(batch->runs);
 	free(batch->groups);
 	free(batch->table);
 	buf__free(&batch->head);

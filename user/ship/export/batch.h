@@ -15,15 +15,20 @@ enum batch_format { BATCH_PROTOBUF, BATCH_JSON };
 
 /* Working memory that is kept from one batch to the next. Zero-initialised is empty. */
 struct batch {
-	struct batch_item *items;
+	struct batch_run *runs;
 	struct batch_group *groups;
 	uint32_t *table;
-	size_t items_cap, groups_cap, table_cap; /* elements */
-	size_t n_items, n_groups;
+	size_t runs_cap, groups_cap, table_cap; /* elements */
+	size_t n_runs, n_groups;
+	uint64_t n_spans;
 	/* How far batch__read() has got. */
 	struct batch_place {
 		size_t group;
-		uint32_t item;
+		const struct queue_entry
+			*entry;		    /* the next one of the group; NULL: that were all */
+		struct queue_cursor cursor; /* behind it */
+		uint32_t spans;		    /* of its run, behind it */
+		uint32_t run;		    /* the one after its own */
 		enum { BATCH_HEAD, BATCH_TAG, BATCH_SPAN } next;
 		struct view left; /* of the piece that is being read */
 	} place;
