@@ -66,10 +66,8 @@ static __always_inline int at_place(struct pt_regs *ctx, __u64 shape)
 		go_leave(&found, ctx);
 		break;
 	case SONDE_TLS_GO_COPY:
-		go_copy(&found, ctx);
-		break;
 	case SONDE_TLS_GO_RECORD:
-		go_record(&found, ctx);
+		go_moves(&found, ctx, shape == SONDE_TLS_GO_RECORD);
 		break;
 	case SONDE_TLS_RUST_WRITE:
 	case SONDE_TLS_RUST_VECTOR:

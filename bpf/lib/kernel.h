@@ -191,7 +191,8 @@ struct task_struct {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long r15, r14, r13, r12, bp, bx, r9, r8, r10, ax, cx, dx, si, di, orig_ax, flags, sp;
+	unsigned long r15, r14, r13, r12, bp, bx, r9, r8, r10, ax, cx, dx, si, di, orig_ax, flags,
+		sp;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs {

@@ -140,18 +140,26 @@ static __always_inline void go_enter(struct tls_found *found, struct pt_regs *ct
 		count(found->k, state_tls_full, 1);
 }
 
-/* So many bytes at that place are on their way. */
-static __always_inline void go_moves(struct tls_found *found, __u64 conn, __u64 at, __u64 bytes,
-				     bool tx)
+/* At a call that copies plaintext to the program, or that hands its plaintext on. */
+static __always_inline void go_moves(struct tls_found *found, struct pt_regs *ctx, bool tx)
 {
-	struct tls_call call = { .ssl = conn, .at = at, .tx = tx };
+	__u64 first = GO_ARGUMENT_1(ctx), second = GO_ARGUMENT_2(ctx), third = GO_ARGUMENT_3(ctx);
+	__u64 fourth = GO_ARGUMENT_4(ctx), conn, bytes;
+	struct tls_call call = { .tx = tx };
 	struct tls_stream *stream;
 	bool is_new = false;
 
+	/* else the compiler computes an address in ctx, which no verifier takes */
+	barrier_var(first);
+	barrier_var(second);
+	barrier_var(third);
+	barrier_var(fourth);
+	conn = tx ? first : user_word(tls_frame(ctx) + sizeof(conn));
+	bytes = tx ? fourth : third;
 	if (!conn || !bytes || !tls_in_scope(bpf_get_current_pid_tgid() >> 32))
 		return;
-	if (bytes > 0x7fffffff)
-		bytes = 0x7fffffff;
+	call.ssl = conn;
+	call.at = tx ? third : second;
 	call.ns = bpf_ktime_get_boot_ns();
 	found->k = counters();
 	found->thread = found->k ? thread_get(found->k, true) : NULL;
@@ -159,19 +167,7 @@ static __always_inline void go_moves(struct tls_found *found, __u64 conn, __u64 
 	if (!stream)
 		return;
 	go_meet(found->thread, stream, conn);
-	tls_find(found, &call, 0, bytes);
-}
-
-static __always_inline void go_copy(struct tls_found *found, struct pt_regs *ctx)
-{
-	__u64 conn = user_word(tls_frame(ctx) + sizeof(conn));
-
-	go_moves(found, conn, GO_ARGUMENT_2(ctx), GO_ARGUMENT_3(ctx), false);
-}
-
-static __always_inline void go_record(struct tls_found *found, struct pt_regs *ctx)
-{
-	go_moves(found, GO_ARGUMENT_1(ctx), GO_ARGUMENT_3(ctx), GO_ARGUMENT_4(ctx), true);
+	tls_find(found, &call, 0, bytes > 0x7fffffff ? 0x7fffffff : bytes);
 }
 
 static __always_inline void go_leave(struct tls_found *found, struct pt_regs *ctx)

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "../../headers/tls.h"
 #include "core/message.h"
 #include "inspect/inspect.h"
 

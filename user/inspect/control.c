@@ -100,8 +100,9 @@ static bool is_sound_tls(const struct inspect_tls *answer)
 	for (uint32_t i = 0; i < answer->n_points; i++) {
 		const struct inspect_point *p = &answer->points[i];
 
-		if (p->of >= answer->n_functions || p->is_return > INSPECT_INSIDE || !p->sets ||
-		    p->sets > (INSPECT_PLAIN | INSPECT_CHEAP) ||
+		if (p->of >= answer->n_functions || p->is_return > INSPECT_INSIDE ||
+		    p->result > SONDE_TLS_RESULT_ONE || p->condition > SONDE_TLS_CONDITIONS ||
+		    !p->sets || p->sets > (INSPECT_PLAIN | INSPECT_CHEAP) ||
 		    p->function != answer->functions[p->of].function)
 			return false;
 	}
