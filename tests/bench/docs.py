@@ -16,7 +16,7 @@ SHORT = [("full", "loses"),
          ("hooks", "recorded|counted"), ("pingpong", "loses"), ("ring", "."), ("replay", "replay to frames"),
          ("memory", "maps"), ("idle", "."), ("start", "."), ("latency", "."), ("overload", "any 2 s|to within"),
          ("connections", "growth"), ("processes", "growth"), ("bodies", "growth"),
-         ("store", "."),
+         ("store", "."), ("page", "."), ("tls", "."),
          ("guest", "added|programs alone|floor|throughput ratio|governor")]
 
 
