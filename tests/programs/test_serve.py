@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -112,6 +113,27 @@ def traced(tmp_path_factory):
 def served(traced):
     with Serve(traced.store) as serve:
         yield serve
+
+
+@pytest.mark.parametrize("kind, why", [("newer", "written by a newer sonde"), ("cut", "it is damaged")])
+def test_what_cannot_be_read_is_said(traced, tmp_path, kind, why):
+    """Protects: a partition that cannot be read is not taken for none: health and each answer say so."""
+    store = tmp_path / "store"
+    shutil.copytree(traced.store, store)
+    with open(max(store.glob("spans-*.db")), "r+b") as f:
+        if kind == "newer":  # SQLite's header: user_version, big-endian, at 60
+            f.seek(60)
+            f.write((7).to_bytes(4, "big"))
+        else:
+            f.truncate(5000)
+    with Serve(store) as serve:
+        health = get(serve.port, "/api/v1/health")
+        assert health["status"] == "degraded" and why in health["store"]["why"] and not health["account"]
+        assert health["store"]["unread"] == 1 and health["store"]["damaged"] == 0
+        found = get(serve.port, "/api/v1/search")
+        assert found == {"traces": [], "incomplete": True, "unread": 1}
+        assert get(serve.port, "/api/v1/services") == {"services": [], "incomplete": True}
+        assert get(serve.port, "/api/v1/statistics")["incomplete"]
 
 
 def test_what_was_traced_is_answered(traced, served):

@@ -131,7 +131,8 @@ static struct blob *same_or_new(struct blob *last, struct view bytes)
 	if (last && view_eq(blob__view(last), bytes))
 		return last;
 	blob__put(last);
-	return blob__new(bytes);
+	/* a store keeps no schema_url: then none is said, of whomever it is */
+	return blob__new_beside(bytes, VIEW(""));
 }
 
 static void write_line(struct look_json *j)

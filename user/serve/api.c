@@ -254,7 +254,7 @@ static void add_incomplete(struct ask *ask)
 
 	catalogue__totals(ask->api->catalogue, &totals);
 	buf__printf(ask__text(ask), "],\"incomplete\":%s}\n",
-		    totals.complete && !totals.crowded ? "false" : "true");
+		    totals.complete && !totals.crowded && !totals.unread ? "false" : "true");
 }
 
 static void health(struct ask *ask)
@@ -265,7 +265,10 @@ static void health(struct ask *ask)
 	if (!ask__catalogue(ask))
 		return;
 	catalogue__totals(ask->api->catalogue, &totals);
-	buf__add_str(out, "{\"status\":\"ok\",\"version\":\"" SONDE_VERSION "\",\"store\":{");
+	buf__printf(out,
+		    "{\"status\":\"%s\",\"version\":\"" SONDE_VERSION
+		    "\",\"account\":%s,\"store\":{",
+		    totals.unread ? "degraded" : "ok", ask->api->live ? "true" : "false");
 	json__number(out, "spans", totals.spans);
 	buf__add_str(out, ",");
 	json__number(out, "bytes", totals.bytes);
@@ -273,8 +276,14 @@ static void health(struct ask *ask)
 	json__nano(out, "oldest_unix_nano", totals.oldest_ns);
 	buf__add_str(out, ",");
 	json__nano(out, "newest_unix_nano", totals.newest_ns);
-	buf__printf(out, ",\"partitions\":%u,\"damaged\":%u,\"incomplete\":%s}}\n",
-		    totals.partitions, totals.damaged, totals.complete ? "false" : "true");
+	buf__printf(out, ",\"partitions\":%u,\"damaged\":%u,\"unread\":%u,\"incomplete\":%s",
+		    totals.partitions, totals.damaged, totals.unread,
+		    totals.complete ? "false" : "true");
+	if (totals.why) {
+		buf__add_str(out, ",\"why\":");
+		otlp_json__string(out, view_of(totals.why));
+	}
+	buf__add_str(out, "}}\n");
 }
 
 static void services(struct ask *ask)

@@ -26,6 +26,7 @@ struct ask {
 	/* What is not found by then is not waited for: by this thread's work, and by the clock. */
 	uint64_t until_thread_ns, until_ns;
 	bool late;
+	unsigned int unread; /* partitions that a search could not read */
 	unsigned int calls;
 };
 

@@ -75,8 +75,10 @@ bool ask__find(struct ask *ask, const struct filter *filter, struct found_traces
 	struct err err = { "" };
 
 	ret->n = 0;
-	if (!store__search(ask->api->folder, &query, &answer, &err))
+	if (!store__search(ask->api->folder, &query, &answer, &err)) {
+		ask->unread = answer.unread;
 		return true;
+	}
 	ask__unreadable(ask, &err);
 	return false;
 }
@@ -301,7 +303,8 @@ static void tell_all(struct ask *ask, const struct filter *filter, const struct 
 			any = true;
 			tell(ask, found->ids[i], &all.summaries[i], lost[i]);
 		}
-		buf__printf(ask__text(ask), "],\"incomplete\":%s}\n", ask->late ? "true" : "false");
+		buf__printf(ask__text(ask), "],\"incomplete\":%s,\"unread\":%u}\n",
+			    ask->late || ask->unread ? "true" : "false", ask->unread);
 	}
 	for (unsigned int i = 0; i < found->n; i++)
 		free_summary(&all.summaries[i]);

@@ -255,7 +255,7 @@ static bool store_is_read(struct ask *ask)
 	struct catalogue_totals totals;
 
 	catalogue__totals(ask->api->catalogue, &totals);
-	return totals.complete;
+	return totals.complete && !totals.unread;
 }
 
 static void tell_statistics(struct ask *ask, const struct tally *t, bool shorter)

@@ -30,6 +30,7 @@ struct catalogue {
 	unsigned int n;
 	unsigned int damaged;
 	uint64_t bytes;
+	struct err why; /* one could not be read */
 	/* while it reads */
 	uint64_t until_ns;
 	struct part *part;
@@ -160,12 +161,14 @@ static void look_at(struct catalogue *c, const struct store_file *file)
 static void read_part(struct catalogue *c, struct part *p, const char *folder)
 {
 	struct store_walk walk = { .stop = stop, .span = on_span, .digest = on_digest, .arg = c };
-	struct err err;
+	struct err err = { "" };
 	int ret;
 
 	c->part = p;
 	ret = store__walk(folder, p->number, &p->place, &walk, &err);
 	p->failed = ret && ret != -ENOENT && ret != -ENODATA;
+	if (p->failed)
+		c->why = err;
 	p->complete = !c->out_of_time;
 }
 
@@ -214,10 +217,12 @@ void catalogue__totals(const struct catalogue *c, struct catalogue_totals *ret)
 			      p->digest.newest_ns);
 		ret->complete = ret->complete && p->complete;
 		ret->crowded = ret->crowded || p->digest.crowded;
-		ret->damaged += p->failed;
+		ret->unread += p->failed;
 	}
 	if (!ret->spans)
 		ret->oldest_ns = 0;
+	if (ret->unread)
+		ret->why = c->why.text;
 }
 
 void catalogue__each(const struct catalogue *c,

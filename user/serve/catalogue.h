@@ -19,10 +19,12 @@ struct catalogue_entry {
 
 struct catalogue_totals {
 	uint64_t spans, bytes, oldest_ns,
-		newest_ns; /* begin of the first, end of the last; 0: no span */
-	unsigned int partitions, damaged;
-	bool complete; /* all that is stored has been read */
-	bool crowded;  /* there are more operations than are kept */
+		newest_ns;		  /* begin of the first, end of the last; 0: no span */
+	unsigned int partitions, damaged; /* damaged: put aside */
+	unsigned int unread;		  /* could not be read, and are where they were */
+	const char *why; /* of one of these, for a person; the catalogue's. Else NULL */
+	bool complete;	 /* all that is stored has been read */
+	bool crowded;	 /* there are more operations than are kept */
 };
 
 struct catalogue;

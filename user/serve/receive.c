@@ -225,14 +225,25 @@ static void count_spans(struct receiver *r, const struct receive_counts *counts)
 
 static void say_rejected(const struct receive_counts *counts, struct receive_answer *ret)
 {
+	const struct {
+		unsigned long long n;
+		const char *what;
+	} why[] = {
+		{ counts->bad_id, "with ids of a wrong length or of zeroes" },
+		{ counts->broken, "broken" },
+		{ counts->too_large, "too large (a span 192 KiB, a resource or scope 32 KiB)" },
+	};
+	size_t at;
+
 	ret->rejected = receive_counts__rejected(counts);
-	if (ret->rejected)
-		snprintf(ret->text, sizeof(ret->text),
-			 "%llu spans refused: %llu with ids of a wrong length or of zeroes, %llu "
-			 "that "
-			 "are broken, %llu too large (192 KiB)",
-			 (unsigned long long)ret->rejected, (unsigned long long)counts->bad_id,
-			 (unsigned long long)counts->broken, (unsigned long long)counts->too_large);
+	if (!ret->rejected)
+		return;
+	at = (size_t)snprintf(ret->text, sizeof(ret->text), "%llu spans refused",
+			      (unsigned long long)ret->rejected);
+	for (size_t i = 0, n = 0; i < sizeof(why) / sizeof(why[0]); i++)
+		if (why[i].n)
+			at += (size_t)snprintf(ret->text + at, sizeof(ret->text) - at, "%s%llu %s",
+					       n++ ? ", " : ": ", why[i].n, why[i].what);
 }
 
 /* *body becomes protobuf. 0, or what refusal_of() knows. */

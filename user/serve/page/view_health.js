@@ -19,12 +19,7 @@ export function open(root) {
 	const load = async () => {
 		try {
 			const health = await get("api/v1/health", abort.signal);
-			let account = null;
-			try {
-				account = await get("api/v1/account", abort.signal);
-			} catch (error) {
-				if (error.status !== 404) throw error;
-			}
+			const account = health.account ? await get("api/v1/account", abort.signal) : null;
 			replace(root, store(health), account ? accountCards(account) : absent());
 		} catch (error) {
 			if (error.name === "AbortError") return;
@@ -46,9 +41,11 @@ function store({ status, version, store: s = {} }) {
 	const when = (nano) => (nano && nano !== "0" ? `${day(unixMs(nano))} ${clock(unixMs(nano), false)} (${ago(unixMs(nano), Date.now())})` : "–");
 	return h("section", { class: "card" }, h("h2", {}, "Store"),
 		h("div", { class: "numbers" }, number(status, `sonde ${version}`, status === "ok" ? undefined : "bad"), number(count(s.spans || 0), "spans"), number(bytes(s.bytes || 0), "on disk"),
-			number(count(s.partitions || 0), "partitions"), number(count(s.damaged || 0), "damaged", s.damaged ? "bad" : undefined)),
+			number(count(s.partitions || 0), "partitions"), number(count(s.damaged || 0), "damaged", s.damaged ? "bad" : undefined),
+			s.unread ? number(count(s.unread), "cannot be read", "bad") : null),
 		h("p", { class: "soft" }, `oldest ${when(s.oldest_unix_nano)}, newest ${when(s.newest_unix_nano)}`),
-		s.damaged ? h("p", { class: "note" }, `${plural(s.damaged, "partition")} could not be read and ${s.damaged === 1 ? "was" : "were"} set aside; the others are whole.`) : null);
+		s.damaged ? h("p", { class: "note" }, `${plural(s.damaged, "partition")} could not be read and ${s.damaged === 1 ? "was" : "were"} set aside; the others are whole.`) : null,
+		s.unread ? h("p", { class: "note" }, name(s.why || "", 400)) : null);
 }
 
 function absent() {
@@ -73,10 +70,10 @@ function accountCards(a) {
 		Object.entries(a).filter(([key, value]) => !known.has(key) && value && typeof value === "object").map(([key, value]) => pairs(title(key), "", value)));
 }
 
-function run({ tier, running, at_unix_nano: at }) {
+function run({ tier, running, received, at_unix_nano: at }) {
 	return h("section", { class: "card" }, h("h2", {}, "Run"),
 		h("table", {}, h("tbody", {},
-			row("tier of the hooks", tier || "none: a replay"),
+			row("tier of the hooks", tier || (received ? "none: what others send is received, nothing is traced" : "none: a replay")),
 			row("state", running === false ? "ended" : "running"),
 			at ? row("account of", `${clock(unixMs(at), false)} (${ago(unixMs(at), Date.now())})`) : null)),
 		h("p", { class: "soft" }, code("sonde doctor"), " says why this tier, and what the others would need."));
@@ -89,7 +86,7 @@ function connections({ seen = 0, joined = 0, not_decoded: other = 0, ...decoded 
 	return h("section", { class: "card" }, h("h2", {}, "Connections"),
 		h("table", {}, h("tbody", {}, row("seen", count(seen)), Object.entries(decoded).map(([protocol, n]) => row(["decoded as ", name(protocol, 40)], count(n))),
 			row("not decoded", count(other)), row("met after their first byte", count(joined)))),
-		h("p", { class: "soft" }, other ? `${count(other)} of ${plural(seen, "connection")} were not decoded: their first bytes are none of the protocols that sonde knows (encrypted ones are not, either).` : "Every connection with bytes on it was decoded."));
+		h("p", { class: "soft" }, other ? `${count(other)} of ${plural(seen, "connection")} were not decoded: their first bytes are none of the protocols that sonde knows (encrypted ones are not, either).` : seen ? "Every connection with bytes on it was decoded." : "No connection was seen."));
 }
 
 const METHODS = { header: "a propagation header", edge: "the two ends of one connection", thread: "the same thread" };

@@ -17,6 +17,8 @@ const LIVE_EVERY_MS = 2000;
 const COMPARED = 30;
 const KINDS = ["server", "client", "internal", "producer", "consumer"];
 
+const unread = ({ unread: n }) => [plural(n, "partition"), " of the store cannot be read: the ", h("a", { href: "#/health" }, "health page"), " says why"];
+
 export function open(root, state, page) {
 	const view = new Traces(root, state, page);
 	return {
@@ -188,7 +190,9 @@ class Traces {
 		const failed = this.list.filter((t) => t.errors).length;
 		replace(this.summary,
 			plural(this.list.length, "trace"), failed ? [", ", h("span", { class: "bad" }, `${count(failed)} with errors`)] : "",
-			answer.incomplete ? h("span", { class: "warn" }, " – the search took too long: there may be more") : "");
+			answer.unread ? h("span", { class: "warn" }, " – ", unread(answer)) :
+				answer.incomplete ? h("span", { class: "warn" }, " – the search took too long: there may be more") : "");
+		this.unread = answer.unread;
 		this.plot.root.hidden = !this.list.length;
 		this.drawPoints();
 		// One that took very long must not flatten the bars of all others: they are cut at the 95th percentile.
@@ -214,6 +218,7 @@ class Traces {
 			return empty("No trace matches", "Take a condition away, or look at a longer time.",
 				h("button", { type: "button", onclick: () => this.page.go({ view: "traces" }) }, "Show all"));
 		}
+		if (this.unread) return empty("No trace can be shown", [unread(this), "."]);
 		return empty("No traces yet",
 			["They appear here as soon as a traced program answers a request. Try: ", code("curl http://127.0.0.1:PORT/"), " against a service on this machine."],
 			["Is something listening, but nothing shows up? ", code("sonde doctor"), " says what this machine allows; the ",
